@@ -1,0 +1,77 @@
+/*
+ * cmd: the subcommands of cprof, and what they share.
+ *
+ * Each takes its own name as argv[0] and returns the exit status.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/why.h"
+#include "output/text.h"
+
+int cmd_run(int argc, char **argv);
+int cmd_top(int argc, char **argv);
+int cmd_raw(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+
+/* What a subcommand that reads returns. check has one more, see cprof-check(1). */
+enum {
+	CMD_OK = 0,
+	CMD_FAILED = 1,
+	CMD_USAGE = 2,
+};
+
+/*
+ * Options are spelled as pprof has them: -name or --name, a value behind = or as the next argument; one that is yes or no
+ * takes a value behind = only. Options may stand between files; "--" ends them; "-" is a file.
+ */
+enum cmd_option_type {
+	CMD_FLAG,   /* bool *to */
+	CMD_CHOICE, /* int *to = value */
+	CMD_WORD,   /* const char **to = text: one of several flags for a text */
+	CMD_TEXT,   /* const char **to */
+	CMD_INT,    /* int *to */
+	CMD_FLOAT,  /* double *to */
+	CMD_LATER,  /* known, but not here: text says where */
+};
+
+struct cmd_option {
+	const char *name; /* NULL ends the list */
+	enum cmd_option_type type;
+	void *to;
+	int value;
+	const char *text;
+};
+
+struct cmd_files {
+	char **paths; /* into argv */
+	size_t n;
+};
+
+/*
+ * Reads the options; what is left are files. Returns 0, 1 (the help was asked for and printed), or -EINVAL (said on stderr).
+ */
+int cmd_parse(int argc, char **argv, const struct cmd_option *options, const char *help, struct cmd_files *ret);
+
+/* One line on stderr: "cprof: top: …". */
+__attribute__((format(printf, 2, 3)))
+void cmd_complain(const char *command, const char *format, ...);
+
+/* What top and raw share: the options of a report, and from files to a prepared one. */
+struct cmd_report {
+	struct report_options options;
+	const char *granularity, *sort, *symbolize;
+	bool trim;
+	struct report report;
+};
+
+#define CMD_REPORT_OPTIONS_MAX 64
+
+void cmd_report_init(struct cmd_report *r);
+void cmd_report_fini(struct cmd_report *r);
+/* Fills @options, CMD_REPORT_OPTIONS_MAX of them. */
+void cmd_report_options(struct cmd_report *r, struct cmd_option *options);
+/* Loads and prepares. Returns CMD_OK, or what to exit with, after saying why. */
+int cmd_report_load(struct cmd_report *r, const char *command, struct cmd_files *files);

@@ -1,0 +1,45 @@
+#include <stdio.h>
+
+#include "cli/cmd.h"
+#include "output/top.h"
+
+static const char help[] =
+	"usage: cprof top [OPTION…] [PROGRAM] FILE…\n"
+	"\n"
+	"Prints where the time, the memory or the waiting goes, one line for each function. Several files are added up.\n"
+	"  flat  in the function itself        cum  in it and in all that it called\n"
+	"\n"
+	"which number   -sample_index=NAME|N   -mean   -unit=UNIT   -divide_by=N\n"
+	"which samples  -focus=RE  -ignore=RE  -tagfocus=[KEY=]RE|RANGE  -tagignore=…  -relative_percentages\n"
+	"which frames   -show=RE  -hide=RE  -show_from=RE  -noinlines\n"
+	"one line for   -functions (default)  -filefunctions  -files  -lines  -addresses\n"
+	"how many       -nodecount=N  -nodefraction=F (0.005)  -edgefraction=F (0.001)  -trim=false: all\n"
+	"in what order  -flat (default)  -cum\n"
+	"others         -drop_negative  -compact_labels  -symbolize=none\n"
+	"\n"
+	"  cprof top -cum -nodecount=20 cpu.pb.gz\n"
+	"  cprof top -sample_index=alloc_space -focus=parse heap.pb.gz\n"
+	"\n"
+	"Next: 'cprof raw FILE' shows each stack; 'go tool pprof -http=: FILE' draws them. More: cprof-top(1).\n";
+
+int cmd_top(int argc, char **argv)
+{
+	struct cmd_option options[CMD_REPORT_OPTIONS_MAX];
+	struct cmd_report r;
+	struct cmd_files files;
+	struct why why;
+	int status;
+
+	cmd_report_init(&r);
+	cmd_report_options(&r, options);
+	status = cmd_parse(argc, argv, options, help, &files);
+	if (status != 0)
+		return status > 0 ? CMD_OK : CMD_USAGE;
+	status = cmd_report_load(&r, argv[0], &files);
+	if (status == CMD_OK && top_print(&r.report, stdout, &why) < 0) {
+		cmd_complain(argv[0], "%s", why.text);
+		status = CMD_FAILED;
+	}
+	cmd_report_fini(&r);
+	return status;
+}

@@ -1,0 +1,494 @@
+#include "cli/recording.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/segment.h"
+#include "core/session.h"
+#include "output/file.h"
+#include "output/pprof.h"
+#include "output/reading.h"
+#include "output/symbols.h"
+
+#define PENDING_MAX 64 /* ended processes that wait to be written, so that a busy program keeps the processors */
+
+/* One image of one process: exec makes a new one. */
+struct image {
+	struct image *next;
+	pid_t pid;
+	int pidfd; /* -1 when it cannot be had */
+	bool is_over;
+	struct segment segment;
+};
+
+struct recording {
+	const struct profile_ops *const *profiles;
+	char socket_directory[64], socket_path[96];
+	int listener;
+	char directory[4096];
+	pid_t main_pid;
+	struct image *images, **last; /* in the order of their arrival */
+	unsigned over, refused;
+	struct symbols *symbols;
+
+	/* for the closing line */
+	uint64_t samples, lost, truncated;
+	unsigned children;
+	bool has_main;
+	struct why failure;
+};
+
+static int make_socket_directory(struct recording *r)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+
+	if (runtime != NULL && runtime[0] == '/' && strlen(runtime) < 40) {
+		snprintf(r->socket_directory, sizeof(r->socket_directory), "%s/cprof-XXXXXX", runtime);
+		if (mkdtemp(r->socket_directory) != NULL)
+			return 0;
+	}
+	strcpy(r->socket_directory, "/tmp/cprof-XXXXXX");
+	return mkdtemp(r->socket_directory) != NULL ? 0 : -errno; /* mode 0700 */
+}
+
+int recording_begin(struct recording **ret, const struct profile_ops *const *profiles, struct why *why)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct recording *r = calloc(1, sizeof(*r));
+	int error;
+
+	if (r == NULL)
+		return -ENOMEM;
+	r->profiles = profiles;
+	r->last = &r->images;
+	error = make_socket_directory(r);
+	if (error < 0) {
+		why_set(why, "cannot make a directory for the session in $XDG_RUNTIME_DIR or /tmp: %s",
+			strerror(-error));
+		free(r);
+		return error;
+	}
+	snprintf(r->socket_path, sizeof(r->socket_path), "%s/socket", r->socket_directory);
+	strcpy(address.sun_path, r->socket_path);
+	r->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (r->listener < 0 || bind(r->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    listen(r->listener, 4096) < 0) {
+		error = -errno;
+		why_set(why, "cannot listen at %s: %s", r->socket_path, strerror(-error));
+		recording_end(r, false);
+		return error;
+	}
+	*ret = r;
+	return 0;
+}
+
+const char *recording_socket(const struct recording *r)
+{
+	return r->socket_path;
+}
+
+int recording_set_directory(struct recording *r, const char *directory, pid_t pid, struct why *why)
+{
+	r->main_pid = pid;
+	snprintf(r->directory, sizeof(r->directory), "%s", directory);
+	return file_make_directory(directory, why);
+}
+
+/* Maps what a process sent. It must not be able to shrink: reading it would end us by SIGBUS. */
+static int map_segment(int fd, struct segment *ret, struct why *why)
+{
+	int seals = fcntl(fd, F_GET_SEALS), r;
+	struct stat st;
+	void *base;
+
+	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 || st.st_size <= 0) {
+		why_set(why, "what it sent is not a sealed memfd");
+		return -EBADMSG;
+	}
+	base = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	if (base == MAP_FAILED) {
+		why_set(why, "cannot map %lld bytes: %s", (long long)st.st_size, strerror(errno));
+		return -errno;
+	}
+	r = segment_attach(base, (uint64_t)st.st_size, ret, why);
+	if (r < 0)
+		munmap(base, (size_t)st.st_size);
+	return r;
+}
+
+static void mark_over(struct recording *r, struct image *image)
+{
+	if (image->is_over)
+		return;
+	image->is_over = true;
+	r->over++;
+	if (image->pidfd >= 0)
+		close(image->pidfd);
+	image->pidfd = -1;
+}
+
+static void add_image(struct recording *r, pid_t pid, const struct segment *s)
+{
+	struct image *image = calloc(1, sizeof(*image));
+
+	if (image == NULL)
+		return;
+	for (struct image *i = r->images; i != NULL; i = i->next)
+		if (i->pid == pid)
+			mark_over(r, i); /* it ran exec; or the pid is used again */
+	image->pid = pid;
+	image->segment = *s;
+	image->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (image->pidfd >= 0)
+		fcntl(image->pidfd, F_SETFD, FD_CLOEXEC);
+	*r->last = image;
+	r->last = &image->next;
+	if (image->pidfd < 0 && kill(pid, 0) < 0 && errno == ESRCH)
+		mark_over(r, image);
+}
+
+/* Takes in one process. */
+static void receive(struct recording *r, int connection)
+{
+	struct session_hello hello = {0};
+	struct iovec part = {&hello, sizeof(hello)};
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
+				 .msg_controllen = sizeof(control.bytes)};
+	struct ucred peer = {0};
+	socklen_t length = sizeof(peer);
+	struct pollfd ready = {connection, POLLIN, 0};
+	struct segment s;
+	struct cmsghdr *header;
+	struct why why = {""};
+	int fd = -1;
+
+	/* it was sent right behind the connect; a second is for a machine on its knees */
+	if (poll(&ready, 1, 1000) != 1 || recvmsg(connection, &message, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(hello))
+		return;
+	header = CMSG_FIRSTHDR(&message);
+	if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+	    header->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+	if (fd < 0)
+		return;
+	if (hello.magic != SESSION_MAGIC ||
+	    getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 ||
+	    map_segment(fd, &s, &why) < 0) {
+		r->refused++;
+		fprintf(stderr, "cprof: process %d: %s; it is not recorded\n", (int)peer.pid,
+			why.text[0] ? why.text : "not a cprof library of this version");
+	} else {
+		add_image(r, peer.pid, &s);
+	}
+	close(fd);
+}
+
+static void receive_all(struct recording *r)
+{
+	int connection;
+
+	while ((connection = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		receive(r, connection);
+		close(connection);
+	}
+}
+
+static void notice_ends(struct recording *r)
+{
+	for (struct image *i = r->images; i != NULL; i = i->next) {
+		struct pollfd end = {i->pidfd, POLLIN, 0};
+
+		if (i->is_over)
+			continue;
+		if (i->pidfd >= 0 ? poll(&end, 1, 0) == 1 : kill(i->pid, 0) < 0 && errno == ESRCH)
+			mark_over(r, i);
+	}
+}
+
+/* The directory's part for a child: NAME.PID, with a number when one process ran several images of that name. */
+static void child_directory(const struct recording *r, const struct image *image, char *ret, size_t size)
+{
+	char name[64];
+	struct stat st;
+
+	snprintf(name, sizeof(name), "%.40s", segment_text(&image->segment, image->segment.header->program));
+	for (char *c = name; *c != '\0'; c++)
+		if (*c == '/' || (c == name && *c == '.') || (unsigned char)*c < ' ')
+			*c = '_';
+	snprintf(ret, size, "%s/%s.%d", r->directory, name[0] ? name : "unknown", (int)image->pid);
+	for (unsigned n = 2; stat(ret, &st) == 0 && n < 1000; n++)
+		snprintf(ret, size, "%s/%s.%d.%u", r->directory, name[0] ? name : "unknown", (int)image->pid, n);
+}
+
+static int write_profile(struct recording *r, const struct image *image, const struct profile_ops *ops,
+			 const char *directory, struct why *why)
+{
+	struct profile profile;
+	struct file file;
+	char name[64];
+	int error = reading_profile(&image->segment, ops, NULL, r->symbols, &profile, NULL, why);
+
+	if (error < 0)
+		return error == -EAGAIN ? 0 : error;
+	snprintf(name, sizeof(name), "%s.pb.gz", ops->name);
+	error = file_create(&file, directory, name, why);
+	if (error == 0) {
+		error = pprof_write(&profile, file.fd);
+		if (error < 0) {
+			why_set(why, "cannot write %s/%s: %s", directory, name, strerror(-error));
+			file_abandon(&file);
+		} else {
+			error = file_commit(&file, why);
+		}
+	}
+	profile_fini(&profile);
+	return error;
+}
+
+static void write_image(struct recording *r, const struct image *image, bool is_main)
+{
+	struct reading_counts counts = {0}, all = {0};
+	struct why why = {""};
+	char directory[4200];
+	int error;
+
+	for (const struct profile_ops *const *p = r->profiles; *p != NULL; p++) {
+		reading_count(&image->segment, *p, &counts);
+		all.samples += counts.samples;
+		all.lost += counts.lost;
+	}
+	if (all.samples + all.lost == 0 && !is_main)
+		return; /* a child that did nothing leaves nothing */
+	if (is_main)
+		snprintf(directory, sizeof(directory), "%s", r->directory);
+	else
+		child_directory(r, image, directory, sizeof(directory));
+	error = file_make_directory(directory, &why);
+	for (const struct profile_ops *const *p = r->profiles; *p != NULL && error == 0; p++)
+		error = write_profile(r, image, *p, directory, &why);
+	if (error < 0) {
+		r->failure = why;
+		return;
+	}
+	r->samples += all.samples;
+	r->lost += all.lost;
+	r->truncated += counts.truncated;
+	r->has_main = r->has_main || is_main;
+	r->children += !is_main;
+}
+
+static void drop_image(struct image *image)
+{
+	if (image->pidfd >= 0)
+		close(image->pidfd);
+	segment_release(&image->segment);
+	free(image);
+}
+
+/* The image that stands for the program: the last one of its process. */
+static const struct image *main_image(const struct recording *r)
+{
+	const struct image *found = NULL;
+
+	for (const struct image *i = r->images; i != NULL; i = i->next)
+		if (i->pid == r->main_pid)
+			found = i;
+	return found;
+}
+
+/* Writes and forgets the images that are over; not the main process's last, unless @with_main. */
+static void write_over(struct recording *r, bool with_main)
+{
+	const struct image *main = main_image(r);
+	struct image **at = &r->images;
+
+	if (r->symbols == NULL)
+		symbols_create(&r->symbols);
+	while (*at != NULL) {
+		struct image *image = *at;
+
+		if (!image->is_over || (image == main && !with_main)) {
+			at = &image->next;
+			continue;
+		}
+		write_image(r, image, image == main);
+		*at = image->next;
+		drop_image(image);
+		r->over--;
+	}
+	r->last = at;
+}
+
+/* One round: what came, what ended. */
+static void attend(struct recording *r, int pidfd, int wait_ms)
+{
+	struct pollfd events[2] = {{r->listener, POLLIN, 0}, {pidfd, POLLIN, 0}};
+
+	poll(events, pidfd >= 0 ? 2 : 1, wait_ms);
+	receive_all(r);
+	notice_ends(r);
+	if (r->over > PENDING_MAX)
+		write_over(r, false);
+}
+
+int recording_wait(struct recording *r, pid_t pid, int *ret_status)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct rlimit files;
+	pid_t ended;
+
+	if (pidfd >= 0)
+		fcntl(pidfd, F_SETFD, FD_CLOEXEC);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) { /* one for each process that runs */
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	while ((ended = waitpid(pid, ret_status, WNOHANG)) == 0 || (ended < 0 && errno == EINTR))
+		attend(r, pidfd, pidfd >= 0 ? 500 : 50);
+	if (pidfd >= 0)
+		close(pidfd);
+	receive_all(r);
+	notice_ends(r);
+	for (struct image *i = r->images; i != NULL; i = i->next)
+		if (i->pid == pid)
+			mark_over(r, i);
+	return ended < 0 ? -errno : 0;
+}
+
+static unsigned count_running(const struct recording *r)
+{
+	unsigned n = 0;
+
+	for (const struct image *i = r->images; i != NULL; i = i->next)
+		n += !i->is_over;
+	return n;
+}
+
+/* Waits, in a process of its own and out of everybody's way, for those that outlive the program. */
+static void keep(struct recording *r)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	for (int fd = 0; fd < 3 && null >= 0; fd++)
+		dup2(null, fd);
+	if (null > 2)
+		close(null);
+	setsid();
+	signal(SIGHUP, SIG_IGN);
+	r->main_pid = -1;
+	while (count_running(r) > 0) {
+		attend(r, -1, 1000);
+		write_over(r, true);
+	}
+	write_over(r, true);
+	unlink(r->socket_path);
+	rmdir(r->socket_directory);
+	_exit(0);
+}
+
+/* 1,234,567 */
+static const char *with_commas(uint64_t n, char *buffer, size_t size)
+{
+	char digits[32];
+	int length = snprintf(digits, sizeof(digits), "%" PRIu64, n);
+	size_t at = 0;
+
+	for (int i = 0; i < length && at + 2 < size; i++) {
+		if (i > 0 && (length - i) % 3 == 0)
+			buffer[at++] = ',';
+		buffer[at++] = digits[i];
+	}
+	buffer[at] = '\0';
+	return buffer;
+}
+
+static void say_what_was_written(const struct recording *r, unsigned running)
+{
+	char samples[40], lost[40], children[64] = "", kept[96] = "";
+
+	if (r->failure.text[0] != '\0')
+		fprintf(stderr, "cprof: %s\n", r->failure.text);
+	if (!r->has_main && r->children == 0) {
+		if (r->failure.text[0] == '\0')
+			fprintf(stderr, "cprof: nothing was recorded: the program ended before its libraries were "
+					"loaded, or dropped LD_PRELOAD\n");
+		return;
+	}
+	if (r->children > 0)
+		snprintf(children, sizeof(children), " (and %u child process%s)", r->children,
+			 r->children == 1 ? "" : "es");
+	if (running > 0)
+		snprintf(kept, sizeof(kept), "; %u process%s still run%s: theirs follow when they end", running,
+			 running == 1 ? "" : "es", running == 1 ? "s" : "");
+	fprintf(stderr, "cprof: %s samples, %s lost%s in %s%s; next: cprof top %s/%s\n",
+		with_commas(r->samples, samples, sizeof(samples)), with_commas(r->lost, lost, sizeof(lost)),
+		children, r->directory, kept, r->directory,
+		r->has_main ? "cpu.pb.gz" : "*/cpu.pb.gz");
+}
+
+void recording_end(struct recording *r, bool is_worth)
+{
+	unsigned running = 0;
+	pid_t keeper = -1;
+
+	if (is_worth) {
+		running = count_running(r);
+		if (running > 0)
+			keeper = fork();
+		if (keeper == 0) {
+			/* the ended ones are our parent's to write */
+			for (struct image *i = r->images; i != NULL; i = i->next)
+				if (i->is_over)
+					i->segment.header = NULL;
+			for (struct image **at = &r->images; *at != NULL;) {
+				struct image *image = *at;
+
+				if (image->segment.header == NULL) {
+					*at = image->next;
+					drop_image(image);
+				} else {
+					at = &image->next;
+					r->last = at;
+				}
+			}
+			r->over = 0;
+			keep(r);
+		}
+		write_over(r, true);
+		say_what_was_written(r, keeper > 0 ? running : 0);
+	} else if (r->directory[0] != '\0') {
+		rmdir(r->directory); /* only when empty, so only when we made it or nobody minds */
+	}
+	while (r->images != NULL) {
+		struct image *image = r->images;
+
+		r->images = image->next;
+		drop_image(image);
+	}
+	symbols_destroy(r->symbols);
+	if (r->listener >= 0)
+		close(r->listener);
+	if (keeper <= 0) {
+		unlink(r->socket_path);
+		rmdir(r->socket_directory);
+	}
+	free(r);
+}

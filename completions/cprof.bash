@@ -1,0 +1,90 @@
+# bash completion for cprof
+
+# The words after -p: several, by commas, so only what follows the last comma is completed.
+_cprof_spec()
+{
+	local words='cpu cpu= wall wall= heap heap= block block= mutex mutex= threads threadcreate
+		trace trace= all ring= out= http= depth= memory= unwind= follow='
+	local done= last=$1 word
+
+	if [[ $1 == *,* ]]; then
+		done=${1%,*},
+		last=${1##*,}
+	fi
+	case $last in
+	trace=*) words='trace=threads trace=locks trace=syscalls trace=syscalls:full trace=all' ;;
+	unwind=*) words='unwind=auto unwind=fp unwind=libunwind' ;;
+	follow=*) words='follow=yes follow=no' ;;
+	esac
+	compopt -o nospace
+	COMPREPLY=()
+	for word in $words; do
+		[[ $word != "$last"* ]] || COMPREPLY+=("$done$word")
+	done
+	# bash splits at "=" and ":" and replaces only the part behind.
+	local cut=
+	[[ $1 != *[=:]* ]] || cut=${1%"${1##*[=:]}"}
+	COMPREPLY=("${COMPREPLY[@]#"$cut"}")
+}
+
+# What stands before the cursor from the last blank on, whatever bash splits at.
+_cprof_typed()
+{
+	local line=${COMP_LINE:0:COMP_POINT}
+
+	REPLY=${line##*[[:space:]]}
+}
+
+_cprof()
+{
+	local word=${COMP_WORDS[COMP_CWORD]} i=2 command=${COMP_WORDS[1]} REPLY before
+
+	if ((COMP_CWORD == 1)); then
+		COMPREPLY=($(compgen -W 'run top raw check --help --version' -- "$word"))
+		return
+	fi
+	if [[ $command != run ]]; then
+		if [[ $word == -* ]]; then
+			COMPREPLY=($(compgen -W '--help' -- "$word"))
+		else
+			compopt -o filenames
+			COMPREPLY=($(compgen -f -- "$word"))
+		fi
+		return
+	fi
+
+	_cprof_typed
+	before=${COMP_LINE:0:COMP_POINT-${#REPLY}}
+	before=${before%"${before##*[![:space:]]}"}
+	case ${before##*[[:space:]]} in
+	-p)
+		_cprof_spec "$REPLY"
+		return
+		;;
+	-o)
+		compopt -o filenames
+		COMPREPLY=($(compgen -d -- "$word"))
+		return
+		;;
+	esac
+
+	# Past the options stands the program with its own arguments.
+	while ((i < COMP_CWORD)); do
+		case ${COMP_WORDS[i]} in
+		-p | -o) ((i += 2)) ;;
+		--) ((i++)) && break ;;
+		-*) ((i++)) ;;
+		*) [[ ${COMP_WORDS[i]} == [=:] || ${COMP_WORDS[i - 1]} == [=:] ]] || break
+			((i++)) ;;
+		esac
+	done
+	if ((i < COMP_CWORD)) && declare -F _command_offset >/dev/null; then
+		_command_offset $i
+	elif [[ $word == -* ]]; then
+		COMPREPLY=($(compgen -W '-p -o -- --help' -- "$word"))
+	else
+		COMPREPLY=($(compgen -A command -A file -- "$word"))
+	fi
+}
+
+complete -F _cprof cprof

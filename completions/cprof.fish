@@ -1,0 +1,53 @@
+# fish completion for cprof
+
+# The words after -p: several, by commas.
+function __cprof_spec
+    set -l token (commandline -ct)
+    set -l done (string replace -r '[^,]*$' '' -- $token)
+    set -l last (string replace -r '.*,' '' -- $token)
+    switch $last
+        case 'trace=*'
+            printf '%s\n' $done"trace="{threads,locks,syscalls,syscalls:full,all}
+            return
+        case 'unwind=*'
+            printf '%s\n' $done"unwind="{auto,fp,libunwind}
+            return
+        case 'follow=*'
+            printf '%s\n' $done"follow="{yes,no}
+            return
+    end
+    printf '%s\t%s\n' \
+        $done"cpu" "where CPU time goes" \
+        $done"cpu=" "samples a second of CPU time (100)" \
+        $done"wall" "where time goes, running or waiting" \
+        $done"wall=" "looks a second (99)" \
+        $done"heap" "who allocates, who keeps" \
+        $done"heap=" "bytes between samples (512k)" \
+        $done"block" "who waited" \
+        $done"block=" "shortest wait (10us)" \
+        $done"mutex" "who made others wait" \
+        $done"mutex=" "one contended release in N (10)" \
+        $done"threads" "what every thread is doing now" \
+        $done"threadcreate" "who starts threads" \
+        $done"trace" "what happened, in order" \
+        $done"trace=" "level (all)" \
+        $done"all" "every profile that this version has" \
+        $done"ring=" "keep only the end of the trace" \
+        $done"out=" "output directory" \
+        $done"http=" "serve profiles at unix:PATH or 127.0.0.1:PORT" \
+        $done"depth=" "frames of a stack (128)" \
+        $done"memory=" "bound of the memory used (64m)" \
+        $done"unwind=" "how stacks are walked (auto)" \
+        $done"follow=" "child processes too (yes)"
+end
+
+complete -c cprof -n __fish_use_subcommand -f -a run -d "Profile a program"
+complete -c cprof -n __fish_use_subcommand -f -a top -d "The functions that cost most"
+complete -c cprof -n __fish_use_subcommand -f -a raw -d "A profile as text"
+complete -c cprof -n __fish_use_subcommand -f -a check -d "Is a profile sound"
+complete -c cprof -n __fish_use_subcommand -l version -d "Show the version"
+complete -c cprof -l help -d "Show help"
+complete -c cprof -n "__fish_seen_subcommand_from run" -s p -x -a "(__cprof_spec)" -d "What to profile"
+complete -c cprof -n "__fish_seen_subcommand_from run" -s o -x -a "(__fish_complete_directories)" -d "Where to write"
+complete -c cprof -n "__fish_seen_subcommand_from run" -a "(__fish_complete_subcommand --fcs-skip=2)"
+complete -c cprof -n "__fish_seen_subcommand_from top raw check" -F

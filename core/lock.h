@@ -1,0 +1,41 @@
+/*
+ * lock: a futex lock for normal context. Not a pthread mutex: those are what we measure.
+ *
+ * Ranks give the order in which locks are taken, lowest first.
+ */
+#pragma once
+
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+
+#include "core/arch.h"
+
+enum lock_rank {
+	LOCK_WINDOWS, /* the open windows of cprof_cpu_start() */
+	LOCK_CONTROL, /* starting and stopping profiles */
+	LOCK_MODULES, /* refreshing the module list */
+};
+
+struct lock {
+	_Atomic uint32_t state; /* 0 free, 1 taken, 2 taken and waited for */
+	enum lock_rank rank;
+};
+
+static inline void lock_take(struct lock *l)
+{
+	uint32_t seen = 0;
+
+	if (atomic_compare_exchange_strong_explicit(&l->state, &seen, 1, memory_order_acquire, /* pairs: lock_give */
+						    memory_order_relaxed))
+		return;
+	while (atomic_exchange_explicit(&l->state, 2, memory_order_acquire) != 0)
+		sys4(SYS_futex, &l->state, FUTEX_WAIT_PRIVATE, 2, 0);
+}
+
+static inline void lock_give(struct lock *l)
+{
+	if (atomic_exchange_explicit(&l->state, 0, memory_order_release) == 2)
+		sys3(SYS_futex, &l->state, FUTEX_WAKE_PRIVATE, 1);
+}

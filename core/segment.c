@@ -1,0 +1,315 @@
+#include "core/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/rows.h"
+#include "core/stacks.h"
+#include "core/table.h"
+#include "core/thread.h"
+
+struct segment_live *segment_live_page;
+static struct segment own_segment; /* one for each process image */
+
+static const char *const lost_names[LOST_KINDS][2] = {
+	[LOST_STACKS_FULL] = {"stack table full", "samples"},
+	[LOST_TABLE_FULL] = {"counter table full", "samples"},
+	[LOST_THREADS] = {"threads without a timer", "threads"},
+	[LOST_UNSAMPLED_NS] = {"CPU time without a sample", "ns"},
+	[LOST_MODULES] = {"module list full", "modules"},
+	[LOST_STRINGS] = {"string table full", "strings"},
+	[LOST_CHILDREN] = {"child processes not followed", "processes"},
+};
+
+const char *segment_lost_name(enum segment_lost kind)
+{
+	return lost_names[kind][0];
+}
+
+const char *segment_lost_unit(enum segment_lost kind)
+{
+	return lost_names[kind][1];
+}
+
+/* FNV-1a: the header is small and the checksum guards against tearing and mix-ups, not against forgery. */
+static uint64_t check_of(const struct segment_header *h)
+{
+	const uint8_t *bytes = (const uint8_t *)h;
+	uint64_t sum = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < offsetof(struct segment_header, check); i++)
+		sum = (sum ^ bytes[i]) * UINT64_C(0x100000001b3);
+	return sum;
+}
+
+static uint32_t power_of_two_below(uint64_t n)
+{
+	uint32_t p = 1;
+
+	while ((uint64_t)p * 2 <= n && p < (UINT32_C(1) << 30))
+		p *= 2;
+	return p;
+}
+
+struct layout {
+	uint64_t used, page;
+	struct segment_header *header;
+};
+
+static void place(struct layout *l, unsigned index, uint64_t count, uint32_t stride)
+{
+	struct segment_place *p = &l->header->parts[index];
+
+	p->offset = l->used;
+	p->count = (uint32_t)count;
+	p->stride = stride;
+	l->used = (l->used + count * stride + l->page - 1) & ~(l->page - 1);
+}
+
+/*
+ * How the bytes are shared out. Fractions of the whole, so that a small segment has a little of everything:
+ * an eighth for what exists once, the rest for the two generations, most of it for the words of stacks.
+ */
+static int lay_out(struct segment_header *h, uint64_t size)
+{
+	struct layout l = {sizeof(*h), 4096, h};
+	uint64_t each = (size - size / 8) / SEGMENT_GENERATIONS;
+	uint64_t cpu_slots = power_of_two_below(each / 16 / TABLE_STRIDE(CPU_COLUMNS));
+
+	l.used = (l.used + l.page - 1) & ~(l.page - 1);
+	place(&l, SEGMENT_THREADS, size / 64 / sizeof(struct thread_record), sizeof(struct thread_record));
+	place(&l, SEGMENT_MODULES, size / 128 / sizeof(struct segment_module), sizeof(struct segment_module));
+	place(&l, SEGMENT_STRING_BUCKETS, power_of_two_below(size / 512 / sizeof(uint32_t)), sizeof(uint32_t));
+	place(&l, SEGMENT_STRING_BYTES, size / 64, 1);
+	place(&l, SEGMENT_LABEL_SETS, power_of_two_below(size / 128 / sizeof(struct segment_label_set)),
+	      sizeof(struct segment_label_set));
+	place(&l, SEGMENT_ROWS, power_of_two_below(size / 64 / sizeof(struct row_slot)), sizeof(struct row_slot));
+	for (unsigned g = 0; g < SEGMENT_GENERATIONS; g++) {
+		unsigned at = g * (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS);
+
+		place(&l, at + SEGMENT_STACK_BUCKETS, power_of_two_below(each / 16 / sizeof(uint32_t)),
+		      sizeof(uint32_t));
+		place(&l, at + SEGMENT_STACK_WORDS, each / 2 / sizeof(uint64_t), sizeof(uint64_t));
+		place(&l, at + SEGMENT_TABLE_CPU, cpu_slots, TABLE_STRIDE(CPU_COLUMNS));
+	}
+	return l.used <= size ? 0 : -EINVAL;
+}
+
+int segment_format(void *base, uint64_t size, struct segment *ret)
+{
+	struct segment_header *h = base;
+	int r;
+
+	if (size < SEGMENT_MIN_BYTES || size > SEGMENT_MAX_BYTES)
+		return -EINVAL;
+	memcpy(h->magic, SEGMENT_MAGIC, sizeof(h->magic));
+	h->version = SEGMENT_VERSION;
+	h->header_bytes = sizeof(*h);
+	h->size = size;
+	r = lay_out(h, size);
+	if (r < 0)
+		return r;
+	h->check = check_of(h);
+	atomic_store_explicit(&h->strings_used, 8, memory_order_relaxed); /* id 0 means none */
+	atomic_store_explicit(&h->generations[0].serial, 1, memory_order_relaxed);
+	atomic_store_explicit(&h->generations[0].stack_used, STACKS_FIRST_ID, memory_order_relaxed);
+	*ret = (struct segment){h, base, size};
+	return 0;
+}
+
+int segment_attach(void *base, uint64_t size, struct segment *ret, struct why *why)
+{
+	static const uint32_t strides[SEGMENT_PARTS] = {
+		sizeof(struct thread_record), sizeof(struct segment_module), sizeof(uint32_t), 1,
+		sizeof(struct segment_label_set), sizeof(struct row_slot), sizeof(uint32_t),
+		sizeof(uint64_t), TABLE_STRIDE(CPU_COLUMNS),
+	};
+	struct segment_header *h = base;
+
+	if (size < SEGMENT_MIN_BYTES || memcmp(h->magic, SEGMENT_MAGIC, sizeof(h->magic)) != 0) {
+		why_set(why, "not a cprof segment: it does not begin with \"%s\"", SEGMENT_MAGIC);
+		return -EBADMSG;
+	}
+	if (h->version != SEGMENT_VERSION || h->header_bytes != sizeof(*h)) {
+		why_set(why, "segment version %u, this cprof reads %u: use the cprof that came with its library",
+			h->version, SEGMENT_VERSION);
+		return -EBADMSG;
+	}
+	if (h->size != size || h->check != check_of(h)) {
+		why_set(why, "segment header damaged: size %llu of %llu bytes, checksum %s",
+			(unsigned long long)h->size, (unsigned long long)size,
+			h->check == check_of(h) ? "right" : "wrong");
+		return -EBADMSG;
+	}
+	for (unsigned i = 0; i < sizeof(h->parts) / sizeof(h->parts[0]); i++) {
+		const struct segment_place *p = &h->parts[i];
+		unsigned part = i < SEGMENT_PARTS ? i : i - (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS);
+		bool is_hash = part == SEGMENT_STRING_BUCKETS || part == SEGMENT_STACK_BUCKETS ||
+			       part == SEGMENT_TABLE_CPU || part == SEGMENT_ROWS ||
+			       part == SEGMENT_LABEL_SETS;
+
+		if (p->stride != strides[part] || p->offset % 8 != 0 || p->offset < sizeof(*h) ||
+		    p->offset > size || (uint64_t)p->count * p->stride > size - p->offset ||
+		    p->count == 0 || (is_hash && (p->count & (p->count - 1)) != 0)) {
+			why_set(why, "segment part %u lies outside the segment or has an unknown shape", i);
+			return -EBADMSG;
+		}
+	}
+	*ret = (struct segment){h, base, size};
+	return 0;
+}
+
+/* The bytes that limits of this process allow, at most @wanted. */
+static uint64_t within_limits(uint64_t wanted)
+{
+	struct rlimit limit;
+
+	/* ftruncate() beyond RLIMIT_FSIZE would end the host by SIGXFSZ, on a memfd too */
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < wanted)
+		wanted = limit.rlim_cur;
+	return wanted & ~UINT64_C(4095);
+}
+
+static int map_memfd(uint64_t size, void **ret_base, int *ret_fd)
+{
+	int fd = (int)syscall(SYS_memfd_create, "cprof", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	void *base;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)size) < 0)
+		goto fail;
+	/* a reader must not meet SIGBUS because the file shrank under it */
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		goto fail;
+	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (base == MAP_FAILED)
+		goto fail;
+	*ret_base = base;
+	*ret_fd = fd;
+	return 0;
+
+fail:
+	r = -errno;
+	close(fd);
+	return r;
+}
+
+int segment_create(uint64_t memory_bytes, struct segment **ret, int *ret_fd, struct why *why)
+{
+	uint64_t size = within_limits(memory_bytes);
+	void *base = NULL;
+	int fd = -1, r;
+
+	if (segment_live_page == NULL) {
+		struct segment_live *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+						 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (page == MAP_FAILED || madvise(page, 4096, MADV_WIPEONFORK) < 0) {
+			why_set(why, "no page that fork leaves empty: %s", strerrordesc_np(errno));
+			return -errno;
+		}
+		segment_live_page = page;
+	}
+	do {
+		if (size < SEGMENT_MIN_BYTES) {
+			why_set(why, "limits of this process leave no room for a segment (ulimit -f, -v): "
+				     "at least %u KiB are needed", (unsigned)(SEGMENT_MIN_BYTES >> 10));
+			return -ENOMEM;
+		}
+		r = map_memfd(size, &base, &fd);
+		if (r == -ENOMEM)
+			size = size / 2 & ~UINT64_C(4095);
+	} while (r == -ENOMEM);
+	if (r < 0) {
+		why_set(why, "no shared memory (memfd_create): %s", strerrordesc_np(-r));
+		return r;
+	}
+	r = segment_format(base, size, &own_segment);
+	if (r < 0) {
+		munmap(base, size);
+		close(fd);
+		why_set(why, "the segment's layout does not fit in %llu bytes", (unsigned long long)size);
+		return r;
+	}
+	own_segment.header->pid = getpid();
+	own_segment.header->begun_monotonic_ns = clock_monotonic();
+	own_segment.header->begun_realtime_ns = clock_realtime();
+	atomic_store_explicit(&own_segment.header->generations[0].begun_ns, own_segment.header->begun_monotonic_ns,
+			      memory_order_relaxed);
+	*ret = &own_segment;
+	*ret_fd = fd;
+	return 0;
+}
+
+int segment_publish(struct segment *s)
+{
+	atomic_store_explicit(&segment_live_page->segment, s, memory_order_release); /* pairs: segment_live */
+	return 0;
+}
+
+struct segment *segment_own(void)
+{
+	return own_segment.base != NULL ? &own_segment : NULL;
+}
+
+void segment_release(struct segment *s)
+{
+	if (s->base != NULL)
+		munmap(s->base, s->size);
+	*s = (struct segment){0};
+}
+
+void segment_disown(void)
+{
+	own_segment = (struct segment){0};
+	if (segment_live_page != NULL)
+		atomic_store_explicit(&segment_live_page->segment, NULL, memory_order_relaxed);
+}
+
+void segment_forget(void)
+{
+	struct segment s = own_segment;
+
+	segment_disown();
+	segment_release(&s);
+}
+
+static void copy_part(struct segment *to, const struct segment *from, enum segment_part part, uint64_t count)
+{
+	const struct segment_place *place = segment_place(to, part, 0);
+
+	if (count > place->count)
+		count = place->count;
+	memcpy(to->base + place->offset, from->base + place->offset, count * place->stride);
+}
+
+void segment_copy_names(struct segment *s, const struct segment *from)
+{
+	struct segment_header *h = s->header, *f = from->header;
+	uint32_t modules = atomic_load_explicit(&f->modules_high, memory_order_acquire);
+	uint32_t strings = atomic_load_explicit(&f->strings_used, memory_order_acquire);
+
+	if (s->size != from->size || h->check != f->check)
+		return;
+	copy_part(s, from, SEGMENT_STRING_BYTES, strings);
+	copy_part(s, from, SEGMENT_STRING_BUCKETS, UINT64_MAX);
+	copy_part(s, from, SEGMENT_MODULES, modules);
+	if (atomic_load_explicit(&f->label_sets_used, memory_order_relaxed) != 0)
+		copy_part(s, from, SEGMENT_LABEL_SETS, UINT64_MAX);
+	atomic_store_explicit(&h->strings_used, strings, memory_order_relaxed);
+	atomic_store_explicit(&h->modules_high, modules, memory_order_relaxed);
+	atomic_store_explicit(&h->label_sets_used,
+			      atomic_load_explicit(&f->label_sets_used, memory_order_relaxed),
+			      memory_order_relaxed);
+	h->program = f->program;
+	h->executable = f->executable;
+}

@@ -1,0 +1,264 @@
+/*
+ * segment: the shared memory that holds all that a process records.
+ *
+ * It is laid out by offset, never by pointer, so that whoever may map it can read it: the process itself, `cprof run`
+ * after the process is gone, a test that made it by hand.
+ *
+ *     header │ threads │ modules │ strings │ label sets │ rows │ generation 0         │ generation 1
+ *            │         │         │         │            │      │ stacks  cpu table  … │ stacks  cpu table  …
+ *
+ * Always true:
+ *   - Sizes and places of all parts are set when the segment is made, and @check is their checksum.
+ *   - What a reader may follow (a stack id in a slot, a string id in a module) was complete before it was stored.
+ *     A process that dies at any instruction leaves a segment that can be read.
+ *   - Counters only grow. A window is the difference of two readings.
+ *   - A full part loses the new record and adds to @lost.
+ *   - The process that made a segment is the only one that writes in it: @live lies in a page that a child of fork
+ *     finds zeroed (MADV_WIPEONFORK), however it was forked.
+ *
+ * Generations: stacks and tables exist twice. When those of one are full, recording goes on in the other if that is
+ * clean; a reader adds both up. A generation that no window needs any more is wiped by segment_recycle().
+ *
+ * The memory behind it is a memfd: a file in a tmpfs or on a disk that runs full would end the host with SIGBUS at the
+ * first touch of a new page (docs/adr/0001-segment-is-a-memfd.md).
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/context.h"
+#include "core/why.h"
+
+#define SEGMENT_MAGIC       "cprofseg"
+#define SEGMENT_VERSION     1
+#define SEGMENT_GENERATIONS 2
+#define CPU_COLUMNS         2 /* periods, nanoseconds */
+#define SEGMENT_MIN_BYTES   ((uint64_t)1 << 20)
+#define SEGMENT_MAX_BYTES   ((uint64_t)1 << 40)
+
+enum segment_part {
+	SEGMENT_THREADS,
+	SEGMENT_MODULES,
+	SEGMENT_STRING_BUCKETS, /* uint32_t string ids */
+	SEGMENT_STRING_BYTES,   /* strings, each behind its struct string_head */
+	SEGMENT_LABEL_SETS,
+	SEGMENT_ROWS,
+	SEGMENT_STACK_BUCKETS, /* this and what follows: once for each generation */
+	SEGMENT_STACK_WORDS,
+	SEGMENT_TABLE_CPU,
+	SEGMENT_PARTS,
+};
+
+struct segment_place {
+	uint64_t offset; /* from the segment's start */
+	uint32_t count;  /* elements */
+	uint32_t stride; /* bytes an element */
+};
+
+/* What could not be recorded. segment_lost_name() has a word for each. */
+enum segment_lost {
+	LOST_STACKS_FULL,   /* samples: no room for a new stack */
+	LOST_TABLE_FULL,    /* samples: no room for a new (stack, labels) pair */
+	LOST_THREADS,       /* threads that got no record or no timer */
+	LOST_UNSAMPLED_NS,  /* CPU time of threads that no sample stands for, such as those that block the signal */
+	LOST_MODULES,       /* mapped files without a record */
+	LOST_STRINGS,       /* names that found no room */
+	LOST_CHILDREN,      /* child processes that could not be followed */
+	LOST_KINDS,
+};
+
+/* Facts about walking and sampling that are no loss. */
+enum segment_note {
+	NOTE_SIGNALS,       /* samples really taken, each one signal */
+	NOTE_TRUNCATED,     /* stacks cut: deeper than depth=, or no way on */
+	NOTE_PERF_THREADS,  /* threads sampled by a perf clock */
+	NOTE_TIMER_THREADS, /* threads sampled by a CPU timer */
+	NOTE_RECYCLED,      /* generations given up */
+	NOTE_KINDS,
+};
+
+struct segment_generation {
+	_Atomic uint64_t serial;     /* 0: clean and unused; grows with each one begun */
+	_Atomic uint64_t stack_used; /* words handed out; may exceed the count: then it is full */
+	_Atomic uint64_t begun_ns;   /* CLOCK_MONOTONIC */
+	uint64_t reserved;
+};
+
+struct segment_header {
+	/* constant once made */
+	char magic[8];
+	uint32_t version, header_bytes;
+	uint64_t size;
+	struct segment_place parts[SEGMENT_PARTS + (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS)];
+	uint64_t check; /* of all above */
+
+	/* the process */
+	int32_t pid, is_kept;          /* is_kept: a launcher reads it at the end, so nothing is recycled */
+	uint64_t begun_monotonic_ns, begun_realtime_ns;
+	uint32_t program, executable;  /* string ids: the name and the path */
+
+	/* the cpu profile, as it was last started */
+	_Atomic uint64_t cpu_period_ns; /* 0: never started */
+	_Atomic uint64_t cpu_begun_ns, cpu_ended_ns; /* CLOCK_MONOTONIC; ended 0: running */
+
+	/* grow while it runs */
+	_Atomic uint32_t threads_high, modules_high; /* records that were ever used */
+	_Atomic uint32_t strings_used, label_sets_used;
+	_Atomic uint32_t generation;    /* the one that is written now */
+	_Atomic uint32_t modules_serial; /* grows with each change of the module list */
+	_Atomic uint32_t modules_closing; /* dlclose calls under way: tables of files that may go are not read */
+	_Atomic uint64_t modules_asked_ns; /* when /proc/self/maps was last read in vain */
+	_Atomic uint64_t lost[LOST_KINDS];
+	_Atomic uint64_t notes[NOTE_KINDS];
+	struct segment_generation generations[SEGMENT_GENERATIONS];
+};
+
+/* One string, NUL-terminated behind its head; its id is the head's offset in SEGMENT_STRING_BYTES. */
+struct string_head {
+	uint32_t next; /* string id in the same bucket, 0 none */
+	uint32_t length;
+};
+
+/* One executable mapping of a file. A file with two of them has two records. */
+struct segment_module {
+	uint64_t start, end, file_offset; /* as in a line of /proc/self/maps */
+	uint64_t bias;                    /* run-time address minus the file's virtual address */
+	uint64_t cfi_header;              /* run-time address of .eh_frame_hdr, 0 none */
+	uint64_t readable_start, readable_end; /* the loaded segment that holds it: all that a walk reads */
+	uint64_t own_table;               /* private address of a search table made for it, 0 none */
+	_Atomic uint32_t state;           /* enum module_state */
+	uint32_t path;                    /* string id */
+	uint32_t own_table_count;
+	uint8_t build_id_size, build_id[20];
+	bool may_close;   /* opened while the program ran: dlclose can take it away */
+	bool is_discovered; /* found in /proc/self/maps; the loader may not know it */
+	uint8_t reserved[5];
+};
+
+enum module_state { MODULE_FREE, MODULE_LOADED, MODULE_RETIRED };
+
+/* A set of labels: pairs of string ids, sorted by key text. Id 0 is the empty set. */
+#define LABEL_SET_PAIRS 15
+struct segment_label_set {
+	_Atomic uint32_t state; /* 0 free, 1 being written, 2 complete */
+	uint32_t count;
+	uint32_t pairs[LABEL_SET_PAIRS][2];
+};
+
+struct segment {
+	struct segment_header *header;
+	uint8_t *base;
+	uint64_t size;
+};
+
+/*
+ * Every word of a stack: the address to look up (48 bits) and the module it was found in (16 bits, index + 1).
+ * Return addresses are stored less one, so that every word lies inside the instruction it stands for.
+ */
+#define FRAME_ADDRESS(word) ((word) & UINT64_C(0xffffffffffff))
+#define FRAME_MODULE(word)  ((uint32_t)((word) >> 48))
+#define FRAME_TRUNCATED     (UINT64_C(0xffff) << 48) /* the walk could not go on, or was cut, here */
+
+/*
+ * The segment of this process, NULL when it records nothing. In a page that fork leaves zeroed, so a child, by
+ * whatever call it came to life, finds NULL. Signal safe.
+ */
+struct segment_live {
+	_Atomic(struct segment *) segment;
+};
+extern struct segment_live *segment_live_page; /* NULL before segment_create() */
+
+static inline struct segment *segment_live(void)
+{
+	struct segment_live *page = segment_live_page;
+
+	/* pairs: segment_publish release */
+	return page ? atomic_load_explicit(&page->segment, memory_order_acquire) : NULL;
+}
+
+/*
+ * Makes the segment of this process, at most @memory_bytes in size, less where limits ask for it. It is not live yet.
+ * *ret_fd is its memfd, for whoever is to read it; the caller closes it.
+ */
+int segment_create(uint64_t memory_bytes, struct segment **ret, int *ret_fd, struct why *why);
+int segment_publish(struct segment *s);
+
+/* The one segment_create() made in this process; NULL when there is none. */
+struct segment *segment_own(void);
+
+/* Lets go of it when the start failed half-way. */
+void segment_forget(void);
+
+/*
+ * In a child of fork: the parent's segment is no longer ours. Its memory stays mapped, to be copied from, until
+ * segment_release() of what segment_own() pointed to.
+ */
+void segment_disown(void);
+void segment_release(struct segment *s);
+
+/*
+ * The names a child inherits: strings, label sets and modules, by the same ids as in @from, which has the same layout or is
+ * left out. @s is not live yet.
+ */
+void segment_copy_names(struct segment *s, const struct segment *from);
+
+/*
+ * Puts a header over @size bytes at @base, zeroed, and lays out the parts. Also how tests make segments.
+ */
+int segment_format(void *base, uint64_t size, struct segment *ret);
+
+/*
+ * Checks all of a header that others wrote, and gives access to it. Offsets inside parts are checked where they are
+ * followed. Returns -EBADMSG with @why otherwise.
+ */
+int segment_attach(void *base, uint64_t size, struct segment *ret, struct why *why);
+
+const char *segment_lost_name(enum segment_lost kind);
+const char *segment_lost_unit(enum segment_lost kind); /* "samples", "threads", "ns" … */
+
+SIGSAFE static inline void segment_count_lost(struct segment *s, enum segment_lost kind, uint64_t n)
+{
+	atomic_fetch_add_explicit(&s->header->lost[kind], n, memory_order_relaxed);
+}
+
+SIGSAFE static inline void segment_count_note(struct segment *s, enum segment_note kind, uint64_t n)
+{
+	atomic_fetch_add_explicit(&s->header->notes[kind], n, memory_order_relaxed);
+}
+
+static inline const struct segment_place *segment_place(const struct segment *s, enum segment_part part,
+							unsigned generation)
+{
+	unsigned shift = part >= SEGMENT_STACK_BUCKETS ? generation * (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS) : 0;
+
+	return &s->header->parts[part + shift];
+}
+
+static inline void *segment_part(const struct segment *s, enum segment_part part, unsigned generation)
+{
+	return s->base + segment_place(s, part, generation)->offset;
+}
+
+static inline uint32_t segment_count(const struct segment *s, enum segment_part part, unsigned generation)
+{
+	return segment_place(s, part, generation)->count;
+}
+
+static inline struct segment_module *segment_module_at(const struct segment *s, uint32_t index)
+{
+	return (struct segment_module *)segment_part(s, SEGMENT_MODULES, 0) + index;
+}
+
+/*
+ * Strings: interned, never freed. The id is 0 when there is no room (counted) or @text is NULL. Signal
+ * safe.
+ */
+SIGSAFE uint32_t segment_string(struct segment *s, const char *text, size_t length);
+/* For readers: never NULL, "" when the id leads nowhere. */
+const char *segment_text(const struct segment *s, uint32_t id);
+
+/* The generation to write in when @full is full: the other one if it is clean, else @full itself. */
+SIGSAFE unsigned segment_next_generation(struct segment *s, unsigned full);

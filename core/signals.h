@@ -1,0 +1,32 @@
+/*
+ * signals: taking a signal politely.
+ *
+ * Our handler stands in front. What is ours it takes; what is not goes to the action that the host wants for the
+ * signal, with its mask and flags, as if we were not there. Calls of sigaction() and its like for such a signal change
+ * what the host wants and leave our handler where it is (preload/wrap_signal.c).
+ */
+#pragma once
+
+#include <signal.h>
+#include <stdbool.h>
+
+#include "core/context.h"
+
+/* True: the signal was ours. Runs in the handler. */
+typedef bool (*signals_ours)(int sig, siginfo_t *info, void *ucontext);
+
+/* Installs our handler for @sig in front of the host's. Once is enough; 0 or a negative errno. */
+int signals_take(int sig, signals_ours ours);
+bool signals_is_taken(int sig);
+
+/* The kernel's action is still our handler: false when the host took the signal back by a raw system call. */
+bool signals_is_in_front(int sig);
+
+/* sigaction() as the host should see it, for a taken signal. */
+void signals_host_action(int sig, const struct sigaction *action, struct sigaction *ret_old);
+
+/*
+ * What the host believes to have blocked on this thread although it is not: see preload/wrap_signal.c.
+ * A foreign signal that arrives in that state is dropped, as the host could not have seen it.
+ */
+extern __thread unsigned char signals_host_blocks __attribute__((tls_model("initial-exec")));

@@ -1,0 +1,76 @@
+#include "core/table.h"
+
+#include "core/clock.h"
+#include "core/stacks.h"
+
+#define PROBES 128 /* slots looked at before a table counts as full: reached above about 90 % */
+
+SIGSAFE bool table_add(struct segment *s, enum segment_part table, unsigned generation, uint32_t stack,
+		       uint32_t labels, const uint64_t *values)
+{
+	const struct segment_place *place = segment_place(s, table, generation);
+	unsigned columns = (place->stride - TABLE_STRIDE(0)) / sizeof(uint64_t);
+	uint8_t *slots = s->base + place->offset;
+	uint32_t mask = place->count - 1;
+	uint64_t key = (uint64_t)labels << 32 | stack;
+	uint32_t at = (uint32_t)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
+
+	for (unsigned i = 0; i < PROBES; i++) {
+		struct table_slot *slot =
+			(struct table_slot *)(slots + (uint64_t)((at + i) & mask) * place->stride);
+		uint64_t there = atomic_load_explicit(&slot->key, memory_order_relaxed);
+
+		if (there == 0 && atomic_compare_exchange_strong_explicit(&slot->key, &there, key,
+									  memory_order_release, /* pairs: table_read */
+									  memory_order_relaxed))
+			there = key;
+		if (there != key)
+			continue;
+		for (unsigned c = 0; c < columns; c++)
+			if (values[c] != 0)
+				atomic_fetch_add_explicit(&slot->values[c], values[c], memory_order_relaxed);
+		return true;
+	}
+	return false;
+}
+
+SIGSAFE unsigned segment_next_generation(struct segment *s, unsigned full)
+{
+	unsigned next = (full + 1) % SEGMENT_GENERATIONS;
+	struct segment_generation *from = &s->header->generations[full], *to = &s->header->generations[next];
+	uint32_t expected = full;
+	uint64_t serial = 0;
+
+	if (atomic_load_explicit(&s->header->generation, memory_order_acquire) != full)
+		return next; /* somebody else went on already */
+	if (!atomic_compare_exchange_strong_explicit(
+		    &to->serial, &serial, atomic_load_explicit(&from->serial, memory_order_relaxed) + 1,
+		    memory_order_acq_rel, memory_order_relaxed))
+		return full; /* not clean: a window still needs it */
+	atomic_store_explicit(&to->begun_ns, clock_monotonic(), memory_order_relaxed);
+	atomic_store_explicit(&to->stack_used, STACKS_FIRST_ID, memory_order_release);
+	atomic_compare_exchange_strong_explicit(&s->header->generation, &expected, next,
+						memory_order_acq_rel, memory_order_relaxed);
+	return next;
+}
+
+SIGSAFE void table_record(struct segment *s, enum segment_part table, const uint64_t *frames, uint32_t depth,
+			  uint32_t labels, const uint64_t *values)
+{
+	unsigned generation = atomic_load_explicit(&s->header->generation, memory_order_acquire);
+	enum segment_lost lost = LOST_STACKS_FULL;
+
+	for (unsigned tries = 0; tries < SEGMENT_GENERATIONS; tries++) {
+		uint32_t stack = stacks_intern(s, generation, frames, depth);
+		unsigned next;
+
+		lost = stack == 0 ? LOST_STACKS_FULL : LOST_TABLE_FULL;
+		if (stack != 0 && table_add(s, table, generation, stack, labels, values))
+			return;
+		next = segment_next_generation(s, generation);
+		if (next == generation)
+			break;
+		generation = next;
+	}
+	segment_count_lost(s, lost, values[0]);
+}

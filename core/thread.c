@@ -1,0 +1,58 @@
+#include "core/thread.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "core/clock.h"
+#include "core/mem.h"
+#include "core/thread_private.h"
+#include "core/walk.h"
+
+int thread_init(struct segment *s)
+{
+	struct thread_blocks b = {0};
+
+	mem_unmap(thread_blocks.memory, thread_blocks.bytes); /* a parent's, before fork */
+	b.scratch_offset = (sizeof(struct thread) + 15) & ~(size_t)15;
+	b.stride = (b.scratch_offset + walk_scratch_bytes() + 63) & ~(size_t)63;
+	b.bytes = b.stride * segment_count(s, SEGMENT_THREADS, 0);
+	b.memory = mem_map(b.bytes);
+	thread_blocks = b;
+	thread_self_block = NULL;
+	return b.memory == NULL ? -ENOMEM : 0;
+}
+
+void thread_each(struct segment *s, void (*each)(struct thread *t, void *user), void *user)
+{
+	uint32_t high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire);
+
+	for (uint32_t i = 1; i < high; i++) {
+		struct thread *t = thread_at(s, i);
+
+		/* pairs: thread_claim release */
+		if (t != NULL && t->record != NULL &&
+		    atomic_load_explicit(&t->record->tid, memory_order_acquire) > 0)
+			each(t, user);
+	}
+}
+
+int thread_wait_outside(struct segment *s, const struct thread *except, uint64_t wait_ns)
+{
+	uint32_t high = atomic_load_explicit(&s->header->threads_high, memory_order_seq_cst);
+	uint64_t until = clock_monotonic() + wait_ns;
+
+	for (uint32_t i = 1; i < high; i++) {
+		struct thread *t = thread_at(s, i);
+
+		/* pairs: thread_enter's seq_cst store */
+		while (t != NULL && t != except && t->record != NULL &&
+		       atomic_load_explicit(&t->record->inside, memory_order_seq_cst) != 0) {
+			struct timespec pause = {0, 20000};
+
+			if (clock_monotonic() > until)
+				return -ETIMEDOUT;
+			nanosleep(&pause, NULL);
+		}
+	}
+	return 0;
+}

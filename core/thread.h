@@ -1,0 +1,103 @@
+/*
+ * thread: one record for each live thread, in the segment, and one private block beside it.
+ *
+ * The record is what readers may see: who the thread is, which labels it has now, whether a handler of ours is at work on
+ * it. The private block is what only this process can use: scratch for a walk, so that a handler needs little of the
+ * stack it interrupts, which may be tiny.
+ *
+ * Records are handed out by index and reused when their thread has ended. Index 0 is never used.
+ */
+#pragma once
+
+#include "core/segment.h"
+
+#define THREAD_NAME_SIZE 16 /* as the kernel's */
+#define THREAD_RESERVED  (-1)
+
+struct thread_record {
+	_Atomic int32_t tid; /* 0: free, -1: being set up */
+	_Atomic uint32_t labels; /* current label set */
+	/*
+	 * 0, or 1 + the generation that a handler or hook on this thread writes in at the moment. Set and checked
+	 * against the segment's state in thread_enter(); whoever wants to wipe or stop waits for it to be 0.
+	 */
+	_Atomic uint32_t inside;
+	uint32_t flags;
+	char name[THREAD_NAME_SIZE];
+	uint64_t begun_ns; /* CLOCK_MONOTONIC */
+	_Atomic uint64_t cpu_assigned_ns; /* CPU time that samples stand for so far */
+	uint64_t reserved[8];
+};
+
+struct thread {
+	struct thread_record *record;
+	uint32_t index;
+	int32_t tid;
+
+	/* the stack this thread was given; 0 when unknown: then memory is probed before it is read */
+	uintptr_t stack_low, stack_high;
+
+	uint64_t stack_bytes;      /* of its attributes */
+	uint32_t ends;             /* rounds of key destructors it went through */
+	unsigned char host_blocks; /* inherited: signals.h */
+
+	/* what it was started for; the wrapper's way to hand both over */
+	void *(*start)(void *);
+	void *start_argument;
+
+	/* the walk in progress */
+	struct walk_scratch *scratch; /* private memory: the interrupted stack may be tiny */
+};
+
+extern __thread struct thread *thread_self_block __attribute__((tls_model("initial-exec")));
+
+/* Sets up the records' private side. Once for each segment. */
+int thread_init(struct segment *s);
+
+/*
+ * A record for a thread that is yet to come; NULL, and counted as lost, when there is none. thread_publish() gives it its
+ * thread. When somebody else gave that thread a record meanwhile, both agree on the one with the lower index: it is
+ * returned, and the other is free again. Any context, as for the rest.
+ */
+SIGSAFE struct thread *thread_reserve(struct segment *s);
+SIGSAFE struct thread *thread_publish(struct segment *s, struct thread *t, int tid);
+
+/* No handler may run on it any more. */
+SIGSAFE void thread_release(struct segment *s, struct thread *t);
+
+/* The thread with @tid, NULL when it has no record. Walks the list: rare paths only. */
+SIGSAFE struct thread *thread_find(const struct segment *s, int tid);
+SIGSAFE struct thread *thread_at(const struct segment *s, uint32_t index);
+
+/* Calls @each for every claimed record. */
+void thread_each(struct segment *s, void (*each)(struct thread *t, void *user), void *user);
+
+/*
+ * The guard. True: this thread may now record in the segment, until thread_leave(). False: it is at work already, and
+ * the caller leaves at once.
+ */
+SIGSAFE static inline bool thread_enter(struct segment *s, struct thread *t)
+{
+	uint32_t generation;
+
+	if (atomic_load_explicit(&t->record->inside, memory_order_relaxed) != 0)
+		return false;
+	for (;;) {
+		generation = atomic_load_explicit(&s->header->generation, memory_order_relaxed);
+		/* pairs: wait_outside, which changes the state first and looks at @inside after; both seq_cst */
+		atomic_store_explicit(&t->record->inside, generation + 1, memory_order_seq_cst);
+		if (atomic_load_explicit(&s->header->generation, memory_order_seq_cst) == generation)
+			return true;
+	}
+}
+
+SIGSAFE static inline void thread_leave(struct thread *t)
+{
+	atomic_store_explicit(&t->record->inside, 0, memory_order_release);
+}
+
+/*
+ * Returns when no handler or hook of ours is at work that began before the call, or with -ETIMEDOUT after @wait_ns
+ * (a stopped thread may be inside for hours). Normal context.
+ */
+int thread_wait_outside(struct segment *s, const struct thread *except, uint64_t wait_ns);

@@ -1,0 +1,103 @@
+#include "core/thread.h"
+
+#include <errno.h>
+
+#include "core/arch.h"
+#include "core/clock.h"
+#include "core/thread_private.h"
+
+__thread struct thread *thread_self_block __attribute__((tls_model("initial-exec")));
+
+struct thread_blocks thread_blocks;
+
+SIGSAFE struct thread *thread_at(const struct segment *s, uint32_t index)
+{
+	if (index == 0 || index >= segment_count(s, SEGMENT_THREADS, 0) || thread_blocks.memory == NULL)
+		return NULL;
+	return (struct thread *)(thread_blocks.memory + index * thread_blocks.stride);
+}
+
+static struct thread_record *record_at(const struct segment *s, uint32_t index)
+{
+	return (struct thread_record *)segment_part(s, SEGMENT_THREADS, 0) + index;
+}
+
+static uint32_t high_of(const struct segment *s)
+{
+	uint32_t high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire);
+	uint32_t room = segment_count(s, SEGMENT_THREADS, 0);
+
+	return high < room ? high : room;
+}
+
+SIGSAFE struct thread *thread_reserve(struct segment *s)
+{
+	uint32_t room = segment_count(s, SEGMENT_THREADS, 0), index;
+	struct thread_record *record = NULL;
+	struct thread *t;
+
+	for (index = 1; index < room; index++) {
+		int32_t seen = 0;
+
+		record = record_at(s, index);
+		if (atomic_load_explicit(&record->tid, memory_order_relaxed) == 0 &&
+		    atomic_compare_exchange_strong_explicit(&record->tid, &seen, THREAD_RESERVED,
+							    memory_order_acquire, memory_order_relaxed))
+			break;
+	}
+	t = index < room ? thread_at(s, index) : NULL;
+	if (t == NULL) {
+		segment_count_lost(s, LOST_THREADS, 1);
+		return NULL;
+	}
+	*t = (struct thread){
+		.record = record,
+		.index = index,
+		.scratch = (struct walk_scratch *)((uint8_t *)t + thread_blocks.scratch_offset),
+	};
+	atomic_store_explicit(&record->labels, 0, memory_order_relaxed);
+	atomic_store_explicit(&record->inside, 0, memory_order_relaxed);
+	atomic_store_explicit(&record->cpu_assigned_ns, 0, memory_order_relaxed);
+	record->begun_ns = clock_monotonic();
+	for (uint32_t high = high_of(s); high <= index;)
+		if (atomic_compare_exchange_weak_explicit(&s->header->threads_high, &high, index + 1,
+							  memory_order_release, memory_order_relaxed))
+			break;
+	return t;
+}
+
+SIGSAFE struct thread *thread_publish(struct segment *s, struct thread *t, int tid)
+{
+	uint32_t high, i;
+
+	t->tid = tid;
+	/* pairs: itself, on another thread: each stores its own first, then looks for the other's; so one sees it */
+	atomic_store_explicit(&t->record->tid, tid, memory_order_seq_cst);
+	high = high_of(s);
+	for (i = 1; i < high; i++) {
+		struct thread_record *record = record_at(s, i);
+
+		if (i == t->index || atomic_load_explicit(&record->tid, memory_order_seq_cst) != tid)
+			continue;
+		if (i < t->index) {
+			thread_release(s, t);
+			return thread_at(s, i);
+		}
+	}
+	return t;
+}
+
+SIGSAFE void thread_release(struct segment *s, struct thread *t)
+{
+	atomic_store_explicit(&t->record->tid, 0, memory_order_release);
+}
+
+SIGSAFE struct thread *thread_find(const struct segment *s, int tid)
+{
+	uint32_t high = high_of(s);
+
+	for (uint32_t i = 1; i < high; i++)
+		if (atomic_load_explicit(&record_at(s, i)->tid, memory_order_acquire) == tid)
+			return thread_at(s, i);
+	return NULL;
+}

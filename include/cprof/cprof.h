@@ -1,0 +1,115 @@
+/*
+ * cprof: profiles of a running native program, in pprof's format.
+ *
+ *     #include <cprof/cprof.h>              cc app.c $(pkg-config --cflags --libs cprof)
+ *
+ *     cprof_enable(CPROF_CPU);              count from here on
+ *     …
+ *     cprof_write("cpu", fd, 0);            all that was counted so far
+ *
+ *     cprof_cpu_start(fd);                  or a window: everything between start and stop goes to fd
+ *     …
+ *     cprof_cpu_stop(fd);
+ *
+ * Every function returns 0 or a negative errno. Any thread may call any of them; none may be called from a signal handler
+ * or between vfork() and exec. With -DCPROF_WEAK nothing of it needs the library at link time: the calls do
+ * nothing and return -ENOSYS unless libcprof.so is loaded, for instance by `cprof run`.
+ *
+ * C99 and C++11.
+ */
+#ifndef CPROF_CPROF_H
+#define CPROF_CPROF_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define CPROF_PUBLIC   __attribute__((visibility("default")))
+#define CPROF_SENTINEL __attribute__((sentinel))
+#else
+#define CPROF_PUBLIC
+#define CPROF_SENTINEL
+#endif
+
+#ifdef CPROF_WEAK
+#define CPROF_API CPROF_PUBLIC __attribute__((weak))
+#else
+#define CPROF_API CPROF_PUBLIC
+#endif
+
+/* Profiles. Those that this version does not have are refused with -ENOTSUP. */
+enum {
+	CPROF_CPU = 1 << 0,          /* where CPU time goes */
+	CPROF_WALL = 1 << 1,         /* not yet, like those below */
+	CPROF_HEAP = 1 << 2,
+	CPROF_BLOCK = 1 << 3,
+	CPROF_MUTEX = 1 << 4,
+	CPROF_THREADS = 1 << 5,
+	CPROF_THREADCREATE = 1 << 6,
+	CPROF_TRACE = 1 << 7,
+	CPROF_ALL = 0xffff           /* every profile that this version has */
+};
+
+#ifdef CPROF_SHORT_NAMES
+enum { ALL = CPROF_ALL, CPU = CPROF_CPU, WALL = CPROF_WALL, HEAP = CPROF_HEAP, BLOCK = CPROF_BLOCK,
+       MUTEX = CPROF_MUTEX, THREADS = CPROF_THREADS, TRACE = CPROF_TRACE };
+#endif
+
+/*
+ * Starts the profiles in @profiles, with the options of the environment variable CPROF or their defaults. Those
+ * that run already go on. -ENOTSUP: one of them is not in this version (nothing was started); -ENOMEM, -EMFILE:
+ * no segment could be made.
+ */
+CPROF_API int cprof_enable(unsigned profiles);
+
+/* Stops counting. What was counted can still be written. */
+CPROF_API int cprof_disable(unsigned profiles);
+
+/*
+ * Starts what @spec asks for, such as "cpu=250,out=DIR"; see cprof(7) for the words. With out= the profiles are written
+ * there by cprof_stop(), or when the program exits. -EINVAL: a word is unknown or its value is out of range (said on
+ * stderr; nothing was started); -EBUSY: profiles run already. @spec is copied.
+ */
+CPROF_API int cprof_start(const char *spec);
+
+/* Stops all profiles and writes what out= asked for. -EIO and the like when that failed. */
+CPROF_API int cprof_stop(void);
+
+/*
+ * A window on the CPU profile: what is sampled until cprof_cpu_stop(@fd) is written to @fd then, as runtime/pprof's
+ * StartCPUProfile and StopCPUProfile do. Any number of windows may be open at once; they share one sampler, at the rate it
+ * was first started with. -EINVAL: @fd has a window already; -ENOSPC: 64 windows are open.
+ */
+CPROF_API int cprof_cpu_start(int fd);
+CPROF_API int cprof_cpu_stop(int fd); /* -EINVAL: @fd has no window */
+
+/*
+ * Writes the profile @name ("cpu") with all that was counted so far to @fd: pprof's protobuf, gzipped. @debug 0; other values
+ * are refused with -ENOTSUP in this version. -ENOENT: no such profile; -EAGAIN: it never ran.
+ */
+CPROF_API int cprof_write(const char *name, int fd, int debug);
+
+/* The same for the next @seconds only; returns when they have passed. */
+CPROF_API int cprof_write_delta(const char *name, int fd, double seconds);
+
+/*
+ * Labels: what this thread records from now on carries the pairs, over those it has already. New threads inherit them.
+ * The result restores the labels from before; sets are cheap, but limited in number (thousands), so a label is a kind of
+ * request rather than its id. At most 15 on a thread. The list of keys and values ends with NULL.
+ *
+ *     cprof_labels before = cprof_labels_set("tenant", "acme", "endpoint", "/search", NULL);
+ *     …
+ *     cprof_labels_restore(before);
+ */
+typedef unsigned cprof_labels;
+CPROF_API cprof_labels cprof_labels_set(const char *key, const char *value, ...) CPROF_SENTINEL;
+CPROF_API void cprof_labels_restore(cprof_labels before);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

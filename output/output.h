@@ -1,0 +1,29 @@
+/*
+ * output: what libcprof-output.so does for a host, and what the programs do with a segment.
+ *
+ * libcprof.so opens this library at the host's first own output and asks for output_functions by name. Everything
+ * heavy hides behind it.
+ */
+#pragma once
+
+#include "core/profile.h"
+#include "core/segment.h"
+#include "core/why.h"
+#include "output/reading.h"
+
+#define OUTPUT_SYMBOL "cprof_output_functions"
+#define OUTPUT_ABI    1
+
+struct output_functions {
+	unsigned abi;
+	/* The profile @ops of @s, since @window or since it began, to @fd. */
+	int (*write)(const struct segment *s, const struct profile_ops *ops, const struct reading_window *window, int fd,
+		     struct why *why);
+	/* Every profile of @profiles that ran, as files in @dir, which is made. */
+	int (*write_files)(const struct segment *s, const struct profile_ops *const *profiles, const char *dir,
+			   struct why *why);
+	int (*window_begin)(const struct segment *s, const struct profile_ops *ops, struct reading_window **ret);
+	void (*window_end)(struct reading_window *window);
+};
+
+extern const struct output_functions cprof_output_functions;

@@ -1,0 +1,72 @@
+/*
+ * symbols: from a place in a file to function, source file and line, with inlined calls, by libdw.
+ *
+ * libdw is reached through dlopen: as a needed library its own needed ones would become the host's.
+ * Where it is missing, names come from the symbol tables alone, and the first symbols_module() says
+ * so in @why.
+ *
+ * Normal context only. One thread at a time for each struct symbols.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/why.h"
+
+struct symbols;
+struct symbols_module;
+
+struct symbols_frame {
+	const char *
+		name; /* demangled, without parameters and template arguments, as pprof shows it; never NULL */
+	const char *system_name; /* as in the symbol table or DW_AT_linkage_name */
+	const char *file;        /* "" when unknown */
+	int64_t line, start_line;
+};
+
+/* What is known of a module; goes into the flags of its profile_mapping. */
+struct symbols_kind {
+	bool has_functions, has_lines, has_inlines;
+};
+
+int symbols_create(struct symbols **ret);
+void symbols_destroy(struct symbols *s);
+
+/*
+ * The module behind @path, whose build id is @build_id (NULL or size 0: not known). Opened once,
+ * kept until symbols_destroy(). The file itself, then its separate debug files (.gnu_debuglink,
+ * /usr/lib/debug/.build-id, CPROF_DEBUG_PATH). "[vdso]" is this process's own vdso; "[jit]" never
+ * has a module (see symbols_jit).
+ *
+ * A file that is gone or has another build id is replaced by the debug file of the right build id,
+ * where there is one.
+ *
+ * Returns NULL when there is nothing to read or the file's build id is another one; @why says
+ * which. Where a module is returned @why is "", or tells what is missing: no libdw (said once),
+ * debugging information that cannot be read.
+ */
+struct symbols_module *symbols_module(struct symbols *s, const char *path, const uint8_t *build_id,
+				      size_t build_id_size, struct why *why);
+struct symbols_kind symbols_module_kind(const struct symbols_module *m);
+
+/*
+ * The functions at @vaddr (the file's own virtual address: run-time address minus load bias),
+ * innermost inlined function first, the out-of-line one last. Returns how many, 0 when nothing is
+ * known there. The strings live as long as @s.
+ */
+int symbols_lookup(struct symbols_module *m, uint64_t vaddr, struct symbols_frame *frames,
+		   int frames_max);
+
+/* Names of run-time compiled code: /tmp/perf-PID.map as JITs write it. NULL when there is none. */
+struct symbols_jit;
+struct symbols_jit *symbols_jit(struct symbols *s, int pid, struct why *why);
+const char *symbols_jit_lookup(const struct symbols_jit *jit,
+			       uint64_t address); /* NULL: not in it */
+
+/*
+ * The demangled form (C++ and Rust) as symbols_frame.name has it; @system_name itself when it is
+ * not mangled.
+ */
+const char *symbols_demangle(struct symbols *s, const char *system_name);

@@ -1,0 +1,104 @@
+/*
+ * text: what the printed reports have in common: load profiles, filter them, and the lines on top.
+ *
+ *     report_load      read each file, bring them together, names as pprof shows them, drop_frames
+ *     report_prepare   choose the column, add it up, focus and ignore, forget what the granularity does not show
+ *     top_print …      one function for each kind of report
+ *
+ * Each step changes report.profile for good: a report is made once. The aim is go tool pprof's text, byte for byte; what it
+ * does is described here in our words, and tests/integration/pprof_parity.py compares.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "core/why.h"
+#include "output/profile.h"
+#include "output/text_unit.h"
+
+enum granularity {
+	BY_FUNCTION,
+	BY_FILE_FUNCTION,
+	BY_FILE,
+	BY_LINE,
+	BY_ADDRESS,
+};
+
+/* The words are pprof's. NULL means not given. */
+struct report_options {
+	/* how to read */
+	const char *program;   /* a file name for the main program in place of the profile's */
+	bool keep_names;       /* -symbolize=none: names as they are in the file */
+	/* the demangled form of a linker's name, or the name itself; NULL: only simplify what is demangled */
+	const char *(*demangle)(void *context, const char *system_name);
+	void *demangle_context;
+
+	/* which number */
+	const char *sample_index;
+	bool is_mean;
+	double divide_by;
+	const char *unit;
+
+	/* which samples and frames */
+	const char *focus, *ignore, *hide, *show, *show_from, *tag_focus, *tag_ignore;
+	bool is_relative; /* percentages of what is left */
+
+	/* what is one line of the report */
+	enum granularity granularity;
+	bool no_inlines;
+
+	/* how much of it */
+	bool is_cum_sort, drop_negative, no_trim, is_compact;
+	int node_count;
+	double node_fraction, edge_fraction;
+
+	void (*note)(const char *text); /* what the user may want to know; NULL: nobody asks */
+};
+
+extern const struct report_options report_defaults;
+
+struct report {
+	struct profile profile;
+	const struct report_options *options;
+
+	uint32_t column;        /* of the values */
+	const char *type;       /* its name, "mean_" before it when so */
+	const char *unit;       /* its unit */
+	const char *shown_unit; /* what values are printed in */
+	double ratio;           /* values are multiplied by it to be printed */
+	int64_t total;
+};
+
+/*
+ * Reads and merges the files into a fresh @r. All must be good: half a result would look like a whole one.
+ * Returns 0 or a negative errno, with @why naming the file. @options must stay.
+ */
+int report_load(struct report *r, const struct report_options *options, char *const *paths, size_t paths_n,
+		struct why *why);
+
+/* Applies all options. Returns 0, -EINVAL (an option's value is no good, @why says which) or -ENOMEM. */
+int report_prepare(struct report *r, struct why *why);
+void report_fini(struct report *r); /* a zeroed one is fine */
+
+int64_t report_value(const struct report *r, const struct profile_sample *s);
+int64_t report_divisor(const struct report *r, const struct profile_sample *s); /* 0 unless a mean is asked for */
+struct unit_label report_label(const struct report *r, int64_t value);
+
+/* The lines about the whole profile: File, Type, Time, Duration. */
+void report_print_header(struct report *r, FILE *to);
+void report_print_filters(const struct report *r, FILE *to);
+
+const char *path_base(struct profile *p, const char *path);  /* last part of @path */
+const char *path_clean(struct profile *p, const char *path); /* without "//", "." and ".." */
+
+/* text_filter.c: the steps of report_prepare() that change samples. */
+int filter_apply(struct report *r, struct why *why);
+int filter_drop_frames(struct profile *p, struct why *why);
+void filter_aggregate(struct profile *p, enum granularity granularity, bool no_inlines);
+
+/* Unit of a numeric label: the first that any sample gives it, else what its key suggests. */
+struct label_unit {
+	const char *key, *unit;
+};

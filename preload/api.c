@@ -1,0 +1,253 @@
+/*
+ * The public functions; include/cprof/cprof.h has their contracts.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/labels.h"
+#include "core/lock.h"
+#include "core/log.h"
+#include "core/profile.h"
+#include "cprof/cprof.h"
+#include "preload/process.h"
+#include "preload/writing.h"
+
+#define IS_SAME(a, b) ((unsigned)(a) == (unsigned)(b))
+_Static_assert(IS_SAME(CPROF_CPU, OPTION_CPU) && IS_SAME(CPROF_WALL, OPTION_WALL) &&
+		       IS_SAME(CPROF_HEAP, OPTION_HEAP) && IS_SAME(CPROF_BLOCK, OPTION_BLOCK) &&
+		       IS_SAME(CPROF_MUTEX, OPTION_MUTEX) && IS_SAME(CPROF_THREADS, OPTION_THREADS) &&
+		       IS_SAME(CPROF_THREADCREATE, OPTION_THREADCREATE) &&
+		       IS_SAME(CPROF_TRACE, OPTION_TRACE),
+	       "the public bits are the option parser's");
+
+static int start(const struct option_set *options)
+{
+	struct why why = {""};
+	int r = process_start(options, &why);
+
+	if (r < 0)
+		log_line("%s", why.text);
+	return r;
+}
+
+CPROF_PUBLIC int cprof_enable(unsigned profiles)
+{
+	struct option_set options = *process_options();
+
+	if (profiles == CPROF_ALL)
+		profiles = process_available();
+	if (profiles == 0)
+		return -EINVAL;
+	if (profiles & ~process_available())
+		return -ENOTSUP;
+	options.profiles = profiles;
+	return start(&options);
+}
+
+CPROF_PUBLIC int cprof_disable(unsigned profiles)
+{
+	process_stop(profiles);
+	return 0;
+}
+
+CPROF_PUBLIC int cprof_start(const char *spec)
+{
+	struct option_set options;
+	struct why why = {""};
+
+	if (spec == NULL || option_parse(spec, process_available(), &options, &why) < 0) {
+		log_line("cprof_start: %s", spec == NULL ? "no words" : why.text);
+		return -EINVAL;
+	}
+	if (process_running() & options.profiles)
+		return -EBUSY;
+	return start(&options);
+}
+
+CPROF_PUBLIC int cprof_stop(void)
+{
+	process_stop(OPTION_PROFILES);
+	return process_write_files();
+}
+
+static const struct profile_ops *find_profile(const char *name)
+{
+	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
+		if (name != NULL && strcmp((*p)->name, name) == 0)
+			return *p;
+	return NULL;
+}
+
+/* What every way of writing needs. */
+struct target {
+	struct segment *segment;
+	const struct profile_ops *ops;
+	const struct output_functions *output;
+};
+
+static int find_target(const char *name, struct target *ret)
+{
+	struct why why = {""};
+
+	ret->ops = find_profile(name);
+	if (ret->ops == NULL)
+		return -ENOENT;
+	ret->segment = segment_live();
+	if (ret->segment == NULL || !process_is_ours(ret->segment))
+		return -EAGAIN;
+	ret->output = writing_functions(&why);
+	if (ret->output == NULL) {
+		log_line("%s", why.text);
+		return -ELIBACC;
+	}
+	return 0;
+}
+
+static int write_target(const struct target *t, const struct reading_window *window, int fd)
+{
+	struct why why = {""};
+	int r = t->output->write(t->segment, t->ops, window, fd, &why);
+
+	if (r < 0 && r != -EAGAIN)
+		log_line("%s", why.text);
+	return r;
+}
+
+CPROF_PUBLIC int cprof_write(const char *name, int fd, int debug)
+{
+	struct target t;
+	int r = find_target(name, &t);
+
+	if (r == 0 && debug != 0)
+		r = -ENOTSUP;
+	return r < 0 ? r : write_target(&t, NULL, fd);
+}
+
+CPROF_PUBLIC int cprof_write_delta(const char *name, int fd, double seconds)
+{
+	struct timespec left = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+	struct reading_window *window;
+	struct target t;
+	int r = find_target(name, &t);
+
+	if (r == 0 && !(seconds > 0 && seconds < 1e9))
+		r = -EINVAL;
+	if (r == 0)
+		r = t.output->window_begin(t.segment, t.ops, &window);
+	if (r < 0)
+		return r;
+	while (nanosleep(&left, &left) < 0 && errno == EINTR)
+		;
+	r = write_target(&t, window, fd);
+	t.output->window_end(window);
+	return r;
+}
+
+/* The open windows of cprof_cpu_start(). */
+#define WINDOWS_MAX 64
+static struct lock windows_lock = {.rank = LOCK_WINDOWS};
+static struct cpu_window {
+	struct reading_window *window; /* NULL: free */
+	int fd;
+} windows[WINDOWS_MAX];
+static bool started_by_window; /* the last window to close stops the sampler again */
+
+static struct cpu_window *find_window(int fd, bool wants_free)
+{
+	for (int i = 0; i < WINDOWS_MAX; i++)
+		if (wants_free ? windows[i].window == NULL : windows[i].window != NULL && windows[i].fd == fd)
+			return &windows[i];
+	return NULL;
+}
+
+CPROF_PUBLIC int cprof_cpu_start(int fd)
+{
+	struct cpu_window *w;
+	struct target t;
+	bool was_running;
+	int r;
+
+	if (fd < 0)
+		return -EBADF;
+	lock_take(&windows_lock);
+	was_running = process_running() & OPTION_CPU;
+	r = find_window(fd, false) != NULL ? -EINVAL : find_window(fd, true) == NULL ? -ENOSPC : 0;
+	if (r == 0)
+		r = cprof_enable(CPROF_CPU);
+	if (r == 0)
+		r = find_target("cpu", &t);
+	if (r == 0) {
+		w = find_window(fd, true);
+		r = t.output->window_begin(t.segment, t.ops, &w->window);
+		w->fd = fd;
+		if (r == 0 && !was_running)
+			started_by_window = true;
+	}
+	if (r < 0 && !was_running)
+		process_stop(OPTION_CPU & process_running());
+	lock_give(&windows_lock);
+	return r;
+}
+
+CPROF_PUBLIC int cprof_cpu_stop(int fd)
+{
+	struct cpu_window *w;
+	struct target t;
+	bool is_last = true;
+	int r;
+
+	lock_take(&windows_lock);
+	w = find_window(fd, false);
+	r = w == NULL ? -EINVAL : find_target("cpu", &t);
+	if (r == 0) {
+		struct reading_window *window = w->window;
+
+		w->window = NULL;
+		for (int i = 0; i < WINDOWS_MAX; i++)
+			is_last = is_last && windows[i].window == NULL;
+		if (is_last && started_by_window) {
+			process_stop(OPTION_CPU);
+			started_by_window = false;
+		}
+		r = write_target(&t, window, fd);
+		t.output->window_end(window);
+	}
+	lock_give(&windows_lock);
+	return r;
+}
+
+CPROF_PUBLIC cprof_labels cprof_labels_set(const char *key, const char *value, ...)
+{
+	struct segment *s = segment_live();
+	struct thread *t = thread_self_block;
+	const char *pairs[2 * LABEL_SET_PAIRS];
+	unsigned count = 0;
+	uint32_t before;
+	va_list args;
+
+	if (!process_is_ours(s) || t == NULL)
+		return 0;
+	va_start(args, value);
+	while (key != NULL && value != NULL && count < LABEL_SET_PAIRS) {
+		pairs[2 * count] = key;
+		pairs[2 * count + 1] = value;
+		count++;
+		key = va_arg(args, const char *);
+		value = key != NULL ? va_arg(args, const char *) : NULL;
+	}
+	va_end(args);
+	before = atomic_load_explicit(&t->record->labels, memory_order_relaxed);
+	atomic_store_explicit(&t->record->labels, labels_overlay(s, before, pairs, count), memory_order_relaxed);
+	return before;
+}
+
+CPROF_PUBLIC void cprof_labels_restore(cprof_labels before)
+{
+	struct segment *s = segment_live();
+	struct thread *t = thread_self_block;
+
+	if (process_is_ours(s) && t != NULL && (before == 0 || labels_set(s, before) != NULL))
+		atomic_store_explicit(&t->record->labels, before, memory_order_relaxed);
+}

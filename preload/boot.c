@@ -1,0 +1,70 @@
+#include "preload/boot.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/session.h"
+#include "cprof/cprof.h"
+#include "preload/process.h"
+#include "preload/real.h"
+
+static uintptr_t stack_end;
+static char session[128];
+
+uintptr_t boot_stack_end(void)
+{
+	return stack_end;
+}
+
+const char *boot_session(void)
+{
+	return session[0] != '\0' ? session : NULL;
+}
+
+/* Another copy of this library came first: linked by another path, say. It has the symbols, so it does the work. */
+static bool is_second_copy(void)
+{
+	uintptr_t first = (uintptr_t)dlsym(RTLD_DEFAULT, "cprof_start");
+
+	return first != 0 && first != (uintptr_t)cprof_start;
+}
+
+/*
+ * The environment is read once, here, with secure_getenv: the host may change it later, and a setuid program must not obey
+ * it.
+ */
+__attribute__((constructor)) static void boot(int argc, char **argv, char **envp)
+{
+	const char *spec = secure_getenv("CPROF"), *socket_path = secure_getenv(SESSION_VARIABLE);
+	const char *debug = secure_getenv("CPROF_LOG");
+	struct option_set options;
+	struct why why = {""};
+
+	real_resolve();
+	stack_end = (uintptr_t)argv; /* the arguments lie right behind the first frame */
+	log_set_debug(debug != NULL && strcmp(debug, "debug") == 0);
+	process_set_environment(NULL);
+	if (spec == NULL || spec[0] == '\0' || is_second_copy())
+		return;
+	if (option_parse(spec, process_available(), &options, &why) < 0) {
+		log_line("CPROF: %s; nothing is profiled", why.text);
+		return;
+	}
+	process_set_environment(&options);
+	if (socket_path != NULL && strlen(socket_path) < sizeof(session))
+		strcpy(session, socket_path);
+	if (!options.follow) {
+		unsetenv("CPROF");
+		unsetenv(SESSION_VARIABLE);
+	}
+	if (options.profiles != 0 && process_start(&options, &why) < 0)
+		log_line("%s; nothing is profiled", why.text);
+}
+
+/* After the host's own exit handlers. Under a launcher there is nothing to do: it has the segment. */
+__attribute__((destructor)) static void leave(void)
+{
+	process_write_files();
+}

@@ -1,0 +1,438 @@
+#include "preload/process.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/labels.h"
+#include "core/lock.h"
+#include "core/log.h"
+#include "core/modules.h"
+#include "core/profile.h"
+#include "core/session.h"
+#include "core/signals.h"
+#include "core/walk.h"
+#include "preload/boot.h"
+#include "preload/real.h"
+#include "preload/writing.h"
+
+static struct process {
+	struct lock lock; /* LOCK_CONTROL: what follows */
+	_Atomic unsigned running;
+	struct option_set options; /* as last started */
+	struct option_set environment;
+	bool has_session; /* a launcher reads the segment: nothing to write here */
+	bool has_files;   /* out= was given and is not written yet */
+	bool is_set_up;   /* the hooks below are in place */
+	pthread_key_t thread_key;
+	int owner;        /* the pid that made the segment */
+} process = {.lock = {.rank = LOCK_CONTROL}};
+
+unsigned process_available(void)
+{
+	unsigned bits = 0;
+
+	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
+		bits |= (*p)->bit;
+	return bits;
+}
+
+unsigned process_running(void)
+{
+	return atomic_load_explicit(&process.running, memory_order_acquire);
+}
+
+void process_set_environment(const struct option_set *options)
+{
+	if (options != NULL)
+		process.environment = *options;
+	else
+		option_defaults(&process.environment);
+}
+
+const struct option_set *process_options(void)
+{
+	return &process.environment;
+}
+
+bool process_is_ours(const struct segment *s)
+{
+	return s != NULL && (int)sys1(SYS_getpid, 0) == s->header->pid;
+}
+
+#define KEY_ROUNDS 2 /* of the four that POSIX promises; the rest is for keys that are set late */
+
+/*
+ * The end of a thread. A key's destructor runs after C++'s thread_local ones; it asks to be called again until the last
+ * round, so that destructors of other keys are still sampled.
+ */
+static void thread_ends(void *thread)
+{
+	struct segment *s = segment_live();
+	struct thread *t = thread;
+
+	if (!process_is_ours(s) || t != thread_self_block)
+		return;
+	if (t->ends++ < KEY_ROUNDS) {
+		pthread_setspecific(process.thread_key, t);
+		return;
+	}
+	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
+		if ((*p)->thread_ends != NULL)
+			(*p)->thread_ends(s, t);
+	thread_self_block = NULL;
+	thread_release(s, t);
+}
+
+static void thread_begins(struct segment *s, struct thread *t)
+{
+	thread_self_block = t;
+	pthread_setspecific(process.thread_key, t);
+	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
+		if ((*p)->thread_begins != NULL)
+			(*p)->thread_begins(s, t);
+}
+
+/* The calling thread becomes known, with the bounds of its stack where they are cheap to have. */
+static void know_caller(struct segment *s)
+{
+	struct thread *t = thread_self_block;
+	struct rlimit limit;
+
+	if (t == NULL) {
+		t = thread_reserve(s);
+		if (t == NULL)
+			return;
+		t = thread_publish(s, t, (int)sys1(SYS_gettid, 0));
+	}
+	if (t->tid == s->header->pid && boot_stack_end() != 0) {
+		uint64_t size = 8 << 20; /* what is asked about is always less deep than the limit at start */
+
+		if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur < size)
+			size = limit.rlim_cur;
+		t->stack_high = boot_stack_end();
+		t->stack_low = t->stack_high - size;
+	}
+	thread_begins(s, t);
+}
+
+static void fork_child(void);
+
+static int set_up_once(struct why *why)
+{
+	int r;
+
+	if (process.is_set_up)
+		return 0;
+	r = pthread_key_create(&process.thread_key, thread_ends);
+	if (r == 0)
+		r = pthread_atfork(NULL, NULL, fork_child);
+	if (r != 0) {
+		why_set(why, "no room to watch threads and forks: %s", strerrordesc_np(r));
+		return -r;
+	}
+	process.is_set_up = true;
+	return 0;
+}
+
+/* Gives the launcher its view of the segment. Without one, the memory is ours alone. */
+static void hand_over(struct segment *s, int fd)
+{
+	const char *socket_path = boot_session();
+	int r;
+
+	process.has_session = false;
+	if (socket_path == NULL)
+		return;
+	r = session_send(socket_path, fd, s->size);
+	if (r == 0) {
+		process.has_session = true;
+		s->header->is_kept = 1;
+	} else {
+		/* it has ended, and this process lives on; or there are more children at once than it can take in */
+		log_debug("the launcher at %s does not answer: %s", socket_path, strerrordesc_np(-r));
+	}
+}
+
+static void describe(struct segment *s)
+{
+	char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	s->header->program = segment_string(s, program_invocation_short_name,
+					    strlen(program_invocation_short_name));
+	if (n > 0)
+		s->header->executable = segment_string(s, path, (size_t)n);
+}
+
+/* A segment with what the process is at this moment; live when it returns 0. */
+static int begin(const struct option_set *options, struct why *why)
+{
+	struct segment *s;
+	int fd, r;
+
+	r = set_up_once(why);
+	if (r < 0)
+		return r;
+	walk_settings.depth = (uint32_t)options->depth;
+	walk_settings.way = (enum walk_way)options->unwind;
+	r = segment_create(options->memory_bytes, &s, &fd, why);
+	if (r < 0)
+		return r;
+	r = thread_init(s);
+	if (r < 0) {
+		why_set(why, "no memory for %u thread blocks", segment_count(s, SEGMENT_THREADS, 0));
+		close(fd);
+		segment_forget();
+		return r;
+	}
+	process.owner = s->header->pid;
+	describe(s);
+	hand_over(s, fd);
+	close(fd);
+	return 0;
+}
+
+static int start_profiles(struct segment *s, const struct option_set *options, struct why *why)
+{
+	unsigned started = 0;
+	int r = 0;
+
+	for (const struct profile_ops *const *p = all_profiles; *p != NULL && r == 0; p++) {
+		if (!(options->profiles & (*p)->bit) || (process_running() & (*p)->bit))
+			continue;
+		r = (*p)->start(s, options, why);
+		if (r == 0)
+			started |= (*p)->bit;
+	}
+	if (r < 0) {
+		for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
+			if (started & (*p)->bit)
+				(*p)->stop(s);
+		return r;
+	}
+	atomic_fetch_or_explicit(&process.running, started, memory_order_acq_rel);
+	return 0;
+}
+
+int process_start(const struct option_set *options, struct why *why)
+{
+	struct segment *s;
+	int r = 0;
+
+	lock_take(&process.lock);
+	s = segment_live();
+	if (s == NULL) {
+		r = begin(options, why);
+		if (r < 0)
+			goto out;
+		s = segment_own();
+		modules_refresh(s);
+		segment_publish(s);
+		know_caller(s);
+	}
+	r = start_profiles(s, options, why);
+	if (r == 0) {
+		process.options = *options;
+		process.has_files = process.has_files || option_is_given(options, OPTION_ID_OUT);
+	}
+out:
+	lock_give(&process.lock);
+	return r;
+}
+
+void process_stop(unsigned profiles)
+{
+	struct segment *s = segment_live();
+
+	lock_take(&process.lock);
+	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
+		if (s != NULL && (profiles & process_running() & (*p)->bit))
+			(*p)->stop(s);
+	atomic_fetch_and_explicit(&process.running, ~profiles, memory_order_acq_rel);
+	lock_give(&process.lock);
+}
+
+int process_write_files(void)
+{
+	struct segment *s = segment_live();
+	bool has_files;
+
+	lock_take(&process.lock);
+	has_files = process.has_files && !process.has_session && process_is_ours(s);
+	process.has_files = false;
+	lock_give(&process.lock);
+	return has_files ? writing_files(s, &process.options) : 0;
+}
+
+/* The labels that the forking thread had: the child's only thread goes on with them. */
+static uint32_t labels_of_forker(void)
+{
+	const struct thread *t = thread_self_block;
+
+	return t != NULL ? atomic_load_explicit(&t->record->labels, memory_order_relaxed) : 0;
+}
+
+/*
+ * In the child of fork. The parent's other threads are gone, in whatever they held, so nothing here may wait for a lock
+ * of the loader's or the allocator's: the module list is the parent's, copied.
+ */
+static void fork_child(void)
+{
+	struct segment parent;
+	unsigned running = process_running();
+	uint32_t labels = labels_of_forker();
+	struct why why = {"out of memory"};
+	int r;
+
+	if (process.owner == 0 || segment_own() == NULL)
+		return;
+	parent = *segment_own();
+	segment_disown();
+	process.lock = (struct lock){.rank = LOCK_CONTROL};
+	modules_forked();
+	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
+		if ((*p)->forked != NULL)
+			(*p)->forked();
+	atomic_store_explicit(&process.running, 0, memory_order_relaxed);
+	thread_self_block = NULL;
+	process.owner = 0;
+	process.has_files = process.has_files && !process.has_session;
+
+	if (running != 0 && process.options.follow) {
+		r = begin(&process.options, &why);
+		if (r == 0) {
+			struct segment *s = segment_own();
+
+			segment_copy_names(s, &parent);
+			segment_publish(s);
+			know_caller(s);
+			if (thread_self_block != NULL)
+				atomic_store_explicit(&thread_self_block->record->labels, labels,
+						      memory_order_relaxed);
+			r = start_profiles(s, &process.options, &why);
+		}
+		if (r < 0) {
+			segment_count_lost(&parent, LOST_CHILDREN, 1); /* the one word a child writes there */
+			log_debug("child %d is not followed: %s", (int)getpid(), why.text);
+		}
+	}
+	segment_release(&parent);
+}
+
+struct thread *process_thread_reserve(const pthread_attr_t *attr, void *(*start)(void *), void *arg)
+{
+	struct segment *s = segment_live();
+	struct thread *self = thread_self_block, *t;
+	pthread_attr_t standard;
+	size_t size = 0;
+
+	if (!process_is_ours(s))
+		return NULL;
+	t = thread_reserve(s);
+	if (t == NULL)
+		return NULL;
+	if (attr != NULL) {
+		pthread_attr_getstacksize(attr, &size);
+	} else if (pthread_getattr_default_np(&standard) == 0) {
+		pthread_attr_getstacksize(&standard, &size);
+		pthread_attr_destroy(&standard);
+	}
+	t->start = start;
+	t->start_argument = arg;
+	t->stack_bytes = size;
+	t->host_blocks = signals_host_blocks;
+	if (self != NULL)
+		atomic_store_explicit(&t->record->labels,
+				      atomic_load_explicit(&self->record->labels, memory_order_relaxed),
+				      memory_order_relaxed);
+	return t;
+}
+
+void process_thread_cancel(struct thread *t)
+{
+	struct segment *s = segment_live();
+
+	if (t != NULL && s != NULL)
+		thread_release(s, t);
+}
+
+/*
+ * The first words of a thread. The call of its routine is the last thing, so that it is a jump and leaves no frame of ours on
+ * the thread's stack.
+ */
+void *process_thread_main(void *thread)
+{
+	struct thread *t = thread, *published;
+	void *(*start)(void *) = t->start;
+	void *argument = t->start_argument;
+	uintptr_t frame = (uintptr_t)__builtin_frame_address(0), block = (uintptr_t)pthread_self();
+	uint32_t labels = atomic_load_explicit(&t->record->labels, memory_order_relaxed);
+	uintptr_t high = frame + 16, low = 0;
+	struct segment *s = segment_live();
+
+	/* glibc puts a thread's own block at the top of its stack: all between is stack */
+	if (block > frame && block - frame < 1 << 20)
+		high = block;
+	/* the guard page, and what lies above the block, come off the size; a little more does no harm */
+	if (t->stack_bytes > 32768)
+		low = high - (t->stack_bytes - 16384);
+	signals_host_blocks = t->host_blocks;
+	if (s != NULL) {
+		published = thread_publish(s, t, (int)sys1(SYS_gettid, 0));
+		published->stack_low = low;
+		published->stack_high = low != 0 ? high : 0;
+		atomic_store_explicit(&published->record->labels, labels, memory_order_relaxed);
+		thread_begins(s, published);
+	}
+	return start(argument);
+}
+
+void process_thread_adopt(int tid)
+{
+	struct segment *s = segment_live();
+	struct thread *t;
+
+	if (!process_is_ours(s) || thread_find(s, tid) != NULL)
+		return;
+	t = thread_reserve(s);
+	if (t == NULL)
+		return;
+	t = thread_publish(s, t, tid);
+	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
+		if ((*p)->thread_begins != NULL)
+			(*p)->thread_begins(s, t);
+}
+
+struct thread *process_exec_begins(void)
+{
+	struct segment *s = segment_live();
+	struct thread *t = thread_self_block;
+
+	/* a child of vfork shares all memory with its parent, this block too: it must not touch the parent's timers */
+	if (s == NULL || t == NULL || (int)sys1(SYS_gettid, 0) != t->tid)
+		return NULL;
+	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
+		if ((*p)->exec != NULL && (process_running() & (*p)->bit))
+			(*p)->exec(s, t, false);
+	return t;
+}
+
+void process_exec_failed(struct thread *t)
+{
+	struct segment *s = segment_live();
+	int saved = errno;
+
+	if (s == NULL || t == NULL)
+		return;
+	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
+		if ((*p)->exec != NULL && (process_running() & (*p)->bit))
+			(*p)->exec(s, t, true);
+	errno = saved;
+}

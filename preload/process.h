@@ -1,0 +1,51 @@
+/*
+ * process: what a process that records consists of: a segment, the threads it knows, the profiles that run. And how it
+ * goes through fork, exec and exit.
+ *
+ * Normal context throughout, but for the functions that say otherwise.
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "core/option.h"
+#include "core/segment.h"
+#include "core/thread.h"
+
+/* Profiles of this version, as bits of enum option_profile. */
+unsigned process_available(void);
+
+/*
+ * Makes the segment if there is none, and starts the profiles that @options ask for. 0, or a negative errno with @why
+ * and nothing started.
+ */
+int process_start(const struct option_set *options, struct why *why);
+
+/* Stops the profiles in @profiles (bits). */
+void process_stop(unsigned profiles);
+
+/* Bits of those that run. */
+unsigned process_running(void);
+
+/* The options of the environment, or their defaults when it has none (NULL). */
+void process_set_environment(const struct option_set *options);
+const struct option_set *process_options(void);
+
+/*
+ * A new thread, from its creator's side and from its own. process_thread_reserve() returns NULL when there is nothing
+ * to record or no record is free: the thread then runs unwatched.
+ */
+struct thread *process_thread_reserve(const pthread_attr_t *attr, void *(*start)(void *), void *arg);
+void process_thread_cancel(struct thread *t);
+void *process_thread_main(void *thread);
+void process_thread_adopt(int tid); /* made by clone() */
+
+/* Around exec. The token is for process_exec_failed(). */
+struct thread *process_exec_begins(void);
+void process_exec_failed(struct thread *t);
+
+/* True when the caller is the process that made the segment and not, say, its vfork child. Signal safe. */
+bool process_is_ours(const struct segment *s);
+
+/* Writes what out= asked for, unless a launcher does. Once. */
+int process_write_files(void);

@@ -1,0 +1,120 @@
+/*
+ * Wrappers that share signals with the host.
+ *
+ * sigaction() and its like for a signal that we took change what the host wants, not what the kernel has. A mask that blocks
+ * (nearly) everything, as programs put on their worker threads, is let through without our signals, or those threads could
+ * never be sampled; asked for its mask, the thread sees what it set. A host that blocks SIGPROF among a few others means
+ * it, and is obeyed.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "core/signals.h"
+#include "cprof/cprof.h"
+#include "preload/process.h"
+#include "preload/real.h"
+
+static bool is_shared(int sig)
+{
+	return signals_is_taken(sig) && process_is_ours(segment_live());
+}
+
+CPROF_PUBLIC int sigaction(int sig, const struct sigaction *action, struct sigaction *old)
+{
+	if (!is_shared(sig))
+		return real.sigaction(sig, action, old);
+	signals_host_action(sig, action, old);
+	return 0;
+}
+
+static sighandler_t set_handler(int sig, sighandler_t handler, int flags)
+{
+	struct sigaction action = {.sa_handler = handler, .sa_flags = flags}, old;
+
+	sigemptyset(&action.sa_mask);
+	if (handler == SIG_ERR) {
+		errno = EINVAL;
+		return SIG_ERR;
+	}
+	signals_host_action(sig, &action, &old);
+	return old.sa_handler;
+}
+
+CPROF_PUBLIC sighandler_t signal(int sig, sighandler_t handler)
+{
+	return is_shared(sig) ? set_handler(sig, handler, SA_RESTART) : real.signal(sig, handler);
+}
+
+CPROF_PUBLIC sighandler_t __sysv_signal(int sig, sighandler_t handler)
+{
+	return is_shared(sig) ? set_handler(sig, handler, (int)(SA_RESETHAND | SA_NODEFER))
+			      : real.__sysv_signal(sig, handler);
+}
+
+/* Signals 1 to 31 but the two that cannot be blocked. */
+static int count_blocked(const sigset_t *set)
+{
+	int n = 0;
+
+	for (int sig = 1; sig < 32; sig++)
+		n += sigismember(set, sig) == 1;
+	return n;
+}
+
+#define NEARLY_ALL 24 /* of 31: programs leave out the synchronous ones, and a few of their own */
+
+enum { VIEW_PROF = 1, VIEW_TRAP = 2 };
+
+static unsigned view_of(const sigset_t *set)
+{
+	return (sigismember(set, SIGPROF) == 1 ? VIEW_PROF : 0u) | (sigismember(set, SIGTRAP) == 1 ? VIEW_TRAP : 0u);
+}
+
+static int set_mask(int (*real_call)(int, const sigset_t *, sigset_t *), int how, const sigset_t *set,
+		    sigset_t *old)
+{
+	unsigned before = signals_host_blocks, after = before;
+	sigset_t changed;
+	int r;
+
+	if (!is_shared(SIGPROF))
+		return real_call(how, set, old);
+	if (set != NULL) {
+		unsigned view = view_of(set);
+
+		changed = *set;
+		if (how == SIG_UNBLOCK) {
+			after = before & ~view;
+		} else if (count_blocked(set) >= NEARLY_ALL || (how == SIG_SETMASK && before != 0)) {
+			/* the second: a thread that puts back the mask it was shown */
+			after = how == SIG_BLOCK ? before | view : view;
+			sigdelset(&changed, SIGPROF);
+			if (signals_is_taken(SIGTRAP))
+				sigdelset(&changed, SIGTRAP);
+			else
+				after &= ~(unsigned)VIEW_TRAP;
+		} else if (how == SIG_SETMASK) {
+			after = 0;
+		}
+		set = &changed;
+	}
+	r = real_call(how, set, old);
+	if (r != 0)
+		return r;
+	signals_host_blocks = (unsigned char)after;
+	if (old != NULL && (before & VIEW_PROF))
+		sigaddset(old, SIGPROF);
+	if (old != NULL && (before & VIEW_TRAP))
+		sigaddset(old, SIGTRAP);
+	return 0;
+}
+
+CPROF_PUBLIC int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+	return set_mask(real.pthread_sigmask, how, set, old);
+}
+
+CPROF_PUBLIC int sigprocmask(int how, const sigset_t *set, sigset_t *old)
+{
+	return set_mask(real.sigprocmask, how, set, old);
+}

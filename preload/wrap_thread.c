@@ -1,0 +1,43 @@
+/*
+ * Wrappers that tell us of threads.
+ */
+#include <sched.h>
+#include <stdarg.h>
+
+#include "cprof/cprof.h"
+#include "preload/process.h"
+#include "preload/real.h"
+
+CPROF_PUBLIC int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg)
+{
+	struct thread *t = process_thread_reserve(attr, start, arg);
+	int r;
+
+	if (t == NULL)
+		return real.pthread_create(thread, attr, start, arg);
+	r = real.pthread_create(thread, attr, process_thread_main, t);
+	if (r != 0)
+		process_thread_cancel(t);
+	return r;
+}
+
+/* The C library's own threads come by an inner name; this one is for hosts that make theirs by hand. */
+CPROF_PUBLIC int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
+{
+	pid_t *parent_tid, *child_tid;
+	va_list args;
+	void *tls;
+	int tid;
+
+	va_start(args, arg);
+	parent_tid = va_arg(args, pid_t *);
+	tls = va_arg(args, void *);
+	child_tid = va_arg(args, pid_t *);
+	va_end(args);
+	if (real.clone == NULL)
+		real_resolve();
+	tid = real.clone(fn, stack, flags, arg, parent_tid, tls, child_tid);
+	if (tid > 0 && (flags & CLONE_THREAD))
+		process_thread_adopt(tid);
+	return tid;
+}

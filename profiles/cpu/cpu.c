@@ -1,0 +1,178 @@
+#include "profiles/cpu/cpu.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/signals.h"
+
+static size_t threads_bytes;
+
+static bool kernel_is_at_least(int major, int minor)
+{
+	struct utsname name;
+	int have_major = 0, have_minor = 0;
+
+	return uname(&name) == 0 && sscanf(name.release, "%d.%d", &have_major, &have_minor) == 2 &&
+	       (have_major > major || (have_major == major && have_minor >= minor));
+}
+
+/* A debugger stops at every SIGTRAP. */
+static bool is_traced(void)
+{
+	char status[2048];
+	const char *line;
+	int fd = (int)sys4(SYS_openat, -100 /* AT_FDCWD */, "/proc/self/status", 0, 0);
+	long n = fd >= 0 ? sys3(SYS_read, fd, status, sizeof(status) - 1) : 0;
+
+	if (fd >= 0)
+		sys1(SYS_close, fd);
+	status[n > 0 ? n : 0] = '\0';
+	line = strstr(status, "TracerPid:\t");
+	return line != NULL && line[11] != '0';
+}
+
+static bool host_owns(int sig)
+{
+	struct sigaction action;
+
+	return !signals_is_taken(sig) && sigaction(sig, NULL, &action) == 0 && action.sa_handler != SIG_DFL;
+}
+
+/* The kernel's tick: coarse clocks advance with it. */
+static uint64_t tick_ns(void)
+{
+	struct timespec resolution = {0, 4000000};
+
+	clock_getres(CLOCK_MONOTONIC_COARSE, &resolution);
+	return clock_of_timespec(resolution);
+}
+
+static void choose_clocks(uint64_t hz)
+{
+	cpu_settings.period_ns = NS_PER_SECOND / hz;
+	cpu_settings.tick_ns = tick_ns();
+	/* with half a period between two moments, a CPU timer serves up to half the tick's rate */
+	cpu_settings.try_perf = cpu_settings.period_ns < 2 * cpu_settings.tick_ns;
+	/* before 6.1 the signal could interrupt a blocking call, before 5.18 end the process when blocked */
+	cpu_settings.try_sigtrap = cpu_settings.try_perf && kernel_is_at_least(6, 1) && !is_traced() &&
+				   !host_owns(SIGTRAP);
+	cpu_settings.perf_sees_kernel = true;
+}
+
+static void disarm_one(struct thread *t, void *user)
+{
+	cpu_disarm(&cpu_threads[t->index]);
+}
+
+static void rearm_one(struct thread *t, void *user)
+{
+	cpu_disarm(&cpu_threads[t->index]);
+	cpu_arm(user, t);
+}
+
+static void cpu_stop(struct segment *s)
+{
+	/* pairs: cpu_on_signal, which looks again once it is inside */
+	if (!atomic_exchange_explicit(&cpu_is_on, 0, memory_order_seq_cst))
+		return;
+	cpu_scout_stop();
+	thread_each(s, disarm_one, NULL);
+	thread_wait_outside(s, NULL, NS_PER_SECOND / 10);
+	atomic_store_explicit(&s->header->cpu_ended_ns, clock_monotonic(), memory_order_release);
+}
+
+static int cpu_start(struct segment *s, const struct option_set *options, struct why *why)
+{
+	int r;
+
+	if (cpu_threads == NULL) {
+		threads_bytes = segment_count(s, SEGMENT_THREADS, 0) * sizeof(*cpu_threads);
+		cpu_threads = mem_map(threads_bytes);
+		if (cpu_threads == NULL)
+			return -ENOMEM;
+	}
+	choose_clocks(options->cpu_hz);
+	r = signals_take(SIGPROF, cpu_on_signal);
+	if (r == 0 && cpu_settings.try_sigtrap)
+		r = signals_take(SIGTRAP, cpu_on_signal);
+	if (r < 0) {
+		why_set(why, "cpu: cannot take SIGPROF: %s", strerrordesc_np(-r));
+		return r;
+	}
+	if (atomic_load_explicit(&s->header->cpu_begun_ns, memory_order_relaxed) == 0)
+		atomic_store_explicit(&s->header->cpu_begun_ns, clock_monotonic(), memory_order_relaxed);
+	atomic_store_explicit(&s->header->cpu_period_ns, cpu_settings.period_ns, memory_order_relaxed);
+	atomic_store_explicit(&s->header->cpu_ended_ns, 0, memory_order_relaxed);
+	atomic_store_explicit(&cpu_is_on, 1, memory_order_seq_cst);
+	thread_each(s, rearm_one, s); /* those that have a record */
+	cpu_scan(s);                  /* those that have none */
+	if (kernel_is_at_least(6, 4))
+		cpu_scout_start();
+	return 0;
+}
+
+static void cpu_thread_begins(struct segment *s, struct thread *t)
+{
+	if (atomic_load_explicit(&cpu_is_on, memory_order_acquire))
+		cpu_arm(s, t);
+}
+
+/*
+ * A thread that goes without having been sampled, although it used more than chance allows: it blocked the signal.
+ * What it used is lost, and said to be.
+ */
+static void cpu_thread_ends(struct segment *s, struct thread *t)
+{
+	struct cpu_thread *ct = cpu_threads != NULL ? &cpu_threads[t->index] : NULL;
+	uint64_t now, assigned = atomic_load_explicit(&t->record->cpu_assigned_ns, memory_order_relaxed);
+
+	if (ct == NULL || atomic_load_explicit(&ct->way, memory_order_acquire) == CPU_OFF)
+		return;
+	now = clock_read(CLOCK_THREAD_CPUTIME_ID);
+	cpu_disarm(ct);
+	if (assigned == 0 && ct->is_first && now > ct->last_ns + 4 * ct->period_ns)
+		segment_count_lost(s, LOST_UNSAMPLED_NS, now - ct->last_ns);
+}
+
+static void cpu_forked(void)
+{
+	/* timers are not inherited, and perf files watch the parent's threads: only the files are ours to close */
+	for (size_t i = 0; cpu_threads != NULL && i < threads_bytes / sizeof(*cpu_threads); i++)
+		if (cpu_threads[i].way != CPU_OFF && cpu_threads[i].perf >= 0)
+			sys1(SYS_close, cpu_threads[i].perf);
+	atomic_store_explicit(&cpu_is_on, 0, memory_order_seq_cst);
+	mem_unmap(cpu_threads, threads_bytes);
+	cpu_threads = NULL;
+}
+
+static void cpu_exec(struct segment *s, struct thread *t, bool failed)
+{
+	/* A SIGPROF of perf's that is still on its way would find the new program without a handler. */
+	cpu_disarm(&cpu_threads[t->index]);
+	if (failed)
+		cpu_arm(s, t);
+}
+
+const struct profile_ops cpu_profile = {
+	.name = "cpu",
+	.bit = OPTION_CPU,
+	.about = "where CPU time goes",
+	.values = (const struct value_type[]){{"samples", "count"}, {"cpu", "nanoseconds"}, {0}},
+	.period = {"cpu", "nanoseconds"},
+	.table = SEGMENT_TABLE_CPU,
+	.start = cpu_start,
+	.stop = cpu_stop,
+	.thread_begins = cpu_thread_begins,
+	.thread_ends = cpu_thread_ends,
+	.forked = cpu_forked,
+	.exec = cpu_exec,
+};

@@ -1,0 +1,71 @@
+/*
+ * cpu: where CPU time goes.
+ *
+ * Each thread has a timer on its own CPU clock. The moments at which it should fire are a random sequence, half to one
+ * and a half periods apart, so that a program which beats in time with the period is not misjudged. Whatever the kernel
+ * delivers, a sample counts the moments that have passed (column samples) and the CPU time since the thread's last
+ * sample (column cpu), so totals and the threads' shares come out right.
+ *
+ * The kernel looks at CPU timers at its tick, 250 times a second or so. Faster rates need a perf clock, where that is
+ * permitted:
+ *
+ *     way         clock                                   sees the kernel's time
+ *     TIMER       CPU timer                               yes, at the system call
+ *     PERF_ALL    perf, kernel included (privileged)      yes
+ *     PERF_USER   perf, user code only, and a CPU timer   the timer's samples that fall behind a system call
+ *
+ * PERF_USER adds up two samplers. Each perf sample stands for its own period, each timer sample in the kernel for the
+ * timer's; timer samples in user code are dropped. What the thread's CPU clock says beyond that sum is handed out
+ * in small parts with the samples that follow.
+ *
+ * None of it can interrupt a blocking call: CPU timers and perf's SIGTRAP are raised on the way back to user code
+ * (docs/adr/0002-clocks.md).
+ */
+#pragma once
+
+#include <signal.h>
+
+#include "core/profile.h"
+
+extern const struct profile_ops cpu_profile;
+
+enum cpu_way { CPU_OFF, CPU_ARMING, CPU_TIMER, CPU_PERF_ALL, CPU_PERF_USER };
+
+struct cpu_thread {
+	_Atomic uint32_t way; /* enum cpu_way */
+	int32_t timer;        /* the kernel's id, -1 none */
+	int32_t perf;         /* file, -1 none */
+	bool is_first;        /* no sample yet */
+	bool is_sigtrap;
+	uint64_t period_ns, timer_period_ns;
+	uint64_t next_ns;     /* the next moment, on the thread's CPU clock */
+	uint64_t last_ns;     /* its clock at the last sample */
+	uint64_t gap_ns;      /* the perf period that is running */
+	uint64_t given_ns;    /* PERF_USER: what samples stand for so far */
+	uint64_t random;
+	uint32_t timer_alone; /* timer signals since the last perf one: is perf still there? */
+};
+
+struct cpu_settings {
+	uint64_t period_ns;
+	uint64_t tick_ns;
+	bool try_perf, try_sigtrap, perf_sees_kernel;
+};
+
+/* What cpu.c and cpu_sig.c share. */
+extern struct cpu_thread *cpu_threads; /* by thread index */
+extern struct cpu_settings cpu_settings;
+extern _Atomic uint32_t cpu_is_on;
+
+/* Signal safe: starts sampling thread @t of this process, whoever calls; counts it as lost when the kernel refuses. */
+SIGSAFE void cpu_arm(struct segment *s, struct thread *t);
+SIGSAFE void cpu_disarm(struct cpu_thread *ct);
+
+/* Arms every thread of the process that has no record yet, and drops those that are gone. Signal safe. */
+SIGSAFE void cpu_scan(struct segment *s);
+
+/* The process-wide timer that finds threads nobody told us about. */
+SIGSAFE void cpu_scout_start(void);
+SIGSAFE void cpu_scout_stop(void);
+
+SIGSAFE bool cpu_on_signal(int sig, siginfo_t *info, void *ucontext);

@@ -1,0 +1,514 @@
+#include "profiles/cpu/cpu.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <signal.h>
+#include <stdalign.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "core/clock.h"
+#include "core/table.h"
+#include "core/walk.h"
+
+struct cpu_thread *cpu_threads;
+struct cpu_settings cpu_settings;
+_Atomic uint32_t cpu_is_on;
+
+/* Marks our timers' and perf events' signals: the upper half of the value they carry; the lower is a thread's index. */
+#define TAG_THREAD UINT64_C(0x6370726600000000)
+#define TAG_SCOUT  UINT64_C(0x6370727300000000)
+#define TAG_MASK   UINT64_C(0xffffffff00000000)
+
+#define TRAP_PERF_CODE 6 /* si_code of a SIGTRAP from perf; in <signal.h> only since glibc 2.35 */
+
+static uint64_t random_next(struct cpu_thread *ct)
+{
+	ct->random ^= ct->random << 13;
+	ct->random ^= ct->random >> 7;
+	ct->random ^= ct->random << 17;
+	return ct->random;
+}
+
+/* The distance to the next moment: one period on average, half to one and a half. */
+static uint64_t gap(struct cpu_thread *ct, uint64_t period_ns)
+{
+	return period_ns / 2 + random_next(ct) % period_ns;
+}
+
+/*
+ * The distance from a thread's birth to its first moment: as if the sequence had been running forever. A longer gap is
+ * the likelier to be the one we fall into, in proportion, and we fall anywhere into it.
+ * Threads that live less than a period are then sampled exactly as often as they should be.
+ */
+static uint64_t first_gap(struct cpu_thread *ct, uint64_t period_ns)
+{
+	uint64_t g;
+
+	do
+		g = gap(ct, period_ns);
+	while (random_next(ct) % (period_ns + period_ns / 2) >= g);
+	return 1 + random_next(ct) % g;
+}
+
+static void set_timer(int32_t timer, uint64_t at_ns, int flags)
+{
+	struct itimerspec spec = {{0, 0}, clock_to_timespec(at_ns)};
+
+	sys4(SYS_timer_settime, timer, flags, &spec, NULL);
+}
+
+static int32_t create_timer(clockid_t clock, int tid, uint64_t tag)
+{
+	struct sigevent event = {.sigev_signo = SIGPROF,
+				 .sigev_notify = tid != 0 ? SIGEV_THREAD_ID : SIGEV_SIGNAL};
+	int32_t timer = -1;
+
+	event.sigev_value.sival_ptr = (void *)tag;
+	event._sigev_un._tid = tid;
+	return sys3(SYS_timer_create, clock, &event, &timer) == 0 ? timer : -1;
+}
+
+static int32_t open_perf(struct thread *t, struct cpu_thread *ct, bool with_kernel, bool sigtrap)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attr),
+		.config = PERF_COUNT_SW_CPU_CLOCK,
+		.sample_period = ct->gap_ns,
+		.disabled = 1,
+		.exclude_kernel = !with_kernel,
+		.exclude_hv = 1,
+		.wakeup_events = 1,
+		.sigtrap = sigtrap,
+		.remove_on_exec = sigtrap,
+		.sig_data = TAG_THREAD | t->index,
+	};
+	struct f_owner_ex owner = {F_OWNER_TID, t->tid};
+	long fd = sys5(SYS_perf_event_open, &attr, t->tid, -1, -1, PERF_FLAG_FD_CLOEXEC), high;
+
+	if (fd < 0)
+		return (int32_t)fd;
+	/* out of the way of programs that count on getting low numbers */
+	high = sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 512);
+	if (high >= 0) {
+		sys1(SYS_close, fd);
+		fd = high;
+	}
+	if (!sigtrap && (sys3(SYS_fcntl, fd, F_SETFL, O_ASYNC) < 0 || sys3(SYS_fcntl, fd, F_SETSIG, SIGPROF) < 0 ||
+			 sys3(SYS_fcntl, fd, F_SETOWN_EX, &owner) < 0)) {
+		sys1(SYS_close, fd);
+		return -EINVAL;
+	}
+	return (int32_t)fd;
+}
+
+/* Tries the perf clock in the ways that @cpu_settings allows; leaves @ct on a plain timer otherwise. */
+static enum cpu_way try_perf(struct thread *t, struct cpu_thread *ct)
+{
+	bool sigtrap = cpu_settings.try_sigtrap;
+
+	ct->gap_ns = first_gap(ct, ct->period_ns);
+	if (sigtrap) {
+		ct->perf = cpu_settings.perf_sees_kernel ? open_perf(t, ct, true, true) : -EACCES;
+		if (ct->perf >= 0) {
+			ct->is_sigtrap = true;
+			return CPU_PERF_ALL;
+		}
+		ct->perf = open_perf(t, ct, false, true);
+		ct->is_sigtrap = ct->perf >= 0;
+	}
+	/* F_SETSIG interrupts a blocking call when it strikes in the kernel, so never with the kernel's time */
+	if (ct->perf < 0)
+		ct->perf = open_perf(t, ct, false, false);
+	if (ct->perf >= 0)
+		return CPU_PERF_USER;
+	ct->perf = -1;
+	return CPU_TIMER;
+}
+
+SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
+{
+	struct cpu_thread *ct = &cpu_threads[t->index];
+	clockid_t clock = clock_of_thread(t->tid);
+	enum cpu_way way = CPU_TIMER;
+	uint32_t off = CPU_OFF;
+
+	/* whoever is first: the thread itself at its start, or another that found it */
+	if (!atomic_compare_exchange_strong_explicit(&ct->way, &off, CPU_ARMING, memory_order_acq_rel,
+						     memory_order_relaxed))
+		return;
+	ct->timer = ct->perf = -1;
+	ct->is_first = true;
+	ct->is_sigtrap = false;
+	ct->timer_alone = 0;
+	ct->period_ns = ct->timer_period_ns = cpu_settings.period_ns;
+	ct->random = (clock_monotonic() ^ (uint64_t)t->tid << 32) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	if (cpu_settings.try_perf)
+		way = try_perf(t, ct);
+	if (way == CPU_PERF_USER && ct->timer_period_ns < 2 * cpu_settings.tick_ns)
+		ct->timer_period_ns = 2 * cpu_settings.tick_ns; /* two moments never share a tick */
+	if (way == CPU_PERF_ALL)
+		ct->timer_period_ns = NS_PER_SECOND; /* only to see whether perf is still there */
+
+	ct->timer = create_timer(clock, t->tid, TAG_THREAD | t->index);
+	if (ct->timer < 0 && way == CPU_TIMER) {
+		segment_count_lost(s, LOST_THREADS, 1);
+		atomic_store_explicit(&ct->way, CPU_OFF, memory_order_release);
+		return;
+	}
+	ct->last_ns = clock_read(clock);
+	ct->given_ns = ct->last_ns;
+	ct->next_ns = ct->last_ns + first_gap(ct, ct->timer_period_ns);
+	atomic_store_explicit(&ct->way, way, memory_order_release); /* pairs: cpu_on_signal, on that thread */
+	if (ct->timer >= 0)
+		set_timer(ct->timer, ct->next_ns, TIMER_ABSTIME);
+	if (ct->perf >= 0)
+		sys3(SYS_ioctl, ct->perf, PERF_EVENT_IOC_ENABLE, 0);
+	segment_count_note(s, way == CPU_TIMER ? NOTE_TIMER_THREADS : NOTE_PERF_THREADS, 1);
+}
+
+SIGSAFE void cpu_disarm(struct cpu_thread *ct)
+{
+	if (atomic_exchange_explicit(&ct->way, CPU_OFF, memory_order_acq_rel) == CPU_OFF)
+		return;
+	if (ct->perf >= 0) {
+		sys3(SYS_ioctl, ct->perf, PERF_EVENT_IOC_DISABLE, 0);
+		sys1(SYS_close, ct->perf);
+	}
+	if (ct->timer >= 0)
+		sys1(SYS_timer_delete, ct->timer);
+	ct->perf = ct->timer = -1;
+}
+
+/* Moments of the sequence that have passed by @now; sets the next one. */
+static uint64_t moments_passed(struct cpu_thread *ct, uint64_t now)
+{
+	uint64_t n = 0;
+
+	if (now > ct->next_ns && now - ct->next_ns > 64 * ct->timer_period_ns) {
+		/* the signal was held back for long: nobody needs those moments one by one */
+		n = (now - ct->next_ns) / ct->timer_period_ns;
+		ct->next_ns += n * ct->timer_period_ns;
+	}
+	for (; ct->next_ns <= now; n++)
+		ct->next_ns += gap(ct, ct->timer_period_ns);
+	return n;
+}
+
+struct sample {
+	uint64_t periods, ns;
+};
+
+/* A sample of one clock that sees all of the thread's time: it stands for everything since the last. */
+static struct sample sample_of_all(struct cpu_thread *ct, uint64_t now, uint64_t periods)
+{
+	struct sample x = {periods, now - ct->last_ns};
+
+	if (ct->is_first)
+		x.ns = periods * ct->period_ns; /* what lies before the first belongs to it only by chance */
+	ct->is_first = false;
+	ct->last_ns = now;
+	return x;
+}
+
+/* A sample of one of two clocks that add up; see cpu.h. */
+static struct sample sample_of_part(struct cpu_thread *ct, uint64_t now, uint64_t nominal_ns)
+{
+	int64_t behind = (int64_t)(now - ct->given_ns) - (int64_t)nominal_ns;
+	int64_t ns = (int64_t)nominal_ns + behind / 8;
+	struct sample x;
+
+	if (ct->is_first)
+		ns = (int64_t)nominal_ns;
+	if (ns < 0)
+		ns = 0;
+	x.ns = (uint64_t)ns;
+	x.periods = (nominal_ns + ct->period_ns / 2) / ct->period_ns;
+	if (x.periods == 0)
+		x.periods = 1;
+	ct->is_first = false;
+	ct->given_ns += x.ns;
+	ct->last_ns = now;
+	return x;
+}
+
+/* Decides what a signal of the timer or of perf stands for. False: nothing. */
+static bool weigh(struct cpu_thread *ct, bool is_perf, const ucontext_t *uc, struct sample *ret)
+{
+	uint64_t now = clock_read(CLOCK_THREAD_CPUTIME_ID), periods;
+
+	switch (atomic_load_explicit(&ct->way, memory_order_acquire)) {
+	case CPU_TIMER:
+		periods = is_perf ? 0 : moments_passed(ct, now);
+		if (periods > 0)
+			*ret = sample_of_all(ct, now, periods);
+		break;
+	case CPU_PERF_ALL:
+		if (is_perf) {
+			ct->timer_alone = 0;
+			periods = 1;
+			if (now - ct->last_ns > ct->gap_ns && !ct->is_first)
+				periods += (now - ct->last_ns - ct->gap_ns) / ct->period_ns;
+			*ret = sample_of_all(ct, now, periods);
+		} else {
+			moments_passed(ct, now);
+			periods = 0;
+			ct->timer_alone++;
+		}
+		break;
+	case CPU_PERF_USER:
+		if (is_perf) {
+			ct->timer_alone = 0;
+			periods = 1;
+			*ret = sample_of_part(ct, now, ct->period_ns);
+		} else {
+			periods = moments_passed(ct, now);
+			if (periods > 0 && arch_is_after_syscall((const uint8_t *)arch_pc(uc))) {
+				*ret = sample_of_part(ct, now, periods * ct->timer_period_ns);
+			} else {
+				ct->timer_alone += periods > 0;
+				periods = 0;
+			}
+		}
+		break;
+	default:
+		return false;
+	}
+	return periods > 0;
+}
+
+static void rearm(struct cpu_thread *ct, bool is_perf)
+{
+	if (atomic_load_explicit(&ct->way, memory_order_relaxed) == CPU_OFF)
+		return;
+	if (is_perf && ct->perf >= 0) {
+		ct->gap_ns = gap(ct, ct->period_ns);
+		sys3(SYS_ioctl, ct->perf, PERF_EVENT_IOC_PERIOD, &ct->gap_ns);
+		return;
+	}
+	/*
+	 * The host closed our file, as programs that close all of theirs do: go on by the timer alone.
+	 * Eight timer periods in user code without one perf sample do not happen by chance.
+	 */
+	if (ct->timer_alone > (atomic_load_explicit(&ct->way, memory_order_relaxed) == CPU_PERF_ALL ? 1u : 8u)) {
+		ct->timer_period_ns = ct->period_ns;
+		ct->next_ns = clock_read(CLOCK_THREAD_CPUTIME_ID) + gap(ct, ct->period_ns);
+		ct->perf = -1; /* the number may be the host's by now: not ours to close */
+		atomic_store_explicit(&ct->way, CPU_TIMER, memory_order_relaxed);
+	}
+	if (ct->timer >= 0)
+		set_timer(ct->timer, ct->next_ns, TIMER_ABSTIME);
+}
+
+static void take_sample(struct segment *s, struct thread *t, const struct sample *sample, const ucontext_t *uc)
+{
+	struct walk_result stack = walk_signal(s, t, uc);
+	uint64_t values[CPU_COLUMNS] = {sample->periods, sample->ns};
+
+	table_record(s, SEGMENT_TABLE_CPU, stack.frames, stack.depth,
+		     atomic_load_explicit(&t->record->labels, memory_order_relaxed), values);
+	segment_count_note(s, NOTE_SIGNALS, 1);
+	atomic_store_explicit(&t->record->cpu_assigned_ns,
+			      atomic_load_explicit(&t->record->cpu_assigned_ns, memory_order_relaxed) + sample->ns,
+			      memory_order_relaxed);
+}
+
+/*
+ * The scout: threads that came by a raw clone() are found by looking at the process's task list, at most ten times a
+ * second, from the handler of any thread that is sampled. For the case that only unknown threads run there is a timer on
+ * the process's CPU clock, pushed ahead by every look. Since Linux 6.4 its signal goes to the thread that runs.
+ */
+#define SCOUT_NS (NS_PER_SECOND / 10)
+
+static _Atomic uint64_t scout_looked_ns;
+static _Atomic uint32_t scout_in_vain;
+static _Atomic int32_t scout_timer = -1;
+
+SIGSAFE void cpu_scout_start(void)
+{
+	int32_t timer = create_timer(CLOCK_PROCESS_CPUTIME_ID, 0, TAG_SCOUT);
+
+	atomic_store_explicit(&scout_in_vain, 0, memory_order_relaxed);
+	atomic_store_explicit(&scout_timer, timer, memory_order_release);
+	if (timer >= 0)
+		set_timer(timer, 2 * SCOUT_NS, 0);
+}
+
+SIGSAFE void cpu_scout_stop(void)
+{
+	int32_t timer = atomic_exchange_explicit(&scout_timer, -1, memory_order_acq_rel);
+
+	if (timer >= 0)
+		sys1(SYS_timer_delete, timer);
+}
+
+static void scout_push(uint64_t by_ns)
+{
+	int32_t timer = atomic_load_explicit(&scout_timer, memory_order_acquire);
+
+	if (timer >= 0)
+		set_timer(timer, by_ns, 0);
+}
+
+/* How many threads the process has, by the link count of its task directory. */
+static uint32_t threads_alive(void)
+{
+	struct stat st;
+
+	if (sys4(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &st, 0) != 0 || st.st_nlink < 2)
+		return 0;
+	return (uint32_t)(st.st_nlink - 2);
+}
+
+static uint32_t threads_known(struct segment *s)
+{
+	struct thread_record *records = segment_part(s, SEGMENT_THREADS, 0);
+	uint32_t high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire), n = 0;
+
+	for (uint32_t i = 1; i < high && i < segment_count(s, SEGMENT_THREADS, 0); i++)
+		n += atomic_load_explicit(&records[i].tid, memory_order_relaxed) > 0;
+	return n;
+}
+
+static void look_for_threads(struct segment *s)
+{
+	uint64_t now = clock_monotonic(), looked = atomic_load_explicit(&scout_looked_ns, memory_order_relaxed);
+
+	if (now - looked < SCOUT_NS ||
+	    !atomic_compare_exchange_strong_explicit(&scout_looked_ns, &looked, now, memory_order_relaxed,
+						     memory_order_relaxed))
+		return;
+	if (threads_alive() != threads_known(s))
+		cpu_scan(s);
+	scout_push(2 * SCOUT_NS + 2 * cpu_settings.period_ns);
+}
+
+static int parse_tid(const char *name)
+{
+	int tid = 0;
+
+	for (; *name >= '0' && *name <= '9'; name++)
+		tid = tid * 10 + (*name - '0');
+	return *name == '\0' ? tid : 0;
+}
+
+struct linux_dirent64 {
+	uint64_t inode;
+	int64_t offset;
+	uint16_t length;
+	uint8_t type;
+	char name[];
+};
+
+static void drop_if_gone(struct segment *s, struct thread *t, int pid)
+{
+	if (sys3(SYS_tgkill, pid, t->tid, 0) != -ESRCH)
+		return;
+	cpu_disarm(&cpu_threads[t->index]);
+	thread_release(s, t);
+}
+
+SIGSAFE void cpu_scan(struct segment *s)
+{
+	int fd = (int)sys4(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	int pid = (int)sys1(SYS_getpid, 0);
+	uint32_t high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire);
+	alignas(8) char buffer[1024];
+	long n;
+
+	for (uint32_t i = 1; i < high; i++) {
+		struct thread *t = thread_at(s, i);
+
+		if (t != NULL && t->record != NULL &&
+		    atomic_load_explicit(&t->record->tid, memory_order_acquire) > 0)
+			drop_if_gone(s, t, pid);
+	}
+	if (fd < 0)
+		return;
+	while ((n = sys3(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0) {
+		for (long at = 0; at < n;) {
+			struct linux_dirent64 *entry = (struct linux_dirent64 *)(buffer + at);
+			int tid = parse_tid(entry->name);
+			struct thread *t;
+
+			at += entry->length;
+			if (tid == 0 || thread_find(s, tid) != NULL)
+				continue;
+			t = thread_reserve(s);
+			if (t != NULL)
+				cpu_arm(s, thread_publish(s, t, tid));
+		}
+	}
+	sys1(SYS_close, fd);
+}
+
+/* The process timer struck: whoever runs has used up its time without a sample of a known thread. */
+static void on_scout(struct segment *s)
+{
+	int tid = (int)sys1(SYS_gettid, 0);
+
+	if (thread_find(s, tid) == NULL) {
+		cpu_scan(s);
+		atomic_store_explicit(&scout_in_vain, 0, memory_order_relaxed);
+	} else if (atomic_fetch_add_explicit(&scout_in_vain, 1, memory_order_relaxed) >= 2) {
+		/* It reaches threads that have nothing to do with it, and could interrupt their waits: no more. */
+		cpu_scout_stop();
+		return;
+	}
+	scout_push(2 * SCOUT_NS + 2 * cpu_settings.period_ns);
+}
+
+static uint64_t tag_of(int sig, const siginfo_t *info, bool *ret_perf)
+{
+	uint64_t tag = 0;
+
+	*ret_perf = false;
+	if (sig == SIGTRAP) {
+		if (info->si_code == TRAP_PERF_CODE)
+			memcpy(&tag, (const char *)info + 24, sizeof(tag)); /* si_perf_data, behind si_addr */
+		*ret_perf = true;
+	} else if (info->si_code == SI_TIMER) {
+		tag = (uint64_t)info->si_value.sival_ptr;
+	} else if (info->si_code > 0 && thread_self_block != NULL && cpu_threads != NULL &&
+		   cpu_threads[thread_self_block->index].perf == info->si_fd && info->si_fd >= 0) {
+		tag = TAG_THREAD | thread_self_block->index; /* F_SETSIG: SIGPROF with a file and POLL_IN */
+		*ret_perf = true;
+	}
+	return tag;
+}
+
+SIGSAFE bool cpu_on_signal(int sig, siginfo_t *info, void *ucontext)
+{
+	bool is_perf;
+	uint64_t tag = tag_of(sig, info, &is_perf);
+	struct segment *s = segment_live();
+	struct sample sample;
+	struct thread *t;
+
+	if ((tag & TAG_MASK) != TAG_THREAD && tag != TAG_SCOUT)
+		return false;
+	if (s == NULL || !atomic_load_explicit(&cpu_is_on, memory_order_acquire))
+		return true; /* late: stopped, or a child */
+	if (tag == TAG_SCOUT) {
+		on_scout(s);
+		return true;
+	}
+	t = thread_at(s, (uint32_t)tag);
+	if (t == NULL || t->record == NULL || !thread_enter(s, t))
+		return true;
+	/* pairs: cpu_stop, which switches off first and then waits for @inside */
+	if (atomic_load_explicit(&cpu_is_on, memory_order_seq_cst)) {
+		struct cpu_thread *ct = &cpu_threads[t->index];
+
+		if (weigh(ct, is_perf, ucontext, &sample))
+			take_sample(s, t, &sample, ucontext);
+		rearm(ct, is_perf);
+		look_for_threads(s);
+	}
+	thread_leave(t);
+	return true;
+}
