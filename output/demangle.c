@@ -8,11 +8,9 @@
 
 #include <libiberty/demangle.h>
 
-#define MANGLED_MAX \
-	(16 << 10) /* names of 4 KiB exist (parser generators); c++filt gives up at 1 KiB */
-#define VISITS_MAX (256 << 10) /* nodes of the name with every back reference written out */
-#define SCOPES_MAX \
-	(16 << 10) /* libiberty keeps templates * scopes entries of 16 bytes on the stack */
+#define MANGLED_MAX (8 << 10)   /* names of 4 KiB exist; c++filt gives up at 1 KiB */
+#define VISITS_MAX  (256 << 10) /* nodes of the name with every back reference written out */
+#define SCOPES_MAX  (16 << 10)  /* libiberty has templates * scopes times 16 bytes on the stack */
 
 /*
  * What libiberty prints, in pieces. A short name can stand for an endless text (S_ refers to all

@@ -11,6 +11,6 @@
  * @mangled is not a mangled name, is broken, or would need too much time or room; @out is then
  * unspecified.
  *
- * The name may be hostile. Needs up to 1 MiB of stack for the worst names.
+ * The name may be hostile. Real names need 16 KiB of stack, the worst of 8 KiB some 500.
  */
 size_t demangle(const char *mangled, char *out, size_t out_size);

@@ -77,7 +77,7 @@ static void put_message(struct encoder *e, const pb_profile *message)
 	size_t size = cprof__pb__profile__get_packed_size(message);
 	uint8_t *bigger;
 
-	if (e->error < 0)
+	if (e->error < 0 || size == 0)
 		return;
 	if (e->out_n + size > e->out_max) {
 		bigger = realloc(e->out, (e->out_n + size) * 2);
@@ -97,15 +97,15 @@ static void *parts(struct encoder *e, size_t size)
 {
 	void *bigger;
 
-	if (size <= e->parts_max)
+	if (e->parts != NULL && size <= e->parts_max)
 		return e->parts;
-	bigger = realloc(e->parts, size * 2);
+	bigger = realloc(e->parts, size * 2 + 64); /* never 0: NULL means out of memory */
 	if (bigger == NULL) {
 		fail(e, -ENOMEM);
 		return NULL;
 	}
 	e->parts = bigger;
-	e->parts_max = size * 2;
+	e->parts_max = size * 2 + 64;
 	return bigger;
 }
 
@@ -198,7 +198,7 @@ static void put_sample(struct encoder *e, const struct profile_sample *s)
 	uint32_t i;
 
 	ids = parts(e, s->locations_n * sizeof(*ids) + s->labels_n * (sizeof(*labels) + sizeof(*label_pointers)));
-	if (ids == NULL && s->locations_n + s->labels_n != 0)
+	if (ids == NULL)
 		return;
 	labels = (void *)(ids + s->locations_n);
 	label_pointers = (void *)(labels + s->labels_n);
@@ -264,7 +264,7 @@ static void put_location(struct encoder *e, uint32_t number)
 	uint32_t i;
 
 	lines = parts(e, l->lines_n * (sizeof(*lines) + sizeof(*line_pointers)));
-	if (lines == NULL && l->lines_n != 0)
+	if (lines == NULL)
 		return;
 	line_pointers = (void *)(lines + l->lines_n);
 	for (i = 0; i < l->lines_n; i++) {
@@ -315,7 +315,7 @@ static void put_header(struct encoder *e)
 	int64_t *comments = parts(e, p->comments_n * sizeof(*comments));
 	uint32_t i;
 
-	if (comments == NULL && p->comments_n != 0)
+	if (comments == NULL)
 		return;
 	message.drop_frames_str = number_of_literal(e, p->drop_frames);
 	message.keep_frames_str = number_of_literal(e, p->keep_frames);
@@ -487,6 +487,8 @@ int pprof_encode_gzip(const struct profile *p, uint8_t **ret_bytes, size_t *ret_
  * protobuf-c into memory that is used again for the next one, so a hostile file costs no more than its own size,
  * one message, and the struct profile with its limit.
  */
+
+#define TAKE_AGAIN "; copy it again, or take the profile again"
 
 #define MESSAGE_MEMORY_MAX ((size_t)256 << 20) /* protobuf-c's need for one message: a stack of 10 million frames */
 
@@ -702,8 +704,8 @@ static int next_field(struct decoder *d, size_t *at, struct field *ret)
 		if (read_varint(d->bytes, d->size, at, &size) < 0)
 			goto cut_off;
 		if (size > d->size - *at) {
-			why_set(d->why, "at offset %zu: field %llu says it has %llu bytes, and %zu are left; "
-				"the file is damaged or was cut off", ret->offset,
+			why_set(d->why, "at offset %zu: field %llu says it has %llu bytes, and %zu are left: "
+				"the file was cut off" TAKE_AGAIN, ret->offset,
 				(unsigned long long)ret->number, (unsigned long long)size, d->size - *at);
 			return -EBADMSG;
 		}
@@ -719,7 +721,7 @@ static int next_field(struct decoder *d, size_t *at, struct field *ret)
 	return 1;
 
 cut_off:
-	why_set(d->why, "at offset %zu: the value of field %llu ends early; the file is damaged or was cut off",
+	why_set(d->why, "at offset %zu: the value of field %llu ends early: the file was cut off" TAKE_AGAIN,
 		ret->offset, (unsigned long long)ret->number);
 	return -EBADMSG;
 }
@@ -832,8 +834,8 @@ static void *unpack(struct decoder *d, const ProtobufCMessageDescriptor *descrip
 			field->offset, fields[field->number].name, field->size);
 		*r = -EFBIG;
 	} else {
-		why_set(d->why, "at offset %zu: a %s of %zu bytes that does not read as one; the file is "
-			"damaged", field->offset, fields[field->number].name, field->size);
+		why_set(d->why, "at offset %zu: a %s of %zu bytes that does not read as one: the file "
+			"is damaged" TAKE_AGAIN, field->offset, fields[field->number].name, field->size);
 		*r = -EBADMSG;
 	}
 	return NULL;
@@ -906,8 +908,8 @@ static int at_offset(struct decoder *d, const struct field *field, int r)
 
 	if (r < 0 && d->why != NULL) {
 		inner = *d->why;
-		why_set(d->why, "at offset %zu: in a %s: %.200s", field->offset, fields[field->number].name,
-			inner.text);
+		why_set(d->why, "at offset %zu: in a %s: %.150s: the file is damaged" TAKE_AGAIN, field->offset,
+			fields[field->number].name, inner.text);
 	}
 	return r;
 }
@@ -1177,10 +1179,10 @@ static int decode(struct decoder *d)
 }
 
 static int decode_plain(const uint8_t *bytes, size_t size, struct profile *ret, struct pprof_wire *wire,
-			struct why *why)
+			uint64_t *ret_fields_n, struct why *why)
 {
 	struct decoder d = {.bytes = bytes, .size = size, .p = ret, .wire = wire, .why = why};
-	int r;
+	int r, i;
 
 	d.allocator = (ProtobufCAllocator){slab_alloc, slab_free, &d};
 	memset(wire, 0, sizeof(*wire));
@@ -1194,6 +1196,9 @@ static int decode_plain(const uint8_t *bytes, size_t size, struct profile *ret, 
 		profile_fini(ret);
 		memset(wire, 0, sizeof(*wire));
 	}
+	*ret_fields_n = 0;
+	for (i = 0; i < FIELDS_N; i++)
+		*ret_fields_n += d.counts[i];
 	slabs_reset(&d);
 	free(d.slabs);
 	free(d.texts);
@@ -1293,9 +1298,10 @@ static bool is_text(const uint8_t *bytes, size_t size)
 	return true;
 }
 
-/* Replaces @why by a better sentence, where the bytes tell. */
-static void recognise(const uint8_t *bytes, size_t size, struct why *why)
+/* Replaces @why by a better sentence. @fields_n: how far it did read as a profile. */
+static void recognise(const uint8_t *bytes, size_t size, uint64_t fields_n, struct why *why)
 {
+	struct why sentence = *why;
 	size_t i;
 
 	for (i = 0; i < sizeof(lookalikes) / sizeof(lookalikes[0]); i++) {
@@ -1313,6 +1319,9 @@ static void recognise(const uint8_t *bytes, size_t size, struct why *why)
 	else if (is_text(bytes, size))
 		why_set(why, "this is a text file, not a profile; a gzipped profile.proto was expected, as "
 			"'cprof run' and /debug/pprof/ write it");
+	else if (fields_n < 3)
+		why_set(why, "this is not a profile: %.120s. A gzipped profile.proto was expected, as 'cprof run' "
+			"and /debug/pprof/ write it", sentence.text);
 }
 
 int pprof_decode_wire(const void *bytes, size_t size, struct profile *ret, struct pprof_wire *wire,
@@ -1321,6 +1330,7 @@ int pprof_decode_wire(const void *bytes, size_t size, struct profile *ret, struc
 	const uint8_t *plain = bytes;
 	uint8_t *unpacked = NULL;
 	struct why sentence;
+	uint64_t fields_n = 0;
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
@@ -1346,9 +1356,9 @@ int pprof_decode_wire(const void *bytes, size_t size, struct profile *ret, struc
 		why_set(why, "it is larger than %zu MiB, more than any profile needs", PPROF_BYTES_MAX >> 20);
 		r = -EFBIG;
 	} else {
-		r = decode_plain(plain, size, ret, wire, &sentence);
+		r = decode_plain(plain, size, ret, wire, &fields_n, &sentence);
 		if (r == -EBADMSG)
-			recognise(plain, size, &sentence);
+			recognise(plain, size, fields_n, &sentence);
 		if (r < 0)
 			why_set(why, "%s", sentence.text);
 	}

@@ -19,8 +19,7 @@ struct symbols;
 struct symbols_module;
 
 struct symbols_frame {
-	const char *
-		name; /* demangled, without parameters and template arguments, as pprof shows it; never NULL */
+	const char *name;        /* demangled as pprof shows it: symbols_demangle(); never NULL */
 	const char *system_name; /* as in the symbol table or DW_AT_linkage_name */
 	const char *file;        /* "" when unknown */
 	int64_t line, start_line;
@@ -62,11 +61,11 @@ int symbols_lookup(struct symbols_module *m, uint64_t vaddr, struct symbols_fram
 /* Names of run-time compiled code: /tmp/perf-PID.map as JITs write it. NULL when there is none. */
 struct symbols_jit;
 struct symbols_jit *symbols_jit(struct symbols *s, int pid, struct why *why);
-const char *symbols_jit_lookup(const struct symbols_jit *jit,
-			       uint64_t address); /* NULL: not in it */
+/* NULL: @address is not in it, or @jit is NULL. */
+const char *symbols_jit_lookup(const struct symbols_jit *jit, uint64_t address);
 
 /*
- * The demangled form (C++ and Rust) as symbols_frame.name has it; @system_name itself when it is
- * not mangled.
+ * The demangled form (C++ and Rust) as symbols_frame.name has it: no parameters, return type,
+ * template arguments and clone suffix. @system_name itself when it is not mangled.
  */
 const char *symbols_demangle(struct symbols *s, const char *system_name);

@@ -13,12 +13,11 @@
 #include "output/symbols_lines.h"
 #include "output/symbols_scan.h"
 
-#define DEPTH_MAX   128        /* inlined calls in one place; gcc and clang stop far below */
-#define UNITS_MAX   (1 << 20)  /* Chromium has 40,000 */
-#define ENTRIES_MAX (32 << 20) /* entries looked at in one unit; the largest known has 5 million */
-#define RANGES_MAX \
-	(4 << 20)       /* of all units, or of the functions of one: lists can be shared by many */
-#define OVERLAP_MAX  64 /* units that claim one place: folded functions, some 10 */
+#define DEPTH_MAX    128        /* inlined calls in one place; gcc and clang stop far below */
+#define UNITS_MAX    (1 << 20)  /* Chromium has 40,000 */
+#define ENTRIES_MAX  (32 << 20) /* entries looked at in one unit; the largest known has 5 million */
+#define RANGES_MAX   (4 << 20) /* of all units, or of the functions of one: many may share a list */
+#define OVERLAP_MAX  64        /* units that claim one place: folded functions, some 10 */
 #define ROWS_MAX     (32 << 20)          /* rows of all line tables together: 512 MiB */
 #define INFLATED_MAX ((uint64_t)8 << 30) /* bytes of compressed sections when written out */
 #define INFLATED_BY  1100                /* zlib makes nothing more than 1,032 times smaller */

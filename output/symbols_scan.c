@@ -28,7 +28,7 @@ struct kind {
 	bool may_have_code; /* a function with an address */
 	uint32_t skip;      /* bytes of its values */
 	uint32_t attribute, attributes_n;
-	int32_t sibling; /* where in the values DW_AT_sibling is, as a 4-byte reference; -1: not known */
+	int32_t sibling; /* where in the values DW_AT_sibling is; -1: not known */
 };
 
 struct scan_table {

@@ -23,7 +23,7 @@ struct scan_sections {
 struct scan_function {
 	uint64_t offset; /* in .debug_info */
 	uint64_t low, high;
-	bool has_range; /* low and high are known; else they are libdw's to say (DW_AT_ranges, odd forms) */
+	bool has_range; /* low and high are known; else libdw knows them (DW_AT_ranges) */
 	int depth;
 };
 

@@ -7,7 +7,7 @@
  *
  *     start   10    20    30    90
  *     end     80    25    40    99
- *     reach   80    80    80    99        find 50: down from 30 (too short), 20 (too short), 10: found
+ *     reach   80    80    80    99        find 50: 30 is too short, 20 too, 10 holds it
  */
 #pragma once
 

@@ -97,8 +97,3 @@ const char *path_clean(struct profile *p, const char *path); /* without "//", ".
 int filter_apply(struct report *r, struct why *why);
 int filter_drop_frames(struct profile *p, struct why *why);
 void filter_aggregate(struct profile *p, enum granularity granularity, bool no_inlines);
-
-/* Unit of a numeric label: the first that any sample gives it, else what its key suggests. */
-struct label_unit {
-	const char *key, *unit;
-};

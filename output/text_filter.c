@@ -396,6 +396,10 @@ static bool has_tag(const struct tag_filter *f, struct regex *re, const struct p
 	return false;
 }
 
+struct label_unit {
+	const char *key, *unit;
+};
+
 static const char *unit_of_label(const struct label_unit *units, size_t units_n, const char *key)
 {
 	size_t i;
@@ -469,17 +473,16 @@ out:
 	return units;
 }
 
-static void filter_by_tags(struct profile *p, struct tag_filter *focus, struct tag_filter *ignore)
+static void filter_by_tags(struct profile *p, struct tag_filter *focus, struct tag_filter *ignore,
+			   const struct label_unit *units, size_t units_n)
 {
-	struct label_unit *units;
 	char *buffer = NULL;
-	size_t units_n, buffer_size = 0;
+	size_t buffer_size = 0;
 	uint32_t from, to = 0;
 	bool is_focused, is_ignored;
 
 	if (!focus->is_on && !ignore->is_on)
 		return;
-	units = label_units(p, &units_n);
 	for (from = 0; from < p->samples_n; from++) {
 		const struct profile_sample *s = &p->samples[from];
 
@@ -491,7 +494,6 @@ static void filter_by_tags(struct profile *p, struct tag_filter *focus, struct t
 			p->samples[to++] = *s;
 	}
 	p->samples_n = to;
-	free(units);
 	free(buffer);
 }
 
@@ -511,6 +513,8 @@ int filter_apply(struct report *r, struct why *why)
 	struct profile *p = &r->profile;
 	struct matcher focus = {0}, ignore = {0}, hide = {0}, show = {0}, show_from = {0};
 	struct tag_filter tag_focus = {0}, tag_ignore = {0};
+	struct label_unit *units = NULL;
+	size_t units_n = 0;
 	int error;
 
 	error = matcher_init(&focus, p, "-focus", o->focus, why);
@@ -526,12 +530,14 @@ int filter_apply(struct report *r, struct why *why)
 		error = tag_filter_init(&tag_focus, p, "tagfocus", o->tag_focus, o->note, why);
 	if (error == 0)
 		error = tag_filter_init(&tag_ignore, p, "tagignore", o->tag_ignore, o->note, why);
+	if (tag_focus.is_range || tag_ignore.is_range) /* by all samples, those that go below too */
+		units = label_units(p, &units_n);
 	if (error == 0)
 		error = filter_by_name(p, &focus, &ignore, &hide, &show, why);
 	if (error == 0 && show_from.re != NULL)
 		error = filter_show_from(p, &show_from, why);
 	if (error == 0) {
-		filter_by_tags(p, &tag_focus, &tag_ignore);
+		filter_by_tags(p, &tag_focus, &tag_ignore, units, units_n);
 		note_unmatched(r, "focus", focus.re != NULL, focus.has_matched);
 		note_unmatched(r, "ignore", ignore.re != NULL, ignore.has_matched);
 		note_unmatched(r, "hide", hide.re != NULL, hide.has_matched);
@@ -547,6 +553,7 @@ int filter_apply(struct report *r, struct why *why)
 	matcher_fini(&show_from);
 	tag_filter_fini(&tag_focus);
 	tag_filter_fini(&tag_ignore);
+	free(units);
 	return error;
 }
 

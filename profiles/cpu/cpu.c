@@ -62,10 +62,9 @@ static void choose_clocks(uint64_t hz)
 	cpu_settings.tick_ns = tick_ns();
 	/* with half a period between two moments, a CPU timer serves up to half the tick's rate */
 	cpu_settings.try_perf = cpu_settings.period_ns < 2 * cpu_settings.tick_ns;
-	/* before 6.1 the signal could interrupt a blocking call, before 5.18 end the process when blocked */
-	cpu_settings.try_sigtrap = cpu_settings.try_perf && kernel_is_at_least(6, 1) && !is_traced() &&
+	/* before 5.18 it ended the process when the signal was blocked */
+	cpu_settings.try_sigtrap = cpu_settings.try_perf && kernel_is_at_least(5, 18) && !is_traced() &&
 				   !host_owns(SIGTRAP);
-	cpu_settings.perf_sees_kernel = true;
 }
 
 static void disarm_one(struct thread *t, void *user)
@@ -156,10 +155,13 @@ static void cpu_forked(void)
 
 static void cpu_exec(struct segment *s, struct thread *t, bool failed)
 {
-	/* A SIGPROF of perf's that is still on its way would find the new program without a handler. */
-	cpu_disarm(&cpu_threads[t->index]);
-	if (failed)
+	/* a signal that is still on its way would find the new program without a handler */
+	if (failed) {
 		cpu_arm(s, t);
+		return;
+	}
+	cpu_disarm(&cpu_threads[t->index]);
+	cpu_drop_pending();
 }
 
 const struct profile_ops cpu_profile = {

@@ -9,17 +9,15 @@
  * The kernel looks at CPU timers at its tick, 250 times a second or so. Faster rates need a perf clock, where that is
  * permitted:
  *
- *     way         clock                                   sees the kernel's time
- *     TIMER       CPU timer                               yes, at the system call
- *     PERF_ALL    perf, kernel included (privileged)      yes
- *     PERF_USER   perf, user code only, and a CPU timer   the timer's samples that fall behind a system call
+ *     way     clocks                                  sees the kernel's time
+ *     TIMER   CPU timer                               yes, at the system call
+ *     PERF    perf on user code, and a CPU timer      the timer's samples that fall behind a system call
  *
- * PERF_USER adds up two samplers. Each perf sample stands for its own period, each timer sample in the kernel for the
- * timer's; timer samples in user code are dropped. What the thread's CPU clock says beyond that sum is handed out
- * in small parts with the samples that follow.
- *
- * None of it can interrupt a blocking call: CPU timers and perf's SIGTRAP are raised on the way back to user code
- * (docs/adr/0002-clocks.md).
+ * PERF adds up two samplers. Each perf sample stands for its own period, each timer sample in the kernel for the timer's;
+ * timer samples in user code are dropped. What the thread's CPU clock says beyond that sum is handed out in small
+ * parts with the samples that follow. Perf never watches the kernel, not even where it may: a signal raised there
+ * could interrupt a blocking call, or meet the new program after exec. CPU timers are raised on the way back to user
+ * code (docs/adr/0002-clocks.md).
  */
 #pragma once
 
@@ -29,19 +27,17 @@
 
 extern const struct profile_ops cpu_profile;
 
-enum cpu_way { CPU_OFF, CPU_ARMING, CPU_TIMER, CPU_PERF_ALL, CPU_PERF_USER };
+enum cpu_way { CPU_OFF, CPU_ARMING, CPU_TIMER, CPU_PERF };
 
 struct cpu_thread {
 	_Atomic uint32_t way; /* enum cpu_way */
 	int32_t timer;        /* the kernel's id, -1 none */
 	int32_t perf;         /* file, -1 none */
 	bool is_first;        /* no sample yet */
-	bool is_sigtrap;
 	uint64_t period_ns, timer_period_ns;
 	uint64_t next_ns;     /* the next moment, on the thread's CPU clock */
 	uint64_t last_ns;     /* its clock at the last sample */
-	uint64_t gap_ns;      /* the perf period that is running */
-	uint64_t given_ns;    /* PERF_USER: what samples stand for so far */
+	uint64_t given_ns;    /* PERF: what samples stand for so far */
 	uint64_t random;
 	uint32_t timer_alone; /* timer signals since the last perf one: is perf still there? */
 };
@@ -49,7 +45,7 @@ struct cpu_thread {
 struct cpu_settings {
 	uint64_t period_ns;
 	uint64_t tick_ns;
-	bool try_perf, try_sigtrap, perf_sees_kernel;
+	bool try_perf, try_sigtrap;
 };
 
 /* What cpu.c and cpu_sig.c share. */
@@ -67,5 +63,8 @@ SIGSAFE void cpu_scan(struct segment *s);
 /* The process-wide timer that finds threads nobody told us about. */
 SIGSAFE void cpu_scout_start(void);
 SIGSAFE void cpu_scout_stop(void);
+
+/* Signals of ours that are still pending on this thread, blocked by the host, are taken off it. */
+SIGSAFE void cpu_drop_pending(void);
 
 SIGSAFE bool cpu_on_signal(int sig, siginfo_t *info, void *ucontext);

@@ -72,15 +72,16 @@ static int32_t create_timer(clockid_t clock, int tid, uint64_t tag)
 	return sys3(SYS_timer_create, clock, &event, &timer) == 0 ? timer : -1;
 }
 
-static int32_t open_perf(struct thread *t, struct cpu_thread *ct, bool with_kernel, bool sigtrap)
+/* A perf clock on @t's user code that strikes after @first_ns for the first time; -1 when it is not to be had. */
+static int32_t open_perf(const struct thread *t, uint64_t first_ns, bool sigtrap)
 {
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_SOFTWARE,
 		.size = sizeof(attr),
 		.config = PERF_COUNT_SW_CPU_CLOCK,
-		.sample_period = ct->gap_ns,
+		.sample_period = first_ns,
 		.disabled = 1,
-		.exclude_kernel = !with_kernel,
+		.exclude_kernel = 1,
 		.exclude_hv = 1,
 		.wakeup_events = 1,
 		.sigtrap = sigtrap,
@@ -91,7 +92,7 @@ static int32_t open_perf(struct thread *t, struct cpu_thread *ct, bool with_kern
 	long fd = sys5(SYS_perf_event_open, &attr, t->tid, -1, -1, PERF_FLAG_FD_CLOEXEC), high;
 
 	if (fd < 0)
-		return (int32_t)fd;
+		return -1;
 	/* out of the way of programs that count on getting low numbers */
 	high = sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 512);
 	if (high >= 0) {
@@ -101,33 +102,9 @@ static int32_t open_perf(struct thread *t, struct cpu_thread *ct, bool with_kern
 	if (!sigtrap && (sys3(SYS_fcntl, fd, F_SETFL, O_ASYNC) < 0 || sys3(SYS_fcntl, fd, F_SETSIG, SIGPROF) < 0 ||
 			 sys3(SYS_fcntl, fd, F_SETOWN_EX, &owner) < 0)) {
 		sys1(SYS_close, fd);
-		return -EINVAL;
+		return -1;
 	}
 	return (int32_t)fd;
-}
-
-/* Tries the perf clock in the ways that @cpu_settings allows; leaves @ct on a plain timer otherwise. */
-static enum cpu_way try_perf(struct thread *t, struct cpu_thread *ct)
-{
-	bool sigtrap = cpu_settings.try_sigtrap;
-
-	ct->gap_ns = first_gap(ct, ct->period_ns);
-	if (sigtrap) {
-		ct->perf = cpu_settings.perf_sees_kernel ? open_perf(t, ct, true, true) : -EACCES;
-		if (ct->perf >= 0) {
-			ct->is_sigtrap = true;
-			return CPU_PERF_ALL;
-		}
-		ct->perf = open_perf(t, ct, false, true);
-		ct->is_sigtrap = ct->perf >= 0;
-	}
-	/* F_SETSIG interrupts a blocking call when it strikes in the kernel, so never with the kernel's time */
-	if (ct->perf < 0)
-		ct->perf = open_perf(t, ct, false, false);
-	if (ct->perf >= 0)
-		return CPU_PERF_USER;
-	ct->perf = -1;
-	return CPU_TIMER;
 }
 
 SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
@@ -143,16 +120,18 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 		return;
 	ct->timer = ct->perf = -1;
 	ct->is_first = true;
-	ct->is_sigtrap = false;
 	ct->timer_alone = 0;
 	ct->period_ns = ct->timer_period_ns = cpu_settings.period_ns;
 	ct->random = (clock_monotonic() ^ (uint64_t)t->tid << 32) * UINT64_C(0x9e3779b97f4a7c15) | 1;
 	if (cpu_settings.try_perf)
-		way = try_perf(t, ct);
-	if (way == CPU_PERF_USER && ct->timer_period_ns < 2 * cpu_settings.tick_ns)
-		ct->timer_period_ns = 2 * cpu_settings.tick_ns; /* two moments never share a tick */
-	if (way == CPU_PERF_ALL)
-		ct->timer_period_ns = NS_PER_SECOND; /* only to see whether perf is still there */
+		ct->perf = open_perf(t, first_gap(ct, ct->period_ns), cpu_settings.try_sigtrap);
+	if (cpu_settings.try_sigtrap && ct->perf < 0)
+		ct->perf = open_perf(t, first_gap(ct, ct->period_ns), false);
+	if (ct->perf >= 0) {
+		way = CPU_PERF;
+		if (ct->timer_period_ns < 2 * cpu_settings.tick_ns)
+			ct->timer_period_ns = 2 * cpu_settings.tick_ns; /* two moments never share a tick */
+	}
 
 	ct->timer = create_timer(clock, t->tid, TAG_THREAD | t->index);
 	if (ct->timer < 0 && way == CPU_TIMER) {
@@ -247,20 +226,7 @@ static bool weigh(struct cpu_thread *ct, bool is_perf, const ucontext_t *uc, str
 		if (periods > 0)
 			*ret = sample_of_all(ct, now, periods);
 		break;
-	case CPU_PERF_ALL:
-		if (is_perf) {
-			ct->timer_alone = 0;
-			periods = 1;
-			if (now - ct->last_ns > ct->gap_ns && !ct->is_first)
-				periods += (now - ct->last_ns - ct->gap_ns) / ct->period_ns;
-			*ret = sample_of_all(ct, now, periods);
-		} else {
-			moments_passed(ct, now);
-			periods = 0;
-			ct->timer_alone++;
-		}
-		break;
-	case CPU_PERF_USER:
+	case CPU_PERF:
 		if (is_perf) {
 			ct->timer_alone = 0;
 			periods = 1;
@@ -285,16 +251,18 @@ static void rearm(struct cpu_thread *ct, bool is_perf)
 {
 	if (atomic_load_explicit(&ct->way, memory_order_relaxed) == CPU_OFF)
 		return;
-	if (is_perf && ct->perf >= 0) {
-		ct->gap_ns = gap(ct, ct->period_ns);
-		sys3(SYS_ioctl, ct->perf, PERF_EVENT_IOC_PERIOD, &ct->gap_ns);
+	if (is_perf) {
+		uint64_t period_ns = gap(ct, ct->period_ns);
+
+		sys3(SYS_ioctl, ct->perf, PERF_EVENT_IOC_PERIOD, &period_ns);
 		return;
 	}
 	/*
 	 * The host closed our file, as programs that close all of theirs do: go on by the timer alone.
 	 * Eight timer periods in user code without one perf sample do not happen by chance.
 	 */
-	if (ct->timer_alone > (atomic_load_explicit(&ct->way, memory_order_relaxed) == CPU_PERF_ALL ? 1u : 8u)) {
+	if (ct->timer_alone > 8) {
+		ct->timer_alone = 0;
 		ct->timer_period_ns = ct->period_ns;
 		ct->next_ns = clock_read(CLOCK_THREAD_CPUTIME_ID) + gap(ct, ct->period_ns);
 		ct->perf = -1; /* the number may be the host's by now: not ours to close */
@@ -479,6 +447,28 @@ static uint64_t tag_of(int sig, const siginfo_t *info, bool *ret_perf)
 		*ret_perf = true;
 	}
 	return tag;
+}
+
+SIGSAFE void cpu_drop_pending(void)
+{
+	unsigned long mask = 1ul << (SIGPROF - 1) | 1ul << (SIGTRAP - 1);
+	struct timespec now = {0, 0};
+	siginfo_t info;
+
+	for (int i = 0; i < 4; i++) {
+		long sig = sys4(SYS_rt_sigtimedwait, &mask, &info, &now, sizeof(mask));
+		uint64_t tag;
+		bool is_perf;
+
+		if (sig <= 0)
+			return;
+		tag = tag_of((int)sig, &info, &is_perf);
+		if ((tag & TAG_MASK) == TAG_THREAD || tag == TAG_SCOUT)
+			continue;
+		/* the host's own: back to where it was */
+		sys4(SYS_rt_tgsigqueueinfo, sys1(SYS_getpid, 0), sys1(SYS_gettid, 0), sig, &info);
+		return;
+	}
 }
 
 SIGSAFE bool cpu_on_signal(int sig, siginfo_t *info, void *ucontext)
