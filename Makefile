@@ -27,7 +27,7 @@ $(BUILD)/build.ninja:
 	@meson setup $(BUILD) $(if $(PREFIX),--prefix=$(PREFIX)) $(SETUP)
 
 demo: ## install what is missing, build, profile a real program and show the result
-	@tools/setup run
+	@tools/setup demo
 	@$(MAKE) --no-print-directory all
 	@tools/demo $(BUILD)
 

@@ -79,6 +79,7 @@ static int walk_gperf(const ucontext_t *uc)
 	return gperf_fn_found(frames, FRAMES_MAX, 0);
 }
 
+#ifdef HAS_FRAME_POINTERS
 /* The least that a walk can be: two loads a frame. Only code that keeps frame pointers can be walked so. */
 static int walk_frame_pointers(const ucontext_t *uc)
 {
@@ -95,6 +96,7 @@ static int walk_frame_pointers(const ucontext_t *uc)
 	}
 	return n;
 }
+#endif
 
 static struct way {
 	const char *name;
@@ -220,9 +222,10 @@ static double ticks_per_ns(void)
 	return (double)(ticks() - from) / (double)(now - ns);
 }
 
-static struct way *current;
+static struct way *volatile current;
 static double readings[BATCH];
-static int reading, frames_seen;
+/* volatile: syscall() is declared to call nothing of ours back, which is not so for one that raises a signal */
+static volatile int reading, frames_seen;
 
 static void on_signal(int sig, siginfo_t *info, void *uc)
 {

@@ -40,9 +40,16 @@ struct walk_result {
 struct walk_settings {
 	enum walk_way way;
 	uint32_t depth; /* frames kept */
-	int (*libunwind)(ucontext_t *uc, uint64_t *addresses, int max); /* for WALK_LIBUNWIND */
+	/* for WALK_LIBUNWIND: how many addresses to look up, at most @max, and whether the last is the outermost frame */
+	int (*libunwind)(const ucontext_t *uc, uint64_t *ret_addresses, int max, bool *ret_is_complete);
 };
 extern struct walk_settings walk_settings;
+
+/*
+ * Makes WALK_LIBUNWIND possible. -ENOTSUP with @why where libunwind is not installed or was not known when this was
+ * built. Normal context.
+ */
+int walk_libunwind_init(struct why *why);
 
 static inline size_t walk_scratch_bytes(void)
 {

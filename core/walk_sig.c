@@ -99,6 +99,7 @@ static struct walk_result walk_full(struct segment *s, struct thread *t, struct 
 	for (unsigned steps = 0; steps < WALK_STEPS; steps++) {
 		uintptr_t look = regs->r[ARCH_PC] - !is_exact, sp = regs->r[ARCH_SP];
 		const struct segment_module *m;
+		bool is_further;
 		uint32_t index;
 		int r = -1;
 
@@ -119,7 +120,9 @@ static struct walk_result walk_full(struct segment *s, struct thread *t, struct 
 		}
 		if (r == 0 || (r == 1 && regs->r[ARCH_PC] == 0))
 			return finish(s, scratch->frames, depth, true);
-		if (r < 0 || (regs->r[ARCH_SP] <= sp && !is_exact))
+		/* Callers lie further up. vfork's is as high as itself: it keeps the return address in a register. */
+		is_further = regs->r[ARCH_SP] > sp || is_exact || (regs->r[ARCH_SP] == sp && depth == 1);
+		if (r < 0 || !is_further)
 			return finish(s, scratch->frames, depth, false);
 	}
 	return finish(s, scratch->frames, depth, false);
@@ -234,13 +237,14 @@ SIGSAFE struct walk_result walk_signal(struct segment *s, struct thread *t, cons
 	struct walk_result result;
 	bool needs_full = false;
 
-	if (unlikely(walk_settings.way == WALK_LIBUNWIND)) {
+	if (unlikely(walk_settings.way == WALK_LIBUNWIND && walk_settings.libunwind != NULL)) {
 		uint64_t *frames = t->scratch->frames;
-		int n = walk_settings.libunwind((ucontext_t *)uc, frames, (int)walk_settings.depth);
+		bool is_complete;
+		int n = walk_settings.libunwind(uc, frames, (int)walk_settings.depth, &is_complete);
 
 		for (int i = 0; i < n; i++)
 			frames[i] = frame_word(s, frames[i]);
-		return finish(s, frames, (uint32_t)n, n > 0 && (uint32_t)n < walk_settings.depth);
+		return finish(s, frames, (uint32_t)n, is_complete);
 	}
 	if (unlikely(walk_settings.way == WALK_FP))
 		return walk_pointers(s, t, at.pc, at.sp, at.bp);

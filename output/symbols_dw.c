@@ -17,7 +17,9 @@
 #define UNITS_MAX    (1 << 20)  /* Chromium has 40,000 */
 #define ENTRIES_MAX  (32 << 20) /* entries looked at in one unit; the largest known has 5 million */
 #define RANGES_MAX   (4 << 20) /* of all units, or of the functions of one: many may share a list */
-#define OVERLAP_MAX  64        /* units that claim one place: folded functions, some 10 */
+#define CALLS_MAX    (4 << 20) /* inlined calls of all functions together: 300 MB */
+#define NO_CALL      UINT32_MAX
+#define OVERLAP_MAX  64                  /* units that claim one place: folded functions, some 10 */
 #define ROWS_MAX     (32 << 20)          /* rows of all line tables together: 512 MiB */
 #define INFLATED_MAX ((uint64_t)8 << 30) /* bytes of compressed sections when written out */
 #define INFLATED_BY  1100                /* zlib makes nothing more than 1,032 times smaller */
@@ -97,6 +99,24 @@ struct dw_function {
 	uint64_t offset; /* in .debug_info */
 	Dwarf_Die die;
 	bool has_die; /* @die is set, else it is made from @offset when somebody asks */
+	uint8_t asked;
+	struct dw_calls *calls; /* NULL: not made */
+};
+
+/* An inlined call, and the one it is in: an index, or NO_CALL for the function itself. */
+struct dw_call {
+	Dwarf_Die die;
+	uint32_t parent;
+};
+
+/*
+ * All inlined calls of a function by address, made when it is asked for again: a function with many
+ * samples has many places, and finding each by its entries walks past thousands that are not it.
+ */
+struct dw_calls {
+	struct spans spans; /* what: index into call, rank: how deep */
+	struct dw_call *call;
+	uint32_t n, room;
 };
 
 /* A compilation unit. Its functions and lines are read when an address first falls into it. */
@@ -118,6 +138,7 @@ struct dw {
 	struct scan_sections sections;
 	struct scan_table *table;
 	struct lines_input lines;
+	uint32_t calls_n;
 	struct dw_unit *units;
 	uint32_t units_n, units_room;
 	struct spans ranges; /* what: index into units */
@@ -288,11 +309,22 @@ fail:
 	return r;
 }
 
+static void destroy_calls(struct dw_calls *calls)
+{
+	if (calls == NULL)
+		return;
+	spans_fini(&calls->spans);
+	free(calls->call);
+	free(calls);
+}
+
 void dw_close(struct dw *dw)
 {
 	if (dw == NULL)
 		return;
 	for (uint32_t i = 0; i < dw->units_n; i++) {
+		for (uint32_t f = 0; f < dw->units[i].functions_n; f++)
+			destroy_calls(dw->units[i].function[f].calls);
 		spans_fini(&dw->units[i].functions);
 		free(dw->units[i].function);
 		lines_fini(&dw->units[i].lines);
@@ -518,6 +550,99 @@ static int read_chain(Dwarf_Die *function, uint64_t vaddr, Dwarf_Die *chain)
 	return n;
 }
 
+static int add_call(struct dw *dw, struct dw_calls *calls, Dwarf_Die *die, uint32_t parent,
+		    int depth)
+{
+	struct dw_call *grown;
+	uint32_t room;
+
+	if (dw->calls_n >= CALLS_MAX)
+		return -ENOMEM;
+	if (calls->n == calls->room) {
+		room = calls->room != 0 ? calls->room * 2 : 32;
+		grown = realloc(calls->call, room * sizeof(*grown));
+		if (grown == NULL)
+			return -ENOMEM;
+		calls->call = grown;
+		calls->room = room;
+	}
+	calls->call[calls->n] = (struct dw_call){*die, parent};
+	dw->calls_n++;
+	return add_ranges(dw, die, &calls->spans, calls->n++, (uint32_t)depth);
+}
+
+static int walk_calls(struct dw *dw, struct dw_calls *calls, Dwarf_Die *function)
+{
+	Dwarf_Die path[DEPTH_MAX];
+	uint32_t parent[DEPTH_MAX]; /* of the entries at each depth */
+	int depth = 0, tag;
+
+	parent[0] = NO_CALL;
+	if (lib.dwarf_child(function, &path[0]) != 0)
+		return 0;
+	for (;;) {
+		tag = lib.dwarf_tag(&path[depth]);
+		if (tag == DW_TAG_inlined_subroutine &&
+		    add_call(dw, calls, &path[depth], parent[depth], depth) < 0)
+			return -ENOMEM;
+		if ((tag == DW_TAG_inlined_subroutine || tag == DW_TAG_lexical_block) &&
+		    depth + 1 < DEPTH_MAX && lib.dwarf_child(&path[depth], &path[depth + 1]) == 0) {
+			parent[depth + 1] =
+				tag == DW_TAG_inlined_subroutine ? calls->n - 1 : parent[depth];
+			depth++;
+			continue;
+		}
+		while (lib.dwarf_siblingof(&path[depth], &path[depth]) != 0)
+			if (--depth < 0)
+				return 0;
+	}
+}
+
+static struct dw_calls *make_calls(struct dw *dw, Dwarf_Die *function)
+{
+	struct dw_calls *calls = calloc(1, sizeof(*calls));
+
+	if (calls != NULL &&
+	    (walk_calls(dw, calls, function) < 0 || spans_sort(&calls->spans) < 0)) {
+		destroy_calls(calls);
+		return NULL;
+	}
+	return calls;
+}
+
+/* As read_chain(), out of the table. */
+static int find_chain(const struct dw_calls *calls, Dwarf_Die *function, uint64_t vaddr,
+		      Dwarf_Die *chain)
+{
+	const struct span *deepest = NULL, *s;
+	uint32_t at = UINT32_MAX, call;
+	int n = 1, place;
+
+	for (int i = 0; i < DEPTH_MAX && (at = spans_find(&calls->spans, vaddr, at)) != UINT32_MAX;
+	     i++) {
+		s = &calls->spans.v[at];
+		if (deepest == NULL || s->rank > deepest->rank)
+			deepest = s;
+	}
+	call = deepest != NULL ? deepest->what : NO_CALL;
+	for (uint32_t up = call; up != NO_CALL; up = calls->call[up].parent)
+		n++;
+	place = n;
+	for (; call != NO_CALL; call = calls->call[call].parent)
+		chain[--place] = calls->call[call].die;
+	chain[0] = *function;
+	return n;
+}
+
+static int get_chain(struct dw *dw, struct dw_function *function, uint64_t vaddr, Dwarf_Die *chain)
+{
+	if (function->asked < 2 && ++function->asked == 2)
+		function->calls = make_calls(dw, &function->die);
+	if (function->calls != NULL)
+		return find_chain(function->calls, &function->die, vaddr, chain);
+	return read_chain(&function->die, vaddr, chain);
+}
+
 static void read_line(struct dw *dw, struct dw_unit *unit, uint64_t vaddr, struct dw_frame *frame)
 {
 	const struct lines_row *row;
@@ -599,7 +724,7 @@ int dw_lookup(struct dw *dw, uint64_t vaddr, struct dw_frame *frames, int frames
 			lib.dwarf_offdie(dw->dwarf, function->offset, &function->die) != NULL;
 	if (function == NULL || !function->has_die)
 		return frames[0].file != NULL;
-	chain_n = read_chain(&function->die, vaddr, chain);
+	chain_n = get_chain(dw, function, vaddr, chain);
 	for (n = 0; n < chain_n && n < frames_max; n++) {
 		if (n > 0) {
 			frames[n] = (struct dw_frame){0};
