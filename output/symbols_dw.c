@@ -18,6 +18,7 @@
 #define ENTRIES_MAX  (32 << 20) /* entries looked at in one unit; the largest known has 5 million */
 #define RANGES_MAX   (4 << 20) /* of all units, or of the functions of one: many may share a list */
 #define CALLS_MAX    (4 << 20) /* inlined calls of all functions together: 300 MB */
+#define ASKED_OFTEN  16        /* places in a function that repay a table of its calls; 2 do not */
 #define NO_CALL      UINT32_MAX
 #define OVERLAP_MAX  64                  /* units that claim one place: folded functions, some 10 */
 #define ROWS_MAX     (32 << 20)          /* rows of all line tables together: 512 MiB */
@@ -110,7 +111,7 @@ struct dw_call {
 };
 
 /*
- * All inlined calls of a function by address, made when it is asked for again: a function with many
+ * All inlined calls of a function by address, made when it is asked for often: a function with many
  * samples has many places, and finding each by its entries walks past thousands that are not it.
  */
 struct dw_calls {
@@ -636,7 +637,7 @@ static int find_chain(const struct dw_calls *calls, Dwarf_Die *function, uint64_
 
 static int get_chain(struct dw *dw, struct dw_function *function, uint64_t vaddr, Dwarf_Die *chain)
 {
-	if (function->asked < 2 && ++function->asked == 2)
+	if (function->asked < ASKED_OFTEN && ++function->asked == ASKED_OFTEN)
 		function->calls = make_calls(dw, &function->die);
 	if (function->calls != NULL)
 		return find_chain(function->calls, &function->die, vaddr, chain);

@@ -175,8 +175,8 @@ static void test_refused(void)
 	REFUSE("\x0a\x00", "no string table", "no string table");
 	REFUSE("\x0a\x02\x08\x05\x32\x00\x12\x00\x12\x00", "string number 5", "a string that is not there");
 	REFUSE("\x32\x00\x12\x05\x0a\x01", "cut off", "a message that ends early");
-	REFUSE("\x32\x00\x0a\x00\x12\x00\x12\x03\x0a\x80\x80", "cut off", "a stack that ends early");
-	REFUSE("\x32\x00\x0a\x00\x12\x02\x0a\x05\x4a", "wire", "a number in the wrong form") ;
+	REFUSE("\x32\x00\x0a\x00\x12\x03\x0a\x80\x80", "at offset 4: a sample of 3 bytes", "a stack that ends early");
+	REFUSE("\x32\x00\x0a\x00\x4a\x01\x05", "wire type 2; 0 was expected", "a time in the wrong form");
 	REFUSE("\x32\x00\x12\x00", "missing sample type", "samples of no type");
 	REFUSE("\x32\x00\x0a\x00\x12\x00", "0 values vs. 1 types", "a sample without values");
 	REFUSE("\x32\x00\x0a\x00\x12\x04\x08\x09\x10\x01", "nil location", "a stack of nothing");

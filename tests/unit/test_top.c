@@ -1,5 +1,6 @@
 /* The printed reports on a profile of known sums, units, and the expressions behind -focus. */
 #include <errno.h>
+#include <time.h>
 
 #include "output/raw.h"
 #include "output/text.h"
@@ -76,7 +77,7 @@ static void test_regex(void)
 		} else {
 			r = -1;
 		}
-		ok(r == cases[i].result, "'%s' in '%s'", cases[i].pattern, cases[i].text);
+		ok(r == cases[i].result, "expression %zu: '%s'", i, cases[i].pattern[0] == '\t' ? "tab" : cases[i].pattern);
 	}
 	memset(deep, '(', 2000);
 	deep[2000] = '\0';

@@ -1,0 +1,96 @@
+/*
+ * death: burns, says how much CPU time it used, and ends in the way that is asked for.
+ *
+ *     death HOW MILLISECONDS
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host.h"
+
+BURNER(burn_a)
+BURNER(burn_thread)
+
+static char *self;
+static int64_t amount;
+
+static void at_exit(void)
+{
+	burn_a(amount / 10);
+	host_print_clock("atexit");
+}
+
+static void *burn_in_thread(void *arg)
+{
+	burn_thread(amount / 2);
+	(void)arg;
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	const char *how = argc > 1 ? argv[1] : "";
+	char second[32], status[32];
+	pthread_t id;
+
+	if (argc < 3)
+		return 2;
+	self = argv[0];
+	amount = atoll(argv[2]) * MS;
+	if (strcmp(how, "thread") == 0) {
+		/* the main thread ends first, the process with the other */
+		if (pthread_create(&id, NULL, burn_in_thread, NULL) != 0)
+			return 1;
+		burn_a(amount / 2);
+		pthread_join(id, NULL);
+	} else {
+		burn_a(amount);
+	}
+	host_print_clock(how);
+	if (strcmp(how, "exit") == 0)
+		exit(3);
+	if (strcmp(how, "return") == 0)
+		return 4;
+	if (strcmp(how, "thread") == 0)
+		exit(5);
+	if (strcmp(how, "atexit") == 0) {
+		atexit(at_exit);
+		exit(6);
+	}
+	if (strcmp(how, "_exit") == 0)
+		_exit(7);
+	if (strcmp(how, "exec") == 0) {
+		/* the same process goes on as another image */
+		snprintf(second, sizeof(second), "%s", argv[2]);
+		execl(self, self, "exit", second, (char *)NULL);
+		return 1;
+	}
+	if (strcmp(how, "execfail") == 0) {
+		snprintf(status, sizeof(status), "/nonexistent/%d", (int)getpid());
+		execl(status, status, (char *)NULL);
+		burn_a(amount);
+		host_print_clock(how);
+		return 8;
+	}
+	if (strcmp(how, "term") == 0)
+		raise(SIGTERM);
+	if (strcmp(how, "segv") == 0)
+		*(volatile int *)8 = 1;
+	if (strcmp(how, "abort") == 0)
+		abort();
+	if (strcmp(how, "kill") == 0)
+		kill(getpid(), SIGKILL);
+	if (strcmp(how, "prof") == 0) { /* its default action ends the process */
+		signal(SIGPROF, SIG_DFL);
+		raise(SIGPROF);
+	}
+	if (strcmp(how, "trap") == 0)
+		__asm__ volatile("int3");
+	if (strcmp(how, "xcpu") == 0)
+		raise(SIGXCPU);
+	return 99;
+}
