@@ -115,6 +115,7 @@ void modules_refresh(struct segment *s)
 void modules_forked(void)
 {
 	modules_lock = (struct lock){.rank = LOCK_MODULES};
+	modules_discover_forked();
 }
 
 void modules_before_close(struct segment *s)

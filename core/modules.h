@@ -31,6 +31,7 @@ SIGSAFE const struct segment_module *modules_find(const struct segment *s, uintp
 
 /* Looks for a file mapped at @pc that the list does not have. True when the list grew. */
 SIGSAFE bool modules_discover(struct segment *s, uintptr_t pc);
+void modules_discover_forked(void); /* in a child: whoever was looking is not here */
 
 /*
  * An ELF image in memory. modules_add_image() adds a record for each executable segment that the list does not have

@@ -241,23 +241,31 @@ static bool parse_line(const char *at, const char *end, struct maps_line *ret)
 	return true;
 }
 
+/* What a search needs. One for the process, held by one thread at a time: the interrupted stack may be tiny. */
+static struct maps_search {
+	_Atomic uint32_t is_busy;
+	struct maps_line line;
+	char buffer[1024], first_path[512];
+} maps_search;
+
 /*
- * Reads /proc/self/maps for the mapping around @pc and the start of the file it belongs to. The buffers lie on the
- * stack: 2 KiB, on a path that is taken a few times in a process's life.
+ * Reads /proc/self/maps for the mapping around @pc, into maps_search.line, and the start of the file it belongs to.
  */
-static bool find_mapping(uintptr_t pc, struct maps_line *ret_code, uintptr_t *ret_image)
+static bool find_mapping(uintptr_t pc, uintptr_t *ret_image)
 {
 	int fd = (int)sys4(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
-	struct maps_line *line = ret_code;
-	char buffer[1024], first_path[512] = "";
+	struct maps_line *line = &maps_search.line;
+	char *buffer = maps_search.buffer, *first_path = maps_search.first_path;
+	size_t room = sizeof(maps_search.buffer);
 	uintptr_t first_start = 0;
 	size_t have = 0;
 	bool found = false;
 
+	first_path[0] = '\0';
 	if (fd < 0)
 		return false;
 	while (!found) {
-		long n = sys3(SYS_read, fd, buffer + have, sizeof(buffer) - have);
+		long n = sys3(SYS_read, fd, buffer + have, room - have);
 		char *at = buffer, *newline;
 
 		if (n <= 0)
@@ -267,14 +275,14 @@ static bool find_mapping(uintptr_t pc, struct maps_line *ret_code, uintptr_t *re
 			if (parse_line(at, newline, line)) {
 				if (line->offset == 0 && line->path[0] == '/') {
 					first_start = line->start;
-					memcpy(first_path, line->path, sizeof(first_path));
+					memcpy(first_path, line->path, sizeof(maps_search.first_path));
 				}
 				found = pc >= line->start && pc < line->end;
 			}
 			at = newline + 1;
 		}
 		have = (size_t)(buffer + have - at);
-		if (have == sizeof(buffer))
+		if (have == room)
 			have = 0; /* a line longer than any path: skip it */
 		memmove(buffer, at, have);
 	}
@@ -285,37 +293,49 @@ static bool find_mapping(uintptr_t pc, struct maps_line *ret_code, uintptr_t *re
 	return true;
 }
 
-SIGSAFE bool modules_discover(struct segment *s, uintptr_t pc)
+/* The image that starts at @start, added to the list. */
+static bool add_mapped_image(struct segment *s, uintptr_t start, const char *path)
 {
-	uint64_t now = clock_monotonic();
-	uint64_t asked = atomic_load_explicit(&s->header->modules_asked_ns, memory_order_relaxed);
-	struct module_image image = {.may_close = true, .is_discovered = true};
-	struct maps_line code;
-	const ElfW(Ehdr) *elf;
-	uintptr_t start, low = UINTPTR_MAX;
+	struct module_image image = {.path = path, .may_close = true, .is_discovered = true};
+	const ElfW(Ehdr) *elf = (const ElfW(Ehdr) *)start;
+	uintptr_t low = UINTPTR_MAX;
 
-	/* Code without a file (a JIT's) is met again and again: ask at most ten times a second. */
-	if (now - asked < NS_PER_SECOND / 10 ||
-	    atomic_load_explicit(&s->header->modules_closing, memory_order_acquire) != 0)
-		return false;
-	if (!find_mapping(pc, &code, &start) || !range_is_readable(start, sizeof(*elf)))
-		goto in_vain;
-	elf = (const ElfW(Ehdr) *)start;
-	if (memcmp(elf->e_ident, ELFMAG, SELFMAG) != 0 || elf->e_ident[EI_CLASS] != ELFCLASS64 ||
-	    elf->e_phentsize != sizeof(ElfW(Phdr)) || elf->e_phnum > 64 || elf->e_phoff > PAGE ||
+	if (!range_is_readable(start, sizeof(*elf)) || memcmp(elf->e_ident, ELFMAG, SELFMAG) != 0 ||
+	    elf->e_ident[EI_CLASS] != ELFCLASS64 || elf->e_phentsize != sizeof(ElfW(Phdr)) ||
+	    elf->e_phnum > 64 || elf->e_phoff > PAGE ||
 	    !range_is_readable(start + elf->e_phoff, elf->e_phnum * sizeof(ElfW(Phdr))))
-		goto in_vain;
+		return false;
 	image.program_headers = (const ElfW(Phdr) *)(start + elf->e_phoff);
 	image.program_headers_count = elf->e_phnum;
-	image.path = code.path;
 	for (unsigned i = 0; i < elf->e_phnum; i++)
 		if (image.program_headers[i].p_type == PT_LOAD && image.program_headers[i].p_vaddr < low)
 			low = image.program_headers[i].p_vaddr;
 	image.bias = start - (low & ~(uintptr_t)(PAGE - 1));
-	if (modules_add_image(s, &image, NULL, NULL) > 0)
-		return true;
+	return modules_add_image(s, &image, NULL, NULL) > 0;
+}
 
-in_vain:
-	atomic_store_explicit(&s->header->modules_asked_ns, now, memory_order_relaxed);
-	return false;
+void modules_discover_forked(void)
+{
+	atomic_store_explicit(&maps_search.is_busy, 0, memory_order_relaxed);
+}
+
+SIGSAFE bool modules_discover(struct segment *s, uintptr_t pc)
+{
+	uint64_t now = clock_monotonic();
+	uint64_t asked = atomic_load_explicit(&s->header->modules_asked_ns, memory_order_relaxed);
+	uint32_t free = 0;
+	uintptr_t start;
+	bool added;
+
+	/* Code without a file (a JIT's) is met again and again: ask at most ten times a second. */
+	if (now - asked < NS_PER_SECOND / 10 ||
+	    atomic_load_explicit(&s->header->modules_closing, memory_order_acquire) != 0 ||
+	    !atomic_compare_exchange_strong_explicit(&maps_search.is_busy, &free, 1, memory_order_acquire,
+						     memory_order_relaxed))
+		return false;
+	added = find_mapping(pc, &start) && add_mapped_image(s, start, maps_search.line.path);
+	if (!added)
+		atomic_store_explicit(&s->header->modules_asked_ns, now, memory_order_relaxed);
+	atomic_store_explicit(&maps_search.is_busy, 0, memory_order_release);
+	return added;
 }

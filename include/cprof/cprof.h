@@ -112,4 +112,19 @@ CPROF_API void cprof_labels_restore(cprof_labels before);
 }
 #endif
 
+#ifdef CPROF_WEAK
+#define CPROF_ABSENT                  (-38) /* -ENOSYS */
+#define cprof_enable(profiles)        (cprof_enable ? (cprof_enable)(profiles) : CPROF_ABSENT)
+#define cprof_disable(profiles)       (cprof_disable ? (cprof_disable)(profiles) : CPROF_ABSENT)
+#define cprof_start(spec)             (cprof_start ? (cprof_start)(spec) : CPROF_ABSENT)
+#define cprof_stop()                  (cprof_stop ? (cprof_stop)() : CPROF_ABSENT)
+#define cprof_cpu_start(fd)           (cprof_cpu_start ? (cprof_cpu_start)(fd) : CPROF_ABSENT)
+#define cprof_cpu_stop(fd)            (cprof_cpu_stop ? (cprof_cpu_stop)(fd) : CPROF_ABSENT)
+#define cprof_write(name, fd, debug)  (cprof_write ? (cprof_write)(name, fd, debug) : CPROF_ABSENT)
+#define cprof_write_delta(name, fd, seconds) \
+	(cprof_write_delta ? (cprof_write_delta)(name, fd, seconds) : CPROF_ABSENT)
+#define cprof_labels_set(...)         (cprof_labels_set ? (cprof_labels_set)(__VA_ARGS__) : 0u)
+#define cprof_labels_restore(before)  (cprof_labels_restore ? (cprof_labels_restore)(before) : (void)0)
+#endif
+
 #endif

@@ -149,6 +149,7 @@ static void cpu_forked(void)
 		if (cpu_threads[i].way != CPU_OFF && cpu_threads[i].perf >= 0)
 			sys1(SYS_close, cpu_threads[i].perf);
 	atomic_store_explicit(&cpu_is_on, 0, memory_order_seq_cst);
+	atomic_store_explicit(&cpu_scan_is_busy, 0, memory_order_relaxed);
 	mem_unmap(cpu_threads, threads_bytes);
 	cpu_threads = NULL;
 }

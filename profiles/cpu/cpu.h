@@ -51,7 +51,7 @@ struct cpu_settings {
 /* What cpu.c and cpu_sig.c share. */
 extern struct cpu_thread *cpu_threads; /* by thread index */
 extern struct cpu_settings cpu_settings;
-extern _Atomic uint32_t cpu_is_on;
+extern _Atomic uint32_t cpu_is_on, cpu_scan_is_busy;
 
 /* Signal safe: starts sampling thread @t of this process, whoever calls; counts it as lost when the kernel refuses. */
 SIGSAFE void cpu_arm(struct segment *s, struct thread *t);

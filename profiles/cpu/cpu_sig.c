@@ -16,7 +16,7 @@
 
 struct cpu_thread *cpu_threads;
 struct cpu_settings cpu_settings;
-_Atomic uint32_t cpu_is_on;
+_Atomic uint32_t cpu_is_on, cpu_scan_is_busy;
 
 /* Marks our timers' and perf events' signals: the upper half of the value they carry; the lower is a thread's index. */
 #define TAG_THREAD UINT64_C(0x6370726600000000)
@@ -385,7 +385,8 @@ SIGSAFE void cpu_scan(struct segment *s)
 	int fd = (int)sys4(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	int pid = (int)sys1(SYS_getpid, 0);
 	uint32_t high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire);
-	alignas(8) char buffer[1024];
+	alignas(8) static char buffer[1024]; /* not on the interrupted stack, which may be tiny */
+	uint32_t free = 0;
 	long n;
 
 	for (uint32_t i = 1; i < high; i++) {
@@ -397,6 +398,11 @@ SIGSAFE void cpu_scan(struct segment *s)
 	}
 	if (fd < 0)
 		return;
+	if (!atomic_compare_exchange_strong_explicit(&cpu_scan_is_busy, &free, 1, memory_order_acquire,
+						     memory_order_relaxed)) {
+		sys1(SYS_close, fd);
+		return; /* another thread is looking already */
+	}
 	while ((n = sys3(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0) {
 		for (long at = 0; at < n;) {
 			struct linux_dirent64 *entry = (struct linux_dirent64 *)(buffer + at);
@@ -411,6 +417,7 @@ SIGSAFE void cpu_scan(struct segment *s)
 				cpu_arm(s, thread_publish(s, t, tid));
 		}
 	}
+	atomic_store_explicit(&cpu_scan_is_busy, 0, memory_order_release);
 	sys1(SYS_close, fd);
 }
 
@@ -488,7 +495,8 @@ SIGSAFE bool cpu_on_signal(int sig, siginfo_t *info, void *ucontext)
 		return true;
 	}
 	t = thread_at(s, (uint32_t)tag);
-	if (t == NULL || t->record == NULL || !thread_enter(s, t))
+	/* the last: a signal that outlived its thread's record, which is another thread's by now */
+	if (t == NULL || t->record == NULL || t->tid != (int)sys1(SYS_gettid, 0) || !thread_enter(s, t))
 		return true;
 	/* pairs: cpu_stop, which switches off first and then waits for @inside */
 	if (atomic_load_explicit(&cpu_is_on, memory_order_seq_cst)) {

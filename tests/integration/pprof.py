@@ -103,7 +103,7 @@ class Profile:
             for line in map(message, m.get(4, [])):
                 function = functions[one(line, 1)]
                 lines.append((text(function, 2), text(function, 4), one(line, 2)))
-            locations[one(m, 1)] = (one(m, 3), lines, one(m, 2))
+            locations[one(m, 1)] = (one(m, 2), lines, one(m, 3))
         known = {m['id'] for m in self.mappings} | {0}
         for mapping, _, _ in locations.values():
             if mapping not in known:

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""However a program ends, its status passes through and its samples are there."""
+
+import os
+import resource
+import signal
+import sys
+
+import tap
+from cprof import Box, program, signal_name, wait_for
+
+BURN_MS = 600
+# The moments of one thread's sampling are half to one and a half periods apart. In 600 of them the count is off by two or
+# three at most; the last one may lie behind the clock that the program printed.
+NEARLY = (0.98, 1.03)
+
+
+def no_core():
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def check_time(profile, ns, about):
+    tap.between(profile.total() / ns, *NEARLY, about + ': CPU time in the profile over the program\'s own')
+    tap.between(profile.total(0) * profile.period / ns, 0.97, 1.04, about + ': samples times period over it')
+
+
+def endings():
+    ways = {'exit': 3, 'return': 4, '_exit': 7, 'atexit': 6, 'thread': 5, 'execfail': 8,
+            'term': -signal.SIGTERM, 'segv': -signal.SIGSEGV, 'abort': -signal.SIGABRT,
+            'kill': -signal.SIGKILL, 'prof': -signal.SIGPROF, 'trap': -signal.SIGTRAP,
+            'xcpu': -signal.SIGXCPU}
+    for way, wanted in ways.items():
+        box = Box()
+        plain = box.plain('death', way, 1, before=no_core)
+        tap.equal(plain.status, wanted, '%s: ends with %s by itself' % (way, signal_name(wanted)))
+        r = box.run('death', way, BURN_MS, before=no_core)
+        tap.equal(r.status, plain.status, '%s: the same under cprof' % way)
+        tap.equal(r.own_err, plain.err, '%s: nothing else on stderr' % way)
+        tap.ok(r.closing is not None, '%s: a closing line' % way, r.err)
+        check_time(r.profile(), r.truth['process_ns'], way)
+        tap.equal(box.leftovers(), [], '%s: nothing left behind' % way)
+        box.close()
+
+
+def exec_keeps_both():
+    """exec: the last image is in DIR itself, the one before in NAME.PID."""
+    box = Box()
+    r = box.run('death', 'exec', BURN_MS)
+    tap.equal(r.status, 3, 'exec: the second image\'s status')
+    clocks = [int(line.split(': ')[-1].rstrip('}')) for line in r.out.splitlines()]
+    tap.equal(len(clocks), 2, 'exec: both images spoke')
+    tap.equal(len(r.children()), 1, 'exec: the first image has a directory of its own', )
+    first, last = r.profile(r.children()[0]), r.profile()
+    # the CPU clock of the process runs on over exec
+    check_time(first, clocks[0], 'exec, first image')
+    check_time(last, clocks[1] - clocks[0], 'exec, second image')
+    box.close()
+
+
+def a_signal_from_outside():
+    """SIGTERM sent to the launcher reaches the program; SIGKILL to the program by somebody else."""
+    import subprocess
+    import time
+    box = Box()
+    output = os.path.join(box.root, 'out')
+    for sig, to_launcher in ((signal.SIGTERM, True), (signal.SIGKILL, False), (signal.SIGINT, True)):
+        where = '%s.%d' % (output, sig)
+        p = subprocess.Popen([box.cprof, 'run', '-p', 'cpu=1000', '-o', where, '--', program('burn'), 'split', '50',
+                              '60'], cwd=box.cwd, env=box.environment(), stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE)
+        time.sleep(1.0)
+        target = p.pid
+        if not to_launcher:
+            with open('/proc/%d/task/%d/children' % (p.pid, p.pid)) as f:
+                target = int(f.read().split()[0])
+        os.kill(target, sig)
+        _, err = p.communicate(timeout=30)
+        name = signal.Signals(sig).name
+        tap.equal(p.returncode, -sig, '%s from outside: ends cprof run in the same way' % name)
+        from pprof import Profile
+        total = Profile.read(os.path.join(where, 'cpu.pb.gz')).total()
+        tap.ok(total > 0.2e9, '%s from outside: a second\'s samples are there' % name, '%d ns' % total)
+    tap.equal(box.leftovers(), [], 'signals from outside: nothing left behind')
+    box.close()
+
+
+def stop_and_go_on():
+    """SIGSTOP and SIGCONT change nothing of what is counted."""
+    import subprocess
+    import time
+    box = Box()
+    output = os.path.join(box.root, 'out')
+    p = subprocess.Popen([box.cprof, 'run', '-p', 'cpu=1000', '-o', output, '--', program('burn'), 'split', '50', '1'],
+                         cwd=box.cwd, env=box.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(0.4)
+    with open('/proc/%d/task/%d/children' % (p.pid, p.pid)) as f:
+        child = int(f.read().split()[0])
+    os.kill(child, signal.SIGSTOP)
+    time.sleep(1.0)
+    os.kill(child, signal.SIGCONT)
+    out, _ = p.communicate(timeout=60)
+    import json
+    from pprof import Profile
+    check_time(Profile.read(os.path.join(output, 'cpu.pb.gz')), json.loads(out)['process_ns'], 'stopped meanwhile')
+    tap.equal(p.returncode, 0, 'stopped meanwhile: its status')
+    box.close()
+
+
+tap.run(endings, exec_keeps_both, a_signal_from_outside, stop_and_go_on)
