@@ -24,8 +24,9 @@ enum {
 };
 
 /*
- * Options are spelled as pprof has them: -name or --name, a value behind = or as the next argument; one that is yes or no
- * takes a value behind = only. Options may stand between files; "--" ends them; "-" is a file.
+ * Options are spelled as pprof has them: -name or --name, a value behind = or as the next argument;
+ * one that is yes or no takes a value behind = only. Options may stand between files; "--" ends
+ * them; "-" is a file.
  */
 enum cmd_option_type {
 	CMD_FLAG,   /* bool *to */
@@ -51,13 +52,15 @@ struct cmd_files {
 };
 
 /*
- * Reads the options; what is left are files. Returns 0, 1 (the help was asked for and printed), or -EINVAL (said on stderr).
+ * Reads the options; what is left are files. Returns 0, 1 (the help was asked for and printed), or
+ * -EINVAL (said on stderr).
  */
-int cmd_parse(int argc, char **argv, const struct cmd_option *options, const char *help, struct cmd_files *ret);
+int cmd_parse(int argc, char **argv, const struct cmd_option *options, const char *help,
+	      struct cmd_files *ret);
 
 /* One line on stderr: "cprof: top: …". */
-__attribute__((format(printf, 2, 3)))
-void cmd_complain(const char *command, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void cmd_complain(const char *command, const char *format,
+							...);
 
 /* What top and raw share: the options of a report, and from files to a prepared one. */
 struct cmd_report {

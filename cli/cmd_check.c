@@ -11,12 +11,14 @@
 static const char help[] =
 	"usage: cprof check [-q] FILE…\n"
 	"\n"
-	"Says whether the readers of profiles accept a file: pprof, Parca, Pyroscope. One line for each file that is fine, else\n"
-	"one for each rule that it breaks, with the reader whose rule it is. Warnings do not count.\n"
+	"Says whether the readers of profiles accept a file: pprof, Parca, Pyroscope. One\n"
+	"line for each file that is fine, else one for each rule that it breaks, with the\n"
+	"reader whose rule it is. Warnings do not count.\n"
 	"\n"
 	"  -q    only say what is wrong\n"
 	"\n"
-	"exit status: 0 all fine, 1 a rule is broken, 2 wrong usage, 3 a file is no profile at all\n"
+	"exit status: 0 all fine, 1 a rule is broken, 2 wrong usage, 3 a file is no\n"
+	"profile at all\n"
 	"\n"
 	"  cprof check out/*.pb.gz && echo ready to send\n"
 	"\n"
@@ -49,10 +51,11 @@ static void print_summary(const char *path, const struct profile *p, const struc
 {
 	uint32_t i;
 
-	printf("%s: ok: %u samples, %u locations, %u functions, %u mappings, %zu bytes;", path, p->samples_n,
-	       p->locations_n, p->functions_n, p->mappings_n, wire->size);
+	printf("%s: ok: %u samples, %u locations, %u functions, %u mappings, %zu bytes;", path,
+	       p->samples_n, p->locations_n, p->functions_n, p->mappings_n, wire->size);
 	for (i = 0; i < p->sample_types_n; i++)
-		printf("%s %s/%s", i == 0 ? "" : ",", p->sample_types[i].type, p->sample_types[i].unit);
+		printf("%s %s/%s", i == 0 ? "" : ",", p->sample_types[i].type,
+		       p->sample_types[i].unit);
 	printf("%s\n", p->sample_types_n == 0 ? " no sample types" : "");
 }
 
@@ -92,7 +95,9 @@ int cmd_check(int argc, char **argv)
 	if (status != 0)
 		return status > 0 ? CMD_OK : CMD_USAGE;
 	if (files.n == 0) {
-		cmd_complain(argv[0], "which profile? 'cprof check FILE…', such as cpu.pb.gz of 'cprof run'");
+		cmd_complain(
+			argv[0],
+			"which profile? 'cprof check FILE…', such as cpu.pb.gz of 'cprof run'");
 		return CMD_USAGE;
 	}
 	for (i = 0; i < files.n; i++) {

@@ -45,7 +45,8 @@ static size_t distance(const char *a, const char *b)
 	return row[b_n];
 }
 
-static void complain_unknown(const char *command, const char *name, const struct cmd_option *options)
+static void complain_unknown(const char *command, const char *name,
+			     const struct cmd_option *options)
 {
 	const struct cmd_option *option, *nearest = NULL;
 	size_t best = 3, d;
@@ -58,9 +59,11 @@ static void complain_unknown(const char *command, const char *name, const struct
 		}
 	}
 	if (nearest != NULL)
-		cmd_complain(command, "there is no option -%s; did you mean -%s?", name, nearest->name);
+		cmd_complain(command, "there is no option -%s; did you mean -%s?", name,
+			     nearest->name);
 	else
-		cmd_complain(command, "there is no option -%s; 'cprof %s --help' lists them", name, command);
+		cmd_complain(command, "there is no option -%s; 'cprof %s --help' lists them", name,
+			     command);
 }
 
 static int parse_bool(const char *text, bool *ret)
@@ -91,7 +94,8 @@ static int set_option(const char *command, const struct cmd_option *option, cons
 	case CMD_CHOICE:
 	case CMD_WORD:
 		if (value != NULL && parse_bool(value, &is_on) < 0) {
-			cmd_complain(command, "-%s=%s: true or false was expected", option->name, value);
+			cmd_complain(command, "-%s=%s: true or false was expected", option->name,
+				     value);
 			return -EINVAL;
 		}
 		if (option->type == CMD_FLAG)
@@ -107,8 +111,10 @@ static int set_option(const char *command, const struct cmd_option *option, cons
 	case CMD_INT:
 		errno = 0;
 		number = strtol(value, &end, 0);
-		if (errno != 0 || end == value || *end != '\0' || number < INT32_MIN || number > INT32_MAX) {
-			cmd_complain(command, "-%s=%s: a whole number was expected", option->name, value);
+		if (errno != 0 || end == value || *end != '\0' || number < INT32_MIN ||
+		    number > INT32_MAX) {
+			cmd_complain(command, "-%s=%s: a whole number was expected", option->name,
+				     value);
 			return -EINVAL;
 		}
 		*(int *)option->to = (int)number;
@@ -134,7 +140,8 @@ static bool wants_value(const struct cmd_option *option)
 	return option->type == CMD_TEXT || option->type == CMD_INT || option->type == CMD_FLOAT;
 }
 
-int cmd_parse(int argc, char **argv, const struct cmd_option *options, const char *help, struct cmd_files *ret)
+int cmd_parse(int argc, char **argv, const struct cmd_option *options, const char *help,
+	      struct cmd_files *ret)
 {
 	const struct cmd_option *option;
 	const char *name, *value;
@@ -172,8 +179,8 @@ int cmd_parse(int argc, char **argv, const struct cmd_option *options, const cha
 		}
 		if (value == NULL && wants_value(option)) {
 			if (i + 1 == argc) {
-				cmd_complain(argv[0], "-%s needs a value, as in -%s=VALUE", option->name,
-					     option->name);
+				cmd_complain(argv[0], "-%s needs a value, as in -%s=VALUE",
+					     option->name, option->name);
 				return -EINVAL;
 			}
 			value = argv[++i];
@@ -244,7 +251,8 @@ void cmd_report_options(struct cmd_report *r, struct cmd_option *options)
 		{NULL, CMD_FLAG, NULL, 0, NULL},
 	};
 
-	_Static_assert(sizeof(all) / sizeof(all[0]) <= CMD_REPORT_OPTIONS_MAX, "room for all options");
+	_Static_assert(sizeof(all) / sizeof(all[0]) <= CMD_REPORT_OPTIONS_MAX,
+		       "room for all options");
 	memcpy(options, all, sizeof(all));
 }
 
@@ -252,8 +260,9 @@ void cmd_report_options(struct cmd_report *r, struct cmd_option *options)
 static int read_words(struct cmd_report *r, const char *command)
 {
 	static const char *const granularities[] = {
-		[BY_FUNCTION] = "functions", [BY_FILE_FUNCTION] = "filefunctions", [BY_FILE] = "files",
-		[BY_LINE] = "lines",         [BY_ADDRESS] = "addresses",
+		[BY_FUNCTION] = "functions", [BY_FILE_FUNCTION] = "filefunctions",
+		[BY_FILE] = "files",         [BY_LINE] = "lines",
+		[BY_ADDRESS] = "addresses",
 	};
 	size_t i, n = sizeof(granularities) / sizeof(granularities[0]);
 
@@ -261,8 +270,10 @@ static int read_words(struct cmd_report *r, const char *command)
 		for (i = 0; i < n && strcmp(granularities[i], r->granularity) != 0; i++)
 			;
 		if (i == n) {
-			cmd_complain(command, "-granularity=%s: functions, filefunctions, files, lines or "
-				     "addresses was expected", r->granularity);
+			cmd_complain(command,
+				     "-granularity=%s: functions, filefunctions, files, lines or "
+				     "addresses was expected",
+				     r->granularity);
 			return -EINVAL;
 		}
 		r->options.granularity = (enum granularity)i;
@@ -276,8 +287,11 @@ static int read_words(struct cmd_report *r, const char *command)
 	}
 	if (r->symbolize != NULL) {
 		if (strcmp(r->symbolize, "none") != 0) {
-			cmd_complain(command, "-symbolize=%s: only none is known here, which leaves names as the "
-				     "file has them", r->symbolize);
+			cmd_complain(
+				command,
+				"-symbolize=%s: only none is known here, which leaves names as the "
+				"file has them",
+				r->symbolize);
 			return -EINVAL;
 		}
 		r->options.keep_names = true;
@@ -294,7 +308,8 @@ static bool is_program(const char *path)
 
 	if (fd < 0)
 		return false;
-	is_elf = read(fd, start, sizeof(start)) == (ssize_t)sizeof(start) && memcmp(start, "\177ELF", 4) == 0;
+	is_elf = read(fd, start, sizeof(start)) == (ssize_t)sizeof(start) &&
+		 memcmp(start, "\177ELF", 4) == 0;
 	close(fd);
 	return is_elf;
 }
@@ -312,7 +327,9 @@ int cmd_report_load(struct cmd_report *r, const char *command, struct cmd_files 
 	if (read_words(r, command) < 0)
 		return CMD_USAGE;
 	if (files->n == 0) {
-		cmd_complain(command, "which profile? 'cprof %s FILE', such as cpu.pb.gz of 'cprof run'", command);
+		cmd_complain(command,
+			     "which profile? 'cprof %s FILE', such as cpu.pb.gz of 'cprof run'",
+			     command);
 		return CMD_USAGE;
 	}
 	if (files->n > 1 && is_program(files->paths[0])) {

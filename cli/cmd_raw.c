@@ -6,17 +6,20 @@
 static const char help[] =
 	"usage: cprof raw [OPTION…] [PROGRAM] FILE…\n"
 	"\n"
-	"Prints all that is in a profile as text: each sample with its values, stack and labels, then the locations and the\n"
-	"mappings that the numbers in the stacks stand for. Several files are added up.\n"
+	"Prints all that is in a profile as text: each sample with its values, stack and\n"
+	"labels, then the locations and mappings that the numbers in the stacks stand\n"
+	"for. Several files are added up.\n"
 	"\n"
-	"which samples  -focus=RE  -ignore=RE  -tagfocus=[KEY=]RE|RANGE  -tagignore=…\n"
+	"which samples  -focus=RE  -ignore=RE\n"
+	"               -tagfocus=[KEY=]RE|RANGE  -tagignore=[KEY=]RE|RANGE\n"
 	"which frames   -show=RE  -hide=RE  -show_from=RE\n"
 	"names          -symbolize=none: as the file has them\n"
 	"\n"
 	"  cprof raw cpu.pb.gz | less\n"
 	"  cprof raw -focus=main -tagfocus=thread=worker cpu.pb.gz\n"
 	"\n"
-	"Next: 'cprof top FILE' adds it up by function; 'cprof check FILE' says who can read it. More: cprof-raw(1).\n";
+	"Next: 'cprof top FILE' adds it up by function, 'cprof check FILE' says who can\n"
+	"read it. More: cprof-raw(1).\n";
 
 int cmd_raw(int argc, char **argv)
 {

@@ -6,21 +6,25 @@
 static const char help[] =
 	"usage: cprof top [OPTION…] [PROGRAM] FILE…\n"
 	"\n"
-	"Prints where the time, the memory or the waiting goes, one line for each function. Several files are added up.\n"
-	"  flat  in the function itself        cum  in it and in all that it called\n"
+	"Prints where the time, the memory or the waiting goes, one line for each\n"
+	"function. Several files are added up.\n"
+	"  flat  in the function itself      cum  in it and in all that it called\n"
 	"\n"
-	"which number   -sample_index=NAME|N   -mean   -unit=UNIT   -divide_by=N\n"
-	"which samples  -focus=RE  -ignore=RE  -tagfocus=[KEY=]RE|RANGE  -tagignore=…  -relative_percentages\n"
+	"which number   -sample_index=NAME|N  -mean  -unit=UNIT  -divide_by=N\n"
+	"which samples  -focus=RE  -ignore=RE  -relative_percentages\n"
+	"               -tagfocus=[KEY=]RE|RANGE  -tagignore=[KEY=]RE|RANGE\n"
 	"which frames   -show=RE  -hide=RE  -show_from=RE  -noinlines\n"
-	"one line for   -functions (default)  -filefunctions  -files  -lines  -addresses\n"
-	"how many       -nodecount=N  -nodefraction=F (0.005)  -edgefraction=F (0.001)  -trim=false: all\n"
+	"a line is      -functions (default)  -filefunctions  -files  -lines  -addresses\n"
+	"how many       -nodecount=N  -nodefraction=F (0.005)  -edgefraction=F (0.001)\n"
+	"               -trim=false: all of them\n"
 	"in what order  -flat (default)  -cum\n"
 	"others         -drop_negative  -compact_labels  -symbolize=none\n"
 	"\n"
 	"  cprof top -cum -nodecount=20 cpu.pb.gz\n"
 	"  cprof top -sample_index=alloc_space -focus=parse heap.pb.gz\n"
 	"\n"
-	"Next: 'cprof raw FILE' shows each stack; 'go tool pprof -http=: FILE' draws them. More: cprof-top(1).\n";
+	"Next: 'cprof raw FILE' shows each stack, 'go tool pprof -http=: FILE' draws\n"
+	"them. More: cprof-top(1).\n";
 
 int cmd_top(int argc, char **argv)
 {

@@ -43,6 +43,7 @@ struct recording {
 	pid_t main_pid;
 	struct image *images, **last; /* in the order of their arrival */
 	unsigned over, refused;
+	uint64_t forks, forked; /* children that images no longer listed had; those that came */
 	struct symbols *symbols;
 
 	/* for the closing line */
@@ -152,6 +153,7 @@ static void add_image(struct recording *r, pid_t pid, const struct segment *s)
 			mark_over(r, i); /* it ran exec; or the pid is used again */
 	image->pid = pid;
 	image->segment = *s;
+	r->forked += s->header->is_forked != 0;
 	image->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (image->pidfd >= 0)
 		fcntl(image->pidfd, F_SETFD, FD_CLOEXEC);
@@ -295,8 +297,19 @@ static void write_image(struct recording *r, const struct image *image, bool is_
 	r->children += !is_main;
 }
 
-static void drop_image(struct image *image)
+static uint64_t forks_of(const struct image *image)
 {
+	const struct segment_header *h = image->segment.header;
+	uint64_t forks = atomic_load_explicit(&h->notes[NOTE_FORKS], memory_order_relaxed);
+	uint64_t lost = atomic_load_explicit(&h->lost[LOST_CHILDREN], memory_order_relaxed);
+
+	return forks > lost ? forks - lost : 0;
+}
+
+static void drop_image(struct recording *r, struct image *image)
+{
+	if (image->segment.header != NULL)
+		r->forks += forks_of(image);
 	if (image->pidfd >= 0)
 		close(image->pidfd);
 	segment_release(&image->segment);
@@ -331,7 +344,7 @@ static void write_over(struct recording *r, bool with_main)
 		}
 		write_image(r, image, image == main);
 		*at = image->next;
-		drop_image(image);
+		drop_image(r, image);
 		r->over--;
 	}
 	r->last = at;
@@ -347,6 +360,23 @@ static void attend(struct recording *r, int pidfd, int wait_ms)
 	notice_ends(r);
 	if (r->over > PENDING_MAX)
 		write_over(r, false);
+}
+
+/*
+ * Children of fork that have not spoken yet, when their parents are gone: a daemon's, say. They do so before anything else,
+ * unless they were killed.
+ */
+static void await_children(struct recording *r)
+{
+	for (int i = 0; i < 20; i++) {
+		uint64_t forks = r->forks;
+
+		for (const struct image *image = r->images; image != NULL; image = image->next)
+			forks += forks_of(image);
+		if (forks <= r->forked)
+			return;
+		attend(r, -1, 10);
+	}
 }
 
 int recording_wait(struct recording *r, pid_t pid, int *ret_status)
@@ -366,6 +396,7 @@ int recording_wait(struct recording *r, pid_t pid, int *ret_status)
 	if (pidfd >= 0)
 		close(pidfd);
 	receive_all(r);
+	await_children(r);
 	notice_ends(r);
 	for (struct image *i = r->images; i != NULL; i = i->next)
 		if (i->pid == pid)
@@ -396,6 +427,8 @@ static void keep(struct recording *r)
 	r->main_pid = -1;
 	while (count_running(r) > 0) {
 		attend(r, -1, 1000);
+		if (count_running(r) == 0)
+			await_children(r);
 		write_over(r, true);
 	}
 	write_over(r, true);
@@ -456,14 +489,16 @@ void recording_end(struct recording *r, bool is_worth)
 		if (keeper == 0) {
 			/* the ended ones are our parent's to write */
 			for (struct image *i = r->images; i != NULL; i = i->next)
-				if (i->is_over)
+				if (i->is_over) {
+					r->forks += forks_of(i);
 					i->segment.header = NULL;
+				}
 			for (struct image **at = &r->images; *at != NULL;) {
 				struct image *image = *at;
 
 				if (image->segment.header == NULL) {
 					*at = image->next;
-					drop_image(image);
+					drop_image(r, image);
 				} else {
 					at = &image->next;
 					r->last = at;
@@ -481,7 +516,7 @@ void recording_end(struct recording *r, bool is_worth)
 		struct image *image = r->images;
 
 		r->images = image->next;
-		drop_image(image);
+		drop_image(r, image);
 	}
 	symbols_destroy(r->symbols);
 	if (r->listener >= 0)

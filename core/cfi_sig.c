@@ -271,6 +271,21 @@ static void set_expression(const struct segment_module *m, struct cfi_rule *rule
 	r->at += size;
 }
 
+/* A factored offset. Unsigned, because the factors are whatever stands in the file. */
+static int64_t factored(uint64_t offset, int64_t align)
+{
+	return (int64_t)(offset * (uint64_t)align);
+}
+
+/* The distance of a CFA that is a register and a number. */
+static void set_distance(struct cfi_state *state, int64_t value, bool *bad)
+{
+	if (state->cfa.kind != CFI_REGISTER || value != (int32_t)value)
+		*bad = true;
+	else
+		state->cfa.value = (int32_t)value;
+}
+
 struct machine {
 	const struct segment_module *module;
 	const struct cie *cie;
@@ -296,7 +311,7 @@ static bool run(struct machine *vm, struct reader r, uint64_t location, uint64_t
 			advance = low * vm->cie->code_align;
 			goto advance;
 		case 2: /* DW_CFA_offset */
-			set_rule(state, low, CFI_AT_CFA, (int64_t)uleb(&r) * align, &bad);
+			set_rule(state, low, CFI_AT_CFA, factored(uleb(&r), align), &bad);
 			continue;
 		case 3: /* DW_CFA_restore */
 			reg = low;
@@ -319,7 +334,7 @@ static bool run(struct machine *vm, struct reader r, uint64_t location, uint64_t
 			goto advance;
 		case 0x05: /* DW_CFA_offset_extended */
 			reg = uleb(&r);
-			set_rule(state, reg, CFI_AT_CFA, (int64_t)uleb(&r) * align, &bad);
+			set_rule(state, reg, CFI_AT_CFA, factored(uleb(&r), align), &bad);
 			continue;
 		case 0x06: /* DW_CFA_restore_extended */
 			reg = uleb(&r);
@@ -347,12 +362,11 @@ static bool run(struct machine *vm, struct reader r, uint64_t location, uint64_t
 		case 0x0c: /* DW_CFA_def_cfa */
 		case 0x12: /* DW_CFA_def_cfa_sf */
 			reg = uleb(&r);
-			state->cfa = (struct cfi_rule){
-				.kind = CFI_REGISTER,
-				.value = (int32_t)(low == 0x0c ? (int64_t)uleb(&r) : sleb(&r) * align),
-			};
+			state->cfa = (struct cfi_rule){.kind = CFI_REGISTER};
 			state->cfa_register = reg < ARCH_REGS ? (uint8_t)reg : 0;
 			bad = bad || reg >= ARCH_REGS;
+			set_distance(state, low == 0x0c ? (int64_t)uleb(&r) : factored((uint64_t)sleb(&r), align),
+				     &bad);
 			continue;
 		case 0x0d: /* DW_CFA_def_cfa_register */
 			reg = uleb(&r);
@@ -360,10 +374,10 @@ static bool run(struct machine *vm, struct reader r, uint64_t location, uint64_t
 			bad = bad || reg >= ARCH_REGS || state->cfa.kind != CFI_REGISTER;
 			continue;
 		case 0x0e: /* DW_CFA_def_cfa_offset */
-			state->cfa.value = (int32_t)uleb(&r);
+			set_distance(state, (int64_t)uleb(&r), &bad);
 			continue;
 		case 0x13: /* DW_CFA_def_cfa_offset_sf */
-			state->cfa.value = (int32_t)(sleb(&r) * align);
+			set_distance(state, factored((uint64_t)sleb(&r), align), &bad);
 			continue;
 		case 0x0f: /* DW_CFA_def_cfa_expression */
 			set_expression(vm->module, &state->cfa, CFI_IS_EXPR, &r);
@@ -380,22 +394,22 @@ static bool run(struct machine *vm, struct reader r, uint64_t location, uint64_t
 		}
 		case 0x11: /* DW_CFA_offset_extended_sf */
 			reg = uleb(&r);
-			set_rule(state, reg, CFI_AT_CFA, sleb(&r) * align, &bad);
+			set_rule(state, reg, CFI_AT_CFA, factored((uint64_t)sleb(&r), align), &bad);
 			continue;
 		case 0x14: /* DW_CFA_val_offset */
 			reg = uleb(&r);
-			set_rule(state, reg, CFI_IS_CFA, (int64_t)uleb(&r) * align, &bad);
+			set_rule(state, reg, CFI_IS_CFA, factored(uleb(&r), align), &bad);
 			continue;
 		case 0x15: /* DW_CFA_val_offset_sf */
 			reg = uleb(&r);
-			set_rule(state, reg, CFI_IS_CFA, sleb(&r) * align, &bad);
+			set_rule(state, reg, CFI_IS_CFA, factored((uint64_t)sleb(&r), align), &bad);
 			continue;
 		case 0x2e: /* DW_CFA_GNU_args_size */
 			uleb(&r);
 			continue;
 		case 0x2f: /* DW_CFA_GNU_negative_offset_extended */
 			reg = uleb(&r);
-			set_rule(state, reg, CFI_AT_CFA, -(int64_t)uleb(&r) * align, &bad);
+			set_rule(state, reg, CFI_AT_CFA, factored(-uleb(&r), align), &bad);
 			continue;
 		default:
 			return false;
@@ -602,6 +616,8 @@ SIGSAFE bool cfi_expression(const struct cfi_frame *f, const struct cfi_rule *ru
 	return true;
 }
 
+#define RED_ZONE 128 /* bytes below the stack pointer that belong to a leaf function */
+
 static bool apply_rule(const struct cfi_frame *f, unsigned reg, const struct arch_regs *regs, uintptr_t cfa,
 		       cfi_read_word read, void *user, uintptr_t *ret)
 {
@@ -624,7 +640,17 @@ static bool apply_rule(const struct cfi_frame *f, unsigned reg, const struct arc
 		*ret = regs->r[rule->value];
 		return true;
 	case CFI_AT_EXPR:
-		return cfi_expression(f, rule, regs, true, cfa, read, user, &place) && read(user, place, ret);
+		if (!cfi_expression(f, rule, regs, true, cfa, read, user, &place))
+			return false;
+		/*
+		 * gcc says "saved where bp points" for realigned frames, also behind `leave`, when bp is the caller's
+		 * already. What is not in the frame is not saved there: the register has been restored.
+		 */
+		if (!f->is_signal && (place >= cfa || place < regs->r[ARCH_SP] - RED_ZONE)) {
+			*ret = regs->r[reg];
+			return true;
+		}
+		return read(user, place, ret);
 	default:
 		return cfi_expression(f, rule, regs, true, cfa, read, user, ret);
 	}
@@ -641,9 +667,13 @@ SIGSAFE int cfi_step(const struct cfi_frame *f, struct arch_regs *regs, cfi_read
 		cfa = regs->r[f->state.cfa_register] + (uintptr_t)(intptr_t)f->state.cfa.value;
 	else if (!cfi_expression(f, &f->state.cfa, regs, false, 0, read, user, &cfa))
 		return -1;
-	for (unsigned reg = 0; reg < ARCH_REGS; reg++)
-		if (!apply_rule(f, reg, regs, cfa, read, user, &caller.r[reg]))
+	for (unsigned reg = 0; reg < ARCH_REGS; reg++) {
+		if (apply_rule(f, reg, regs, cfa, read, user, &caller.r[reg]))
+			continue;
+		if (reg == f->pc_column || reg == ARCH_SP)
 			return -1;
+		caller.r[reg] = 0; /* lost, which matters only to a caller whose rules ask for it */
+	}
 	if (f->state.rules[ARCH_SP].kind == CFI_SAME)
 		caller.r[ARCH_SP] = cfa;
 	if (f->pc_column != ARCH_PC)

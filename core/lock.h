@@ -7,6 +7,7 @@
 
 #include <linux/futex.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 
@@ -16,6 +17,7 @@ enum lock_rank {
 	LOCK_WINDOWS, /* the open windows of cprof_cpu_start() */
 	LOCK_CONTROL, /* starting and stopping profiles */
 	LOCK_MODULES, /* refreshing the module list */
+	LOCK_THREADS, /* giving a thread its record */
 };
 
 struct lock {
@@ -32,6 +34,15 @@ static inline void lock_take(struct lock *l)
 		return;
 	while (atomic_exchange_explicit(&l->state, 2, memory_order_acquire) != 0)
 		sys4(SYS_futex, &l->state, FUTEX_WAIT_PRIVATE, 2, 0);
+}
+
+/* For a handler, which may have interrupted the holder: it never waits. */
+static inline bool lock_try(struct lock *l)
+{
+	uint32_t seen = 0;
+
+	return atomic_compare_exchange_strong_explicit(&l->state, &seen, 1, memory_order_acquire, /* pairs: lock_give */
+						       memory_order_relaxed);
 }
 
 static inline void lock_give(struct lock *l)

@@ -52,6 +52,13 @@ SIGSAFE const struct segment_module *modules_find(const struct segment *s, uintp
 	return NULL;
 }
 
+SIGSAFE bool modules_may_read(const struct segment *s, const struct segment_module *m, uintptr_t address)
+{
+	/* pairs: modules_before_close, which counts first and then waits for whoever is inside */
+	return !m->may_close || (atomic_load_explicit(&s->header->modules_closing, memory_order_seq_cst) == 0 &&
+				 memory_is_readable(address));
+}
+
 /* The GNU build id among the notes of @image, in memory that is mapped. */
 static void find_build_id(struct segment_module *m, const struct module_image *image)
 {

@@ -118,9 +118,7 @@ SIGSAFE row_t rows_compute(struct segment *s, uintptr_t pc, uint64_t key, struct
 	}
 	if (m == NULL) {
 		row = make_row(ROW_NONE, 0, 0, ROW_BP_SAME, 0);
-	} else if (m->may_close &&
-		   (atomic_load_explicit(&s->header->modules_closing, memory_order_seq_cst) != 0 ||
-		    !memory_is_readable(m->cfi_header))) {
+	} else if (m->cfi_header != 0 && !modules_may_read(s, m, m->cfi_header)) {
 		/* it may be on its way out: do not touch its tables, and do not remember */
 		return make_row(ROW_NONE, index + 1, 0, ROW_BP_SAME, 0);
 	} else if (cfi_rules(m, pc, states, frame)) {

@@ -77,6 +77,7 @@ enum segment_note {
 	NOTE_PERF_THREADS,  /* threads sampled by a perf clock */
 	NOTE_TIMER_THREADS, /* threads sampled by a CPU timer */
 	NOTE_RECYCLED,      /* generations given up */
+	NOTE_FORKS,         /* calls of fork() whose children record, too */
 	NOTE_KINDS,
 };
 
@@ -99,6 +100,7 @@ struct segment_header {
 	int32_t pid, is_kept;          /* is_kept: a launcher reads it at the end, so nothing is recycled */
 	uint64_t begun_monotonic_ns, begun_realtime_ns;
 	uint32_t program, executable;  /* string ids: the name and the path */
+	uint32_t is_forked, reserved;  /* made in a child of fork: one of its parent's NOTE_FORKS */
 
 	/* the cpu profile, as it was last started */
 	_Atomic uint64_t cpu_period_ns; /* 0: never started */

@@ -19,7 +19,16 @@ int thread_init(struct segment *s)
 	b.memory = mem_map(b.bytes);
 	thread_blocks = b;
 	thread_self_block = NULL;
+	thread_publishing = (struct lock){.rank = LOCK_THREADS}; /* another thread of the parent's may have held it */
 	return b.memory == NULL ? -ENOMEM : 0;
+}
+
+struct thread *thread_publish(struct segment *s, struct thread *t, int tid)
+{
+	lock_take(&thread_publishing);
+	t = thread_publish_alone(s, t, tid);
+	lock_give(&thread_publishing);
+	return t;
 }
 
 void thread_each(struct segment *s, void (*each)(struct thread *t, void *user), void *user)

@@ -56,11 +56,12 @@ int thread_init(struct segment *s);
 
 /*
  * A record for a thread that is yet to come; NULL, and counted as lost, when there is none. thread_publish() gives it its
- * thread. When somebody else gave that thread a record meanwhile, both agree on the one with the lower index: it is
- * returned, and the other is free again. Any context, as for the rest.
+ * thread. When somebody else gave that thread a record meanwhile, that one is returned, and @t is free again.
+ * thread_publish() is for normal context; any other gets NULL when somebody is at it just now: @t is free then, too.
  */
 SIGSAFE struct thread *thread_reserve(struct segment *s);
-SIGSAFE struct thread *thread_publish(struct segment *s, struct thread *t, int tid);
+struct thread *thread_publish(struct segment *s, struct thread *t, int tid);
+SIGSAFE struct thread *thread_try_publish(struct segment *s, struct thread *t, int tid);
 
 /* No handler may run on it any more. */
 SIGSAFE void thread_release(struct segment *s, struct thread *t);

@@ -6,8 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/lock.h"
+#include "core/thread.h"
+
 struct thread_blocks {
 	uint8_t *memory;
 	size_t bytes, stride, scratch_offset;
 };
 extern struct thread_blocks thread_blocks;
+
+/* Held for the look at who has a record already, and for giving one, or a thread that two found could get two. */
+extern struct lock thread_publishing;
+SIGSAFE struct thread *thread_publish_alone(struct segment *s, struct thread *t, int tid);

@@ -9,6 +9,7 @@
 __thread struct thread *thread_self_block __attribute__((tls_model("initial-exec")));
 
 struct thread_blocks thread_blocks;
+struct lock thread_publishing = {.rank = LOCK_THREADS};
 
 SIGSAFE struct thread *thread_at(const struct segment *s, uint32_t index)
 {
@@ -66,24 +67,27 @@ SIGSAFE struct thread *thread_reserve(struct segment *s)
 	return t;
 }
 
-SIGSAFE struct thread *thread_publish(struct segment *s, struct thread *t, int tid)
+SIGSAFE struct thread *thread_publish_alone(struct segment *s, struct thread *t, int tid)
 {
-	uint32_t high, i;
+	struct thread *known = thread_find(s, tid);
 
-	t->tid = tid;
-	/* pairs: itself, on another thread: each stores its own first, then looks for the other's; so one sees it */
-	atomic_store_explicit(&t->record->tid, tid, memory_order_seq_cst);
-	high = high_of(s);
-	for (i = 1; i < high; i++) {
-		struct thread_record *record = record_at(s, i);
-
-		if (i == t->index || atomic_load_explicit(&record->tid, memory_order_seq_cst) != tid)
-			continue;
-		if (i < t->index) {
-			thread_release(s, t);
-			return thread_at(s, i);
-		}
+	if (known != NULL) {
+		thread_release(s, t);
+		return known;
 	}
+	t->tid = tid;
+	atomic_store_explicit(&t->record->tid, tid, memory_order_release); /* pairs: thread_find */
+	return t;
+}
+
+SIGSAFE struct thread *thread_try_publish(struct segment *s, struct thread *t, int tid)
+{
+	if (!lock_try(&thread_publishing)) {
+		thread_release(s, t);
+		return NULL;
+	}
+	t = thread_publish_alone(s, t, tid);
+	lock_give(&thread_publishing);
 	return t;
 }
 

@@ -51,8 +51,8 @@ static int walk(const ucontext_t *uc, uint64_t *ret_addresses, int max, bool *re
 		if (n == max)
 			break;
 		ret_addresses[n++] = pc - !is_exact;
-		is_exact = real.is_signal(&cursor) > 0;
 		r = real.step(&cursor);
+		is_exact = real.is_signal(&cursor) > 0; /* of the frame that a signal interrupted */
 		*ret_is_complete = r == 0;
 		if (r <= 0)
 			break;

@@ -61,7 +61,8 @@ static bool step_by_pointer(const struct segment *s, struct memory *memory, uint
 	if (!read_word(memory, *bp, &saved) || !read_word(memory, *bp + 8, &back) || back < PAGE)
 		return false;
 	m = modules_find(s, back - 1, &index);
-	if (m != NULL && (back < m->start + 8 || !arch_is_after_call((const uint8_t *)back)))
+	if (m != NULL && (back < m->start + 8 || !modules_may_read(s, m, back - 8) ||
+			  !arch_is_after_call((const uint8_t *)back)))
 		return false;
 	if (m == NULL && modules_find(s, *pc, &index) != NULL)
 		return false; /* from a file into nowhere: data, not a caller */
@@ -108,9 +109,7 @@ static struct walk_result walk_full(struct segment *s, struct thread *t, struct 
 		scratch->frames[depth++] = frame_word(s, look);
 		m = modules_find(s, look, &index);
 		is_exact = false;
-		if (m != NULL &&
-		    (!m->may_close || (atomic_load_explicit(&s->header->modules_closing, memory_order_seq_cst) == 0 &&
-				       memory_is_readable(m->cfi_header))) &&
+		if (m != NULL && modules_may_read(s, m, m->cfi_header) &&
 		    cfi_rules(m, look, scratch->states, &scratch->frame)) {
 			r = cfi_step(&scratch->frame, regs, read_word, &memory);
 			is_exact = scratch->frame.is_signal;
@@ -205,10 +204,10 @@ static struct walk_result walk_rows(struct segment *s, struct thread *t, struct 
 			return finish(s, frames, depth, false);
 		if (row_bp(row) == ROW_BP_AT_CFA) {
 			if (!read_word(&memory, cfa + (uintptr_t)row_bp_distance(row), &bp))
-				return finish(s, frames, depth, false);
+				bp = 0; /* lost, which matters only to a caller whose row asks for it */
 		} else if (row_bp(row) == ROW_BP_AT_BP) {
 			if (!read_word(&memory, bp + (uintptr_t)row_bp_distance(row), &bp))
-				return finish(s, frames, depth, false);
+				bp = 0;
 		}
 		if (unlikely(back == 0))
 			return finish(s, frames, depth, true);

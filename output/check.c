@@ -41,8 +41,8 @@ static int compare_ids(const void *left, const void *right)
 }
 
 /*
- * The entries of a table whose id an earlier entry has. Writers number 1, 2, 3 …: only other tables are sorted.
- * Returns 0 or -ENOMEM.
+ * The entries of a table whose id an earlier entry has. Writers number 1, 2, 3 …: only other tables
+ * are sorted. Returns 0 or -ENOMEM.
  */
 static int count_doubles(const uint64_t *ids, uint32_t n, struct tally *doubles)
 {
@@ -178,8 +178,8 @@ struct reporter {
 	int errors_n;
 };
 
-__attribute__((format(printf, 4, 5)))
-static void found(struct reporter *to, const char *who, bool is_warning, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void found(struct reporter *to, const char *who,
+							bool is_warning, const char *format, ...)
 {
 	struct check_finding finding = {.who = who, .is_warning = is_warning};
 	va_list args;
@@ -201,37 +201,45 @@ static const char *and_more(uint64_t n)
 	return text;
 }
 
-static void check_pprof(const struct profile *p, const struct pprof_wire *wire, const struct validity *v,
-			struct reporter *to)
+static void check_pprof(const struct profile *p, const struct pprof_wire *wire,
+			const struct validity *v, struct reporter *to)
 {
 	if (p->sample_types_n == 0 && p->samples_n != 0)
-		found(to, "pprof", false, "missing sample type information: %u samples and no sample type",
+		found(to, "pprof", false,
+		      "missing sample type information: %u samples and no sample type",
 		      p->samples_n);
 	if (v->wrong_values.n != 0)
-		found(to, "pprof", false, "mismatch: sample has %u values vs. %u types (sample %u%s)",
-		      wire->values_n[v->wrong_values.first], p->sample_types_n, v->wrong_values.first + 1,
-		      and_more(v->wrong_values.n));
+		found(to, "pprof", false,
+		      "mismatch: sample has %u values vs. %u types (sample %u%s)",
+		      wire->values_n[v->wrong_values.first], p->sample_types_n,
+		      v->wrong_values.first + 1, and_more(v->wrong_values.n));
 	if (v->nil_locations.n != 0)
-		found(to, "pprof", false, "sample has nil location: an id that no location has (sample %u%s)",
+		found(to, "pprof", false,
+		      "sample has nil location: an id that no location has (sample %u%s)",
 		      v->nil_locations.first + 1, and_more(v->nil_locations.n));
 	if (v->zero_mappings.n != 0)
-		found(to, "pprof", false, "found mapping with reserved ID=0 (mapping %u in the table%s)",
+		found(to, "pprof", false,
+		      "found mapping with reserved ID=0 (mapping %u in the table%s)",
 		      v->zero_mappings.first + 1, and_more(v->zero_mappings.n));
 	if (v->double_mappings.n != 0)
 		found(to, "pprof", false, "multiple mappings with same id: %" PRIu64 "%s",
 		      wire->mapping_ids[v->double_mappings.first], and_more(v->double_mappings.n));
 	if (v->zero_functions.n != 0)
-		found(to, "pprof", false, "found function with reserved ID=0 (function %u in the table%s)",
+		found(to, "pprof", false,
+		      "found function with reserved ID=0 (function %u in the table%s)",
 		      v->zero_functions.first + 1, and_more(v->zero_functions.n));
 	if (v->double_functions.n != 0)
 		found(to, "pprof", false, "multiple functions with same id: %" PRIu64 "%s",
-		      wire->function_ids[v->double_functions.first], and_more(v->double_functions.n));
+		      wire->function_ids[v->double_functions.first],
+		      and_more(v->double_functions.n));
 	if (v->zero_locations.n != 0)
-		found(to, "pprof", false, "found location with reserved id=0 (location %u in the table%s)",
+		found(to, "pprof", false,
+		      "found location with reserved id=0 (location %u in the table%s)",
 		      v->zero_locations.first + 1, and_more(v->zero_locations.n));
 	if (v->double_locations.n != 0)
 		found(to, "pprof", false, "multiple locations with same id: %" PRIu64 "%s",
-		      wire->location_ids[v->double_locations.first], and_more(v->double_locations.n));
+		      wire->location_ids[v->double_locations.first],
+		      and_more(v->double_locations.n));
 	if (v->nil_functions.n != 0)
 		found(to, "pprof", false, "location id: %" PRIu64 " has a line with nil function%s",
 		      id_of_location(wire, v->nil_functions.first), and_more(v->nil_functions.n));
@@ -244,8 +252,9 @@ static void check_ids(const uint64_t *ids, uint32_t n, const char *what, struct 
 	for (i = 0; i < n && ids[i] == (uint64_t)i + 1; i++)
 		;
 	if (i < n)
-		found(to, "parca", false, "%s ids must be 1 to %u in table order: entry %u has id %" PRIu64, what,
-		      n, i + 1, ids[i]);
+		found(to, "parca", false,
+		      "%s ids must be 1 to %u in table order: entry %u has id %" PRIu64, what, n,
+		      i + 1, ids[i]);
 }
 
 static void check_parca(const struct profile *p, const struct pprof_wire *wire, struct reporter *to)
@@ -260,7 +269,8 @@ static void check_parca(const struct profile *p, const struct pprof_wire *wire, 
 	}
 	for (i = 0; i < p->samples_n; i++)
 		for (j = 0; j < p->samples[i].labels_n; j++)
-			if (p->samples[i].labels[j].key == NULL || p->samples[i].labels[j].key[0] == '\0')
+			if (p->samples[i].labels[j].key == NULL ||
+			    p->samples[i].labels[j].key[0] == '\0')
 				count(&no_key, i);
 	if (no_key.n != 0)
 		found(to, "parca", false, "a label without a key (sample %u%s)", no_key.first + 1,
@@ -274,20 +284,25 @@ static void check_pyroscope(const struct profile *p, const struct pprof_wire *wi
 	uint32_t i;
 
 	if (wire != NULL && wire->bad_utf8_n != 0)
-		found(to, "pyroscope", false, "%" PRIu64 " strings are not UTF-8", wire->bad_utf8_n);
+		found(to, "pyroscope", false, "%" PRIu64 " strings are not UTF-8",
+		      wire->bad_utf8_n);
 	for (i = 0; i < p->sample_types_n; i++)
 		if (strchr(p->sample_types[i].type, '-') != NULL)
 			found(to, "pyroscope", false, "sample type '%.80s' has a '-'; use '_'",
 			      p->sample_types[i].type);
-	if (p->time_ns != 0 && (p->time_ns < now_ns - PYROSCOPE_PAST_NS || p->time_ns > now_ns + PYROSCOPE_FUTURE_NS))
-		found(to, "pyroscope", true, "taken more than 1 hour ago or 10 minutes ahead; sent now it would "
+	if (p->time_ns != 0 &&
+	    (p->time_ns < now_ns - PYROSCOPE_PAST_NS || p->time_ns > now_ns + PYROSCOPE_FUTURE_NS))
+		found(to, "pyroscope", true,
+		      "taken more than 1 hour ago or 10 minutes ahead; sent now it would "
 		      "be refused");
 	if (wire != NULL && wire->size > PYROSCOPE_BYTES_MAX)
-		found(to, "pyroscope", true, "%zu bytes unpacked; a server accepts 4 MiB unless told otherwise",
+		found(to, "pyroscope", true,
+		      "%zu bytes unpacked; a server accepts 4 MiB unless told otherwise",
 		      wire->size);
 	if (p->samples_n > PYROSCOPE_SAMPLES_MAX)
-		found(to, "pyroscope", true, "%u samples; a server accepts %d unless told otherwise",
-		      p->samples_n, PYROSCOPE_SAMPLES_MAX);
+		found(to, "pyroscope", true,
+		      "%u samples; a server accepts %d unless told otherwise", p->samples_n,
+		      PYROSCOPE_SAMPLES_MAX);
 	for (i = 0; i < p->samples_n; i++) {
 		if (p->samples[i].labels_n > PYROSCOPE_LABELS_MAX)
 			count(&many_labels, i);
@@ -298,18 +313,21 @@ static void check_pyroscope(const struct profile *p, const struct pprof_wire *wi
 		if (strlen(p->functions[i].name) > PYROSCOPE_STRING_MAX)
 			count(&long_names, i);
 	if (many_labels.n != 0)
-		found(to, "pyroscope", true, "more than %d labels (sample %u%s)", PYROSCOPE_LABELS_MAX,
-		      many_labels.first + 1, and_more(many_labels.n));
+		found(to, "pyroscope", true, "more than %d labels (sample %u%s)",
+		      PYROSCOPE_LABELS_MAX, many_labels.first + 1, and_more(many_labels.n));
 	if (deep.n != 0)
-		found(to, "pyroscope", true, "more than %d frames, of which the leaf side would be cut (sample %u%s)",
+		found(to, "pyroscope", true,
+		      "more than %d frames, of which the leaf side would be cut (sample %u%s)",
 		      PYROSCOPE_DEPTH_MAX, deep.first + 1, and_more(deep.n));
 	if (long_names.n != 0)
-		found(to, "pyroscope", true, "a function name of more than %d bytes would be cut (function %u%s)",
+		found(to, "pyroscope", true,
+		      "a function name of more than %d bytes would be cut (function %u%s)",
 		      PYROSCOPE_STRING_MAX, long_names.first + 1, and_more(long_names.n));
 }
 
 /* What reads fine and still loses something. */
-static void check_losses(const struct profile *p, const struct pprof_wire *wire, struct reporter *to)
+static void check_losses(const struct profile *p, const struct pprof_wire *wire,
+			 struct reporter *to)
 {
 	struct tally empty_numbers = {0}, outside = {0}, deleted = {0};
 	uint32_t i, j;
@@ -320,11 +338,14 @@ static void check_losses(const struct profile *p, const struct pprof_wire *wire,
 	for (i = 0; i < p->sample_types_n; i++)
 		is_default_known |= strcmp(p->sample_types[i].type, p->default_sample_type) == 0;
 	if (p->default_sample_type[0] != '\0' && !is_default_known)
-		found(to, "cprof", true, "the default sample type '%.80s' is none of the sample types",
+		found(to, "cprof", true,
+		      "the default sample type '%.80s' is none of the sample types",
 		      p->default_sample_type);
 	if (wire != NULL && wire->dangling_mappings_n != 0)
-		found(to, "cprof", true, "%" PRIu64 " locations name a mapping that is not there; they are read "
-		      "as having none", wire->dangling_mappings_n);
+		found(to, "cprof", true,
+		      "%" PRIu64 " locations name a mapping that is not there; they are read "
+		      "as having none",
+		      wire->dangling_mappings_n);
 	for (i = 0; i < p->samples_n; i++) {
 		for (j = 0; j < p->samples[i].labels_n; j++) {
 			const struct profile_label *label = &p->samples[i].labels[j];
@@ -334,7 +355,8 @@ static void check_losses(const struct profile *p, const struct pprof_wire *wire,
 		}
 	}
 	if (empty_numbers.n != 0)
-		found(to, "cprof", true, "a numeric label of 0 without a unit is dropped by pprof (sample %u%s)",
+		found(to, "cprof", true,
+		      "a numeric label of 0 without a unit is dropped by pprof (sample %u%s)",
 		      empty_numbers.first + 1, and_more(empty_numbers.n));
 	for (i = 0; i < p->locations_n; i++) {
 		const struct profile_location *l = &p->locations[i];
@@ -347,7 +369,8 @@ static void check_losses(const struct profile *p, const struct pprof_wire *wire,
 			count(&outside, i);
 	}
 	if (outside.n != 0)
-		found(to, "cprof", true, "address %#" PRIx64 " is outside its mapping and cannot be symbolized%s",
+		found(to, "cprof", true,
+		      "address %#" PRIx64 " is outside its mapping and cannot be symbolized%s",
 		      p->locations[outside.first].address, and_more(outside.n));
 	for (i = 0; i < p->mappings_n; i++) {
 		const char *file = p->mappings[i].file;
@@ -357,7 +380,8 @@ static void check_losses(const struct profile *p, const struct pprof_wire *wire,
 			count(&deleted, i);
 	}
 	if (deleted.n != 0)
-		found(to, "cprof", true, "mapping %u ends in ' (deleted)', which pprof takes for a part of the name%s",
+		found(to, "cprof", true,
+		      "mapping %u ends in ' (deleted)', which pprof takes for a part of the name%s",
 		      deleted.first + 1, and_more(deleted.n));
 }
 

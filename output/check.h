@@ -28,6 +28,9 @@ typedef void check_report(void *context, const struct check_finding *finding);
  */
 int check_valid(const struct profile *p, const struct pprof_wire *wire, struct why *why);
 
-/* All rules; each kind of finding once, with how often. Returns how many were no warnings. @now_ns is the time of day. */
+/*
+ * All rules; each kind of finding once, with how often. Returns how many were no warnings. @now_ns
+ * is the time of day.
+ */
 int check_profile(const struct profile *p, const struct pprof_wire *wire, int64_t now_ns,
 		  check_report *report, void *context);

@@ -45,7 +45,8 @@ static int drain(struct gzip_packer *packer, int flush)
 		deflate(&packer->z, flush);
 		if (packer->z.avail_out == sizeof(packer->out))
 			break;
-		r = packer->sink(packer->context, packer->out, sizeof(packer->out) - packer->z.avail_out);
+		r = packer->sink(packer->context, packer->out,
+				 sizeof(packer->out) - packer->z.avail_out);
 		if (r < 0)
 			return r;
 	} while (packer->z.avail_out == 0);
@@ -122,8 +123,11 @@ static int unpack_member(z_stream *z, const unsigned char *start, size_t size, s
 
 		r = make_room(out, size_max, size < (64 << 10) ? 64 << 10 : 4 * size);
 		if (r == -EFBIG || out->size > size_max) {
-			why_set(why, "unpacked it would be larger than %zu MiB, more than any profile needs; "
-				"nothing was read", size_max >> 20);
+			why_set(why,
+				"unpacked it would be larger than %zu MiB, more than any profile "
+				"needs; "
+				"nothing was read",
+				size_max >> 20);
 			return -EFBIG;
 		}
 		if (r < 0)
@@ -141,21 +145,26 @@ static int unpack_member(z_stream *z, const unsigned char *start, size_t size, s
 		if (status == Z_MEM_ERROR)
 			return -ENOMEM;
 		if (status != Z_OK && status != Z_BUF_ERROR) {
-			why_set(why, "the gzip data is damaged at offset %zu (%s); copy the file again as "
+			why_set(why,
+				"the gzip data is damaged at offset %zu (%s); copy the file again "
+				"as "
 				"binary, or take the profile again",
 				at, z->msg != NULL ? z->msg : "a preset dictionary is asked for");
 			return -EBADMSG;
 		}
 		if (at == size && z->avail_out != 0) {
-			why_set(why, "the gzip data ends early, after %zu bytes that unpack to %zu; the file "
-				"was cut off: copy it again, or take the profile again", size, out->size);
+			why_set(why,
+				"the gzip data ends early, after %zu bytes that unpack to %zu; the "
+				"file "
+				"was cut off: copy it again, or take the profile again",
+				size, out->size);
 			return -EBADMSG;
 		}
 	}
 }
 
-int gzip_unpack(const void *bytes, size_t size, size_t size_max, uint8_t **ret_bytes, size_t *ret_size,
-		struct why *why)
+int gzip_unpack(const void *bytes, size_t size, size_t size_max, uint8_t **ret_bytes,
+		size_t *ret_size, struct why *why)
 {
 	const unsigned char *start = bytes;
 	struct bytes out = {0};
@@ -174,8 +183,11 @@ int gzip_unpack(const void *bytes, size_t size, size_t size_max, uint8_t **ret_b
 		if (at == size)
 			break;
 		if (size - at < 2 || start[at] != 0x1f || start[at + 1] != 0x8b) {
-			why_set(why, "%zu bytes follow the end of the gzip data at offset %zu; one profile and "
-				"nothing else was expected", size - at, at);
+			why_set(why,
+				"%zu bytes follow the end of the gzip data at offset %zu; one "
+				"profile and "
+				"nothing else was expected",
+				size - at, at);
 			r = -EBADMSG;
 			goto fail;
 		}

@@ -13,7 +13,10 @@ typedef int gzip_sink(void *context, const void *bytes, size_t size);
 
 struct gzip_packer;
 
-/* Packs into @sink. The same input gives the same bytes: the header has no time and no name. 0 or -ENOMEM. */
+/*
+ * Packs into @sink. The same input gives the same bytes: the header has no time and no name. 0 or
+ * -ENOMEM.
+ */
 int gzip_pack_create(struct gzip_packer **ret, gzip_sink *sink, void *context);
 /* 0 or what the sink returned. */
 int gzip_pack(struct gzip_packer *packer, const void *bytes, size_t size);
@@ -21,9 +24,11 @@ int gzip_pack_finish(struct gzip_packer *packer);
 void gzip_pack_destroy(struct gzip_packer *packer); /* NULL is fine */
 
 /*
- * Unpacks all members in @bytes. Never keeps more than @size_max bytes. The result comes from malloc.
+ * Unpacks all members in @bytes. Never keeps more than @size_max bytes. The result comes from
+ * malloc.
  *
- * Returns 0, -EBADMSG (damaged, cut off, or not gzip; @why says where), -EFBIG (more than @size_max) or -ENOMEM.
+ * Returns 0, -EBADMSG (damaged, cut off, or not gzip; @why says where), -EFBIG (more than
+ * @size_max) or -ENOMEM.
  */
-int gzip_unpack(const void *bytes, size_t size, size_t size_max, uint8_t **ret_bytes, size_t *ret_size,
-		struct why *why);
+int gzip_unpack(const void *bytes, size_t size, size_t size_max, uint8_t **ret_bytes,
+		size_t *ret_size, struct why *why);

@@ -23,8 +23,9 @@ typedef Cprof__Pb__Function pb_function;
 /*
  * Writing
  *
- * A message is the concatenation of its fields, so a Profile with one sample in it, packed once for each sample, gives
- * the same bytes as a Profile with all of them, without a second copy of everything in memory.
+ * A message is the concatenation of its fields, so a Profile with one sample in it, packed once for
+ * each sample, gives the same bytes as a Profile with all of them, without a second copy of
+ * everything in memory.
  */
 
 #define FLUSH_BYTES (64 << 10)
@@ -46,7 +47,7 @@ struct encoder {
 	struct {
 		const char *text;
 		uint32_t number;
-	} *slots;
+	} * slots;
 	uint32_t slots_n;
 
 	/* room for the parts of one message */
@@ -143,7 +144,10 @@ static void grow_texts(struct encoder *e)
 	}
 }
 
-/* The number of @text in the string table. Strings of a profile are interned: its address stands for it. */
+/*
+ * The number of @text in the string table. Strings of a profile are interned: its address stands
+ * for it.
+ */
 static int64_t number_of(struct encoder *e, const char *text)
 {
 	uint32_t slot;
@@ -197,7 +201,8 @@ static void put_sample(struct encoder *e, const struct profile_sample *s)
 	pb_label *labels, **label_pointers;
 	uint32_t i;
 
-	ids = parts(e, s->locations_n * sizeof(*ids) + s->labels_n * (sizeof(*labels) + sizeof(*label_pointers)));
+	ids = parts(e, s->locations_n * sizeof(*ids) +
+			       s->labels_n * (sizeof(*labels) + sizeof(*label_pointers)));
 	if (ids == NULL)
 		return;
 	labels = (void *)(ids + s->locations_n);
@@ -270,8 +275,9 @@ static void put_location(struct encoder *e, uint32_t number)
 	for (i = 0; i < l->lines_n; i++) {
 		cprof__pb__line__init(&lines[i]);
 		line_pointers[i] = &lines[i];
-		lines[i].function_id =
-			l->lines[i].function == PROFILE_NONE ? 0 : (uint64_t)l->lines[i].function + 1;
+		lines[i].function_id = l->lines[i].function == PROFILE_NONE
+					       ? 0
+					       : (uint64_t)l->lines[i].function + 1;
 		lines[i].line = l->lines[i].line;
 		lines[i].column = l->lines[i].column;
 	}
@@ -482,15 +488,17 @@ int pprof_encode_gzip(const struct profile *p, uint8_t **ret_bytes, size_t *ret_
 /*
  * Reading
  *
- * The fields of the outermost message are walked by hand, several times: strings and counts, then mappings and functions,
- * then locations, then samples, because the file may have them in any order. Each message inside is unpacked by
- * protobuf-c into memory that is used again for the next one, so a hostile file costs no more than its own size,
- * one message, and the struct profile with its limit.
+ * The fields of the outermost message are walked by hand, several times: strings and counts, then
+ * mappings and functions, then locations, then samples, because the file may have them in any
+ * order. Each message inside is unpacked by protobuf-c into memory that is used again for the next
+ * one, so a hostile file costs no more than its own size, one message, and the struct profile with
+ * its limit.
  */
 
 #define TAKE_AGAIN "; copy it again, or take the profile again"
 
-#define MESSAGE_MEMORY_MAX ((size_t)256 << 20) /* protobuf-c's need for one message: a stack of 10 million frames */
+#define MESSAGE_MEMORY_MAX \
+	((size_t)256 << 20) /* protobuf-c's need for one message: a stack of 10 million frames */
 
 enum profile_field {
 	FIELD_SAMPLE_TYPE = 1,
@@ -549,14 +557,17 @@ struct wire_text {
 	size_t size;
 };
 
-/* From the ids of one table to its indexes: straight for 0..n, as all writers number them, else by bisection. */
+/*
+ * From the ids of one table to its indexes: straight for 0..n, as all writers number them, else by
+ * bisection.
+ */
 struct id_table {
 	uint32_t *straight; /* [0..n], PROFILE_NONE where there is none */
 	uint32_t n;
 	struct id_entry {
 		uint64_t id;
 		uint32_t index;
-	} *others; /* sorted */
+	} * others; /* sorted */
 	uint32_t others_n;
 };
 
@@ -578,7 +589,7 @@ struct decoder {
 		struct slab *next;
 		size_t used, size;
 		_Alignas(16) uint8_t bytes[];
-	} *slabs;
+	} * slabs;
 	size_t slabs_size;
 	bool is_message_too_large;
 };
@@ -642,7 +653,9 @@ static void slabs_reset(struct decoder *d)
 static int out_of_room(const struct decoder *d)
 {
 	if (profile_error(d->p) == -E2BIG) {
-		why_set(d->why, "it needs more than %zu MiB of memory, more than any profile should; nothing was read",
+		why_set(d->why,
+			"it needs more than %zu MiB of memory, more than any profile should; "
+			"nothing was read",
 			PPROF_MEMORY_MAX >> 20);
 		return -EFBIG;
 	}
@@ -677,7 +690,8 @@ static int next_field(struct decoder *d, size_t *at, struct field *ret)
 		return 0;
 	ret->offset = *at;
 	if (read_varint(d->bytes, d->size, at, &tag) < 0) {
-		why_set(d->why, "at offset %zu: a field's number was expected, and the bytes are none",
+		why_set(d->why,
+			"at offset %zu: a field's number was expected, and the bytes are none",
 			ret->offset);
 		return -EBADMSG;
 	}
@@ -704,9 +718,12 @@ static int next_field(struct decoder *d, size_t *at, struct field *ret)
 		if (read_varint(d->bytes, d->size, at, &size) < 0)
 			goto cut_off;
 		if (size > d->size - *at) {
-			why_set(d->why, "at offset %zu: field %llu says it has %llu bytes, and %zu are left: "
-				"the file was cut off" TAKE_AGAIN, ret->offset,
-				(unsigned long long)ret->number, (unsigned long long)size, d->size - *at);
+			why_set(d->why,
+				"at offset %zu: field %llu says it has %llu bytes, and %zu are "
+				"left: "
+				"the file was cut off" TAKE_AGAIN,
+				ret->offset, (unsigned long long)ret->number,
+				(unsigned long long)size, d->size - *at);
 			return -EBADMSG;
 		}
 		ret->bytes = d->bytes + *at;
@@ -714,14 +731,17 @@ static int next_field(struct decoder *d, size_t *at, struct field *ret)
 		*at += (size_t)size;
 		break;
 	default:
-		why_set(d->why, "at offset %zu: a field of wire type %d, which profile.proto does not have",
+		why_set(d->why,
+			"at offset %zu: a field of wire type %d, which profile.proto does not have",
 			ret->offset, (int)(tag & 7));
 		return -EBADMSG;
 	}
 	return 1;
 
 cut_off:
-	why_set(d->why, "at offset %zu: the value of field %llu ends early: the file was cut off" TAKE_AGAIN,
+	why_set(d->why,
+		"at offset %zu: the value of field %llu ends early: the file was cut "
+		"off" TAKE_AGAIN,
 		ret->offset, (unsigned long long)ret->number);
 	return -EBADMSG;
 }
@@ -739,15 +759,19 @@ static int count_fields(struct decoder *d)
 			continue;
 		if (field.type != fields[field.number].type &&
 		    !(field.number == FIELD_COMMENT && field.type == WIRE_BYTES)) {
-			why_set(d->why, "at offset %zu: field %llu (%s) has wire type %d; %d was expected",
-				field.offset, (unsigned long long)field.number, fields[field.number].name,
-				(int)field.type, (int)fields[field.number].type);
+			why_set(d->why,
+				"at offset %zu: field %llu (%s) has wire type %d; %d was expected",
+				field.offset, (unsigned long long)field.number,
+				fields[field.number].name, (int)field.type,
+				(int)fields[field.number].type);
 			return -EBADMSG;
 		}
 		if (field.number == FIELD_TIME_NANOS) {
 			if (has_time) {
-				why_set(d->why, "at offset %zu a second profile begins: concatenated "
-					"profiles detected; write each to its own file and name them all",
+				why_set(d->why,
+					"at offset %zu a second profile begins: concatenated "
+					"profiles detected; write each to its own file and name "
+					"them all",
 					field.offset);
 				return -EBADMSG;
 			}
@@ -786,8 +810,11 @@ static int read_strings(struct decoder *d)
 		if (field.number != FIELD_STRING_TABLE)
 			continue;
 		if (d->texts_n == 0 && field.size != 0) {
-			why_set(d->why, "at offset %zu: the string table begins with %zu bytes; its first entry "
-				"must be the empty string", field.offset, field.size);
+			why_set(d->why,
+				"at offset %zu: the string table begins with %zu bytes; its first "
+				"entry "
+				"must be the empty string",
+				field.offset, field.size);
 			return -EBADMSG;
 		}
 		text->text = field.size == 0 ? "" : NULL;
@@ -830,12 +857,15 @@ static void *unpack(struct decoder *d, const ProtobufCMessageDescriptor *descrip
 	if (message != NULL)
 		return message;
 	if (d->is_message_too_large) {
-		why_set(d->why, "at offset %zu: one %s of %zu bytes needs more memory than any should",
+		why_set(d->why,
+			"at offset %zu: one %s of %zu bytes needs more memory than any should",
 			field->offset, fields[field->number].name, field->size);
 		*r = -EFBIG;
 	} else {
-		why_set(d->why, "at offset %zu: a %s of %zu bytes that does not read as one: the file "
-			"is damaged" TAKE_AGAIN, field->offset, fields[field->number].name, field->size);
+		why_set(d->why,
+			"at offset %zu: a %s of %zu bytes that does not read as one: the file "
+			"is damaged" TAKE_AGAIN,
+			field->offset, fields[field->number].name, field->size);
 		*r = -EBADMSG;
 	}
 	return NULL;
@@ -908,8 +938,8 @@ static int at_offset(struct decoder *d, const struct field *field, int r)
 
 	if (r < 0 && d->why != NULL) {
 		inner = *d->why;
-		why_set(d->why, "at offset %zu: in a %s: %.150s: the file is damaged" TAKE_AGAIN, field->offset,
-			fields[field->number].name, inner.text);
+		why_set(d->why, "at offset %zu: in a %s: %.150s: the file is damaged" TAKE_AGAIN,
+			field->offset, fields[field->number].name, inner.text);
 	}
 	return r;
 }
@@ -979,8 +1009,10 @@ static int read_location(struct decoder *d, const struct field *field)
 		return out_of_room(d);
 	to->lines_n = (uint32_t)l->n_line;
 	for (i = 0; i < l->n_line; i++) {
-		to->lines[i].function = l->line[i]->function_id == 0 ?
-			PROFILE_NONE : find_id(&d->function_ids, l->line[i]->function_id);
+		to->lines[i].function =
+			l->line[i]->function_id == 0
+				? PROFILE_NONE
+				: find_id(&d->function_ids, l->line[i]->function_id);
 		to->lines[i].line = l->line[i]->line;
 		to->lines[i].column = l->line[i]->column;
 	}
@@ -1019,14 +1051,16 @@ static int read_sample(struct decoder *d, const struct field *field)
 			get_text(d, s->label[i]->str, "a label's value", &label->str, &r);
 		} else {
 			label->num = s->label[i]->num;
-			get_text(d, s->label[i]->num_unit_str, "a label's unit", &label->num_unit, &r);
+			get_text(d, s->label[i]->num_unit_str, "a label's unit", &label->num_unit,
+				 &r);
 		}
 	}
 	to->labels_n = (uint32_t)s->n_label;
 	return at_offset(d, field, r);
 }
 
-static int read_value_type(struct decoder *d, const struct field *field, struct profile_value_type *ret)
+static int read_value_type(struct decoder *d, const struct field *field,
+			   struct profile_value_type *ret)
 {
 	pb_value_type *type;
 	int r = 0;
@@ -1078,7 +1112,8 @@ static int read_comments(struct decoder *d, const struct field *field)
 		return at_offset(d, field, read_comment(d, field->value));
 	while (at < field->size && r == 0) {
 		if (read_varint(field->bytes, field->size, &at, &number) < 0) {
-			why_set(d->why, "at offset %zu: the list of comments ends early", field->offset);
+			why_set(d->why, "at offset %zu: the list of comments ends early",
+				field->offset);
 			return -EBADMSG;
 		}
 		r = at_offset(d, field, read_comment(d, number));
@@ -1151,9 +1186,12 @@ static int decode(struct decoder *d)
 	if (r < 0)
 		return r;
 
-	wire->mapping_ids = profile_alloc(d->p, d->counts[FIELD_MAPPING] * sizeof(*wire->mapping_ids));
-	wire->function_ids = profile_alloc(d->p, d->counts[FIELD_FUNCTION] * sizeof(*wire->function_ids));
-	wire->location_ids = profile_alloc(d->p, d->counts[FIELD_LOCATION] * sizeof(*wire->location_ids));
+	wire->mapping_ids =
+		profile_alloc(d->p, d->counts[FIELD_MAPPING] * sizeof(*wire->mapping_ids));
+	wire->function_ids =
+		profile_alloc(d->p, d->counts[FIELD_FUNCTION] * sizeof(*wire->function_ids));
+	wire->location_ids =
+		profile_alloc(d->p, d->counts[FIELD_LOCATION] * sizeof(*wire->location_ids));
 	wire->values_n = profile_alloc(d->p, d->counts[FIELD_SAMPLE] * sizeof(*wire->values_n));
 	if (profile_error(d->p) < 0)
 		return out_of_room(d);
@@ -1178,8 +1216,8 @@ static int decode(struct decoder *d)
 	return r;
 }
 
-static int decode_plain(const uint8_t *bytes, size_t size, struct profile *ret, struct pprof_wire *wire,
-			uint64_t *ret_fields_n, struct why *why)
+static int decode_plain(const uint8_t *bytes, size_t size, struct profile *ret,
+			struct pprof_wire *wire, uint64_t *ret_fields_n, struct why *why)
 {
 	struct decoder d = {.bytes = bytes, .size = size, .p = ret, .wire = wire, .why = why};
 	int r, i;
@@ -1212,8 +1250,8 @@ static int decode_plain(const uint8_t *bytes, size_t size, struct profile *ret, 
 }
 
 /*
- * What people hand to a profile reader by mistake, by its first bytes. Only asked once the bytes did not read as a
- * profile, so no profile is refused for looking like something else.
+ * What people hand to a profile reader by mistake, by its first bytes. Only asked once the bytes
+ * did not read as a profile, so no profile is refused for looking like something else.
  */
 static const struct lookalike {
 	const char *start;
@@ -1221,24 +1259,34 @@ static const struct lookalike {
 	const char *advice;
 } lookalikes[] = {
 #define STARTS(text) text, sizeof(text) - 1
-	{STARTS("PERFILE2"), "this is a perf.data file, not a profile; record with 'cprof run', or convert it "
-			     "with perf_to_profile (github.com/google/perf_data_converter)"},
-	{STARTS("\177ELF"), "this is a program or a library, not a profile; name the file that 'cprof run' wrote"},
-	{STARTS("heap profile:"), "this is a heap profile in the old text format; ask for it without debug=1, or "
-				  "convert it with 'pprof -proto FILE > NEW.pb.gz'"},
+	{STARTS("PERFILE2"),
+	 "this is a perf.data file, not a profile; record with 'cprof run', or convert it "
+	 "with perf_to_profile (github.com/google/perf_data_converter)"},
+	{STARTS("\177ELF"),
+	 "this is a program or a library, not a profile; name the file that 'cprof run' wrote"},
+	{STARTS("heap profile:"),
+	 "this is a heap profile in the old text format; ask for it without debug=1, or "
+	 "convert it with 'pprof -proto FILE > NEW.pb.gz'"},
 	{STARTS("heap_v2/"), "this is a heap profile of jemalloc; jeprof reads it"},
-	{STARTS("goroutine profile: total"), "this is the text form of a profile; ask for it without debug=1"},
-	{STARTS("threadcreate profile: total"), "this is the text form of a profile; ask for it without debug=1"},
-	{STARTS("--- contention"), "this is a contention profile in the old text format; ask for it without "
-				   "debug=1, or convert it with 'pprof -proto FILE > NEW.pb.gz'"},
-	{STARTS("--- mutex:"), "this is a mutex profile in the old text format; ask for it without debug=1, or "
-			       "convert it with 'pprof -proto FILE > NEW.pb.gz'"},
+	{STARTS("goroutine profile: total"),
+	 "this is the text form of a profile; ask for it without debug=1"},
+	{STARTS("threadcreate profile: total"),
+	 "this is the text form of a profile; ask for it without debug=1"},
+	{STARTS("--- contention"),
+	 "this is a contention profile in the old text format; ask for it without "
+	 "debug=1, or convert it with 'pprof -proto FILE > NEW.pb.gz'"},
+	{STARTS("--- mutex:"),
+	 "this is a mutex profile in the old text format; ask for it without debug=1, or "
+	 "convert it with 'pprof -proto FILE > NEW.pb.gz'"},
 	{STARTS("--- threadz"), "this is a list of threads in the old text format; convert it with "
 				"'pprof -proto FILE > NEW.pb.gz'"},
 	{STARTS("go 1."), "this is an execution trace of Go; 'go tool trace' shows it"},
-	{STARTS("\x04\x22\x4d\x18"), "this is LZ4 data, perhaps a trace; 'cprof-trace FILE' shows traces"},
+	{STARTS("\x04\x22\x4d\x18"),
+	 "this is LZ4 data, perhaps a trace; 'cprof-trace FILE' shows traces"},
 	{STARTS("\x28\xb5\x2f\xfd"), "this is zstd data; unpack it first with 'zstd -d FILE'"},
-	{STARTS("\xfd""7zXZ"), "this is xz data; unpack it first with 'xz -d FILE'"},
+	{STARTS("\xfd"
+		"7zXZ"),
+	 "this is xz data; unpack it first with 'xz -d FILE'"},
 	{STARTS("BZh"), "this is bzip2 data; unpack it first with 'bzip2 -d FILE'"},
 	{STARTS("PK\x03\x04"), "this is a zip archive; unpack it first with 'unzip FILE'"},
 	{STARTS("{\""), "this is JSON, not a profile"},
@@ -1252,7 +1300,7 @@ static uint64_t legacy_word(const uint8_t *bytes, size_t word, int width, bool i
 
 	for (i = 0; i < width; i++)
 		value |= (uint64_t)bytes[word * (size_t)width + (size_t)i]
-			<< 8 * (is_big ? width - 1 - i : i);
+			 << 8 * (is_big ? width - 1 - i : i);
 	return value;
 }
 
@@ -1265,8 +1313,10 @@ static bool is_gperftools_cpu(const uint8_t *bytes, size_t size)
 		for (is_big = 0; is_big < 2; is_big++) {
 			if (size < 5 * (size_t)width)
 				continue;
-			if (legacy_word(bytes, 0, width, is_big) == 0 && legacy_word(bytes, 1, width, is_big) == 3 &&
-			    legacy_word(bytes, 2, width, is_big) <= 1 && legacy_word(bytes, 3, width, is_big) != 0 &&
+			if (legacy_word(bytes, 0, width, is_big) == 0 &&
+			    legacy_word(bytes, 1, width, is_big) == 3 &&
+			    legacy_word(bytes, 2, width, is_big) <= 1 &&
+			    legacy_word(bytes, 3, width, is_big) != 0 &&
 			    legacy_word(bytes, 4, width, is_big) == 0)
 				return true;
 		}
@@ -1305,23 +1355,30 @@ static void recognise(const uint8_t *bytes, size_t size, uint64_t fields_n, stru
 	size_t i;
 
 	for (i = 0; i < sizeof(lookalikes) / sizeof(lookalikes[0]); i++) {
-		if (size >= lookalikes[i].size && memcmp(bytes, lookalikes[i].start, lookalikes[i].size) == 0) {
+		if (size >= lookalikes[i].size &&
+		    memcmp(bytes, lookalikes[i].start, lookalikes[i].size) == 0) {
 			why_set(why, "%s", lookalikes[i].advice);
 			return;
 		}
 	}
 	if (is_gperftools_cpu(bytes, size))
-		why_set(why, "this is a CPU profile in the old binary format of gperftools; convert it with "
-			"'pprof -proto PROGRAM FILE > NEW.pb.gz'");
+		why_set(why, "this is a CPU profile in the old binary format of gperftools; "
+			     "convert it with "
+			     "'pprof -proto PROGRAM FILE > NEW.pb.gz'");
 	else if (is_html(bytes, size))
-		why_set(why, "this is a web page, not a profile; was it fetched from an address that asks for a "
-			"login, or from /debug/pprof/ without the profile's name?");
+		why_set(why, "this is a web page, not a profile; was it fetched from an address "
+			     "that asks for a "
+			     "login, or from /debug/pprof/ without the profile's name?");
 	else if (is_text(bytes, size))
-		why_set(why, "this is a text file, not a profile; a gzipped profile.proto was expected, as "
-			"'cprof run' and /debug/pprof/ write it");
+		why_set(why, "this is a text file, not a profile; a gzipped profile.proto was "
+			     "expected, as "
+			     "'cprof run' and /debug/pprof/ write it");
 	else if (fields_n < 3)
-		why_set(why, "this is not a profile: %.120s. A gzipped profile.proto was expected, as 'cprof run' "
-			"and /debug/pprof/ write it", sentence.text);
+		why_set(why,
+			"this is not a profile: %.120s. A gzipped profile.proto was expected, as "
+			"'cprof run' "
+			"and /debug/pprof/ write it",
+			sentence.text);
 }
 
 int pprof_decode_wire(const void *bytes, size_t size, struct profile *ret, struct pprof_wire *wire,
@@ -1337,8 +1394,9 @@ int pprof_decode_wire(const void *bytes, size_t size, struct profile *ret, struc
 	memset(wire, 0, sizeof(*wire));
 	why_set(&sentence, "out of memory");
 	if (size == 0) {
-		why_set(why, "the file is empty; a profile was expected. Is the program that writes it still "
-			"running, or is the disk full?");
+		why_set(why, "the file is empty; a profile was expected. Is the program that "
+			     "writes it still "
+			     "running, or is the disk full?");
 		return -EBADMSG;
 	}
 	if (size >= 2 && plain[0] == 0x1f && plain[1] == 0x8b) {
@@ -1353,7 +1411,8 @@ int pprof_decode_wire(const void *bytes, size_t size, struct profile *ret, struc
 		why_set(why, "the gzip data holds nothing; a profile was expected in it");
 		r = -EBADMSG;
 	} else if (size > PPROF_BYTES_MAX) {
-		why_set(why, "it is larger than %zu MiB, more than any profile needs", PPROF_BYTES_MAX >> 20);
+		why_set(why, "it is larger than %zu MiB, more than any profile needs",
+			PPROF_BYTES_MAX >> 20);
 		r = -EFBIG;
 	} else {
 		r = decode_plain(plain, size, ret, wire, &fields_n, &sentence);
@@ -1377,7 +1436,9 @@ int pprof_decode(const void *bytes, size_t size, struct profile *ret, struct why
 		return r;
 	r = check_valid(ret, &wire, &sentence);
 	if (r < 0) {
-		why_set(why, "the profile contradicts itself: %s; 'cprof check' lists all that is wrong with it",
+		why_set(why,
+			"the profile contradicts itself: %s; 'cprof check' lists all that is wrong "
+			"with it",
 			sentence.text);
 		profile_fini(ret);
 	}
@@ -1403,7 +1464,8 @@ static int slurp(int fd, uint8_t **ret_bytes, size_t *ret_size)
 		return -ENOMEM;
 	for (;;) {
 		if (file.size == file.room) {
-			bigger = file.size > PPROF_BYTES_MAX ? NULL : realloc(file.at, file.room * 2);
+			bigger = file.size > PPROF_BYTES_MAX ? NULL
+							     : realloc(file.at, file.room * 2);
 			if (bigger == NULL) {
 				r = file.size > PPROF_BYTES_MAX ? -EFBIG : -ENOMEM;
 				goto fail;
@@ -1436,7 +1498,8 @@ static void name_file(const char *path, const char *sentence, struct why *why)
 {
 	size_t size = strlen(path);
 
-	why_set(why, "%s%s: %s", size > 120 ? "…" : "", size > 120 ? path + size - 120 : path, sentence);
+	why_set(why, "%s%s: %s", size > 120 ? "…" : "", size > 120 ? path + size - 120 : path,
+		sentence);
 }
 
 static int read_file(const char *path, uint8_t **ret_bytes, size_t *ret_size, struct why *why)
@@ -1444,7 +1507,8 @@ static int read_file(const char *path, uint8_t **ret_bytes, size_t *ret_size, st
 	struct why sentence;
 	int fd, r;
 
-	fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO)
+				    : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0) {
 		r = -errno;
 	} else {
@@ -1454,9 +1518,12 @@ static int read_file(const char *path, uint8_t **ret_bytes, size_t *ret_size, st
 	if (r == 0)
 		return 0;
 	if (r == -ENOENT)
-		why_set(&sentence, "there is no such file; 'cprof run -o DIR PROGRAM' writes profiles into DIR");
+		why_set(&sentence, "there is no such file; 'cprof run -o DIR PROGRAM' writes "
+				   "profiles into DIR");
 	else if (r == -EISDIR)
-		why_set(&sentence, "this is a directory; name a profile in it, such as %.100s/cpu.pb.gz", path);
+		why_set(&sentence,
+			"this is a directory; name a profile in it, such as %.100s/cpu.pb.gz",
+			path);
 	else if (r == -EFBIG)
 		why_set(&sentence, "it is larger than %zu MiB, more than any profile needs",
 			PPROF_BYTES_MAX >> 20);

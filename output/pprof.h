@@ -6,7 +6,10 @@
 #include "core/why.h"
 #include "output/profile.h"
 
-/* Limits of what is read: a gzip bomb or a file of a billion empty samples ends in a sentence, not in swap. */
+/*
+ * Limits of what is read: a gzip bomb or a file of a billion empty samples ends in a sentence, not
+ * in swap.
+ */
 #define PPROF_BYTES_MAX  ((size_t)1 << 30) /* unpacked */
 #define PPROF_MEMORY_MAX ((size_t)2 << 30) /* in struct profile */
 
@@ -20,33 +23,37 @@ int pprof_encode_gzip(const struct profile *p, uint8_t **ret_bytes, size_t *ret_
 int pprof_write(const struct profile *p, int fd);
 
 /*
- * Reads @bytes, gzipped or not, into a fresh @ret. Whatever the bytes are, memory stays bounded, and what is returned
- * passed check_valid() (output/check.h): every index is in its table.
+ * Reads @bytes, gzipped or not, into a fresh @ret. Whatever the bytes are, memory stays bounded,
+ * and what is returned passed check_valid() (output/check.h): every index is in its table.
  *
- * Returns 0, -EBADMSG (not a profile; @why says at which offset and what was expected), -EFBIG (past the limits above)
- * or -ENOMEM. After an error @ret is zeroed.
+ * Returns 0, -EBADMSG (not a profile; @why says at which offset and what was expected), -EFBIG
+ * (past the limits above) or -ENOMEM. After an error @ret is zeroed.
  */
 int pprof_decode(const void *bytes, size_t size, struct profile *ret, struct why *why);
 
-/* The same from a file, named in @why; @path "-" is standard input. Also a negative errno of open and read. */
+/*
+ * The same from a file, named in @why; @path "-" is standard input. Also a negative errno of open
+ * and read.
+ */
 int pprof_read(const char *path, struct profile *ret, struct why *why);
 
 /*
- * What the file said that a struct profile does not show: for check.c. Ids are in table order; index PROFILE_NONE in a
- * location's lines or a sample's locations is an id that names nothing.
+ * What the file said that a struct profile does not show: for check.c. Ids are in table order;
+ * index PROFILE_NONE in a location's lines or a sample's locations is an id that names nothing.
  */
 struct pprof_wire {
 	uint64_t *mapping_ids, *function_ids, *location_ids;
-	uint32_t *values_n;  /* of each sample; struct profile holds sample_types_n, cut or filled with 0 */
+	uint32_t *values_n;  /* of each sample; struct profile has them cut or filled with 0 */
 	uint64_t bad_utf8_n; /* entries of the string table that are not UTF-8 */
-	uint64_t dangling_mappings_n; /* locations whose mapping_id names nothing; read as no mapping */
-	size_t size;         /* unpacked */
+	uint64_t dangling_mappings_n; /* locations whose mapping is not there; read as none */
+	size_t size;                  /* unpacked */
 };
 
 /*
- * Like pprof_decode() and pprof_read(), but without check_valid(): the profile may have PROFILE_NONE where an index should
- * be. @wire's arrays belong to @ret and go with it.
+ * Like pprof_decode() and pprof_read(), but without check_valid(): the profile may have
+ * PROFILE_NONE where an index should be. @wire's arrays belong to @ret and go with it.
  */
 int pprof_decode_wire(const void *bytes, size_t size, struct profile *ret, struct pprof_wire *wire,
 		      struct why *why);
-int pprof_read_wire(const char *path, struct profile *ret, struct pprof_wire *wire, struct why *why);
+int pprof_read_wire(const char *path, struct profile *ret, struct pprof_wire *wire,
+		    struct why *why);

@@ -21,8 +21,8 @@ __extension__ typedef unsigned __int128 uint128;
  *
  * Always true:
  *   - used <= limit. What would break that sets error and returns NULL.
- *   - index_x covers the first index_x.covered entries of its table. The append functions do not index; the next adder
- *     does what they left.
+ *   - by_x covers the first by_x.covered entries of its table. The append functions do not
+ *     index; the next adder does what they left.
  *   - Hashes start from a random seed: a file cannot be written so that all of its names collide.
  */
 struct chunk {
@@ -51,7 +51,8 @@ struct profile_store {
 	uint32_t texts_n, texts_max;
 
 	struct index by_text, by_mapping, by_function, by_location;
-	uint32_t sample_types_max, mappings_max, locations_max, functions_max, samples_max, comments_max;
+	uint32_t sample_types_max, mappings_max, locations_max, functions_max, samples_max,
+		comments_max;
 };
 
 static void fail(struct profile *p, int error)
@@ -119,7 +120,8 @@ static int grow(struct profile *p, void **table, uint32_t n, uint32_t *n_max, si
 
 	if (n < *n_max)
 		return 0;
-	if (*n_max >= UINT32_MAX / 4) { /* indexes are 32 bits, with values to spare for PROFILE_NONE */
+	if (*n_max >=
+	    UINT32_MAX / 4) { /* indexes are 32 bits, with values to spare for PROFILE_NONE */
 		fail(p, -E2BIG);
 		return p->error;
 	}
@@ -211,7 +213,8 @@ static void index_put(struct index *index, uint64_t hash, uint32_t entry)
 }
 
 /* Indexes what the append functions left, and leaves room for one more. */
-static int index_catch_up(struct profile *p, struct index *index, uint32_t table_n, hash_entry *hash)
+static int index_catch_up(struct profile *p, struct index *index, uint32_t table_n,
+			  hash_entry *hash)
 {
 	for (; index->covered < table_n; index->covered++) {
 		if (index_grow(p, index, hash) < 0)
@@ -262,7 +265,8 @@ static const char *intern(struct profile *p, const char *bytes, size_t size)
 			return have;
 	}
 
-	if (grow(p, (void **)&store->texts, store->texts_n, &store->texts_max, sizeof(*store->texts)) < 0)
+	if (grow(p, (void **)&store->texts, store->texts_n, &store->texts_max,
+		 sizeof(*store->texts)) < 0)
 		return "";
 	text = profile_alloc(p, sizeof(*text) + size + 1);
 	if (text == NULL)
@@ -274,7 +278,10 @@ static const char *intern(struct profile *p, const char *bytes, size_t size)
 	return text->bytes;
 }
 
-/* The length of the UTF-8 character at @bytes, 0 when there is none: no surrogates, nothing overlong. */
+/*
+ * The length of the UTF-8 character at @bytes, 0 when there is none: no surrogates, nothing
+ * overlong.
+ */
 static size_t utf8_length(const unsigned char *bytes, size_t size)
 {
 	unsigned char low = 0x80, high = 0xbf;
@@ -480,8 +487,8 @@ struct profile_mapping *profile_append_mapping(struct profile *p)
 
 struct profile_function *profile_append_function(struct profile *p)
 {
-	if (take(p, 0) < 0 || grow(p, (void **)&p->functions, p->functions_n, &p->store->functions_max,
-				   sizeof(*p->functions)) < 0)
+	if (take(p, 0) < 0 || grow(p, (void **)&p->functions, p->functions_n,
+				   &p->store->functions_max, sizeof(*p->functions)) < 0)
 		return NULL;
 	p->functions[p->functions_n] =
 		(struct profile_function){.name = "", .system_name = "", .file = ""};
@@ -490,8 +497,8 @@ struct profile_function *profile_append_function(struct profile *p)
 
 struct profile_location *profile_append_location(struct profile *p)
 {
-	if (take(p, 0) < 0 || grow(p, (void **)&p->locations, p->locations_n, &p->store->locations_max,
-				   sizeof(*p->locations)) < 0)
+	if (take(p, 0) < 0 || grow(p, (void **)&p->locations, p->locations_n,
+				   &p->store->locations_max, sizeof(*p->locations)) < 0)
 		return NULL;
 	p->locations[p->locations_n] = (struct profile_location){.mapping = PROFILE_NONE};
 	return &p->locations[p->locations_n++];
@@ -522,9 +529,10 @@ static uint64_t hash_mapping(const struct profile *p, uint32_t entry)
 
 static bool is_same_mapping(const struct profile_mapping *a, const struct profile_mapping *b)
 {
-	return a->start == b->start && a->limit == b->limit && a->offset == b->offset && a->file == b->file &&
-	       a->build_id == b->build_id && a->has_functions == b->has_functions &&
-	       a->has_filenames == b->has_filenames && a->has_line_numbers == b->has_line_numbers &&
+	return a->start == b->start && a->limit == b->limit && a->offset == b->offset &&
+	       a->file == b->file && a->build_id == b->build_id &&
+	       a->has_functions == b->has_functions && a->has_filenames == b->has_filenames &&
+	       a->has_line_numbers == b->has_line_numbers &&
 	       a->has_inline_frames == b->has_inline_frames;
 }
 
@@ -536,7 +544,10 @@ uint32_t profile_add_mapping(struct profile *p, const struct profile_mapping *ma
 
 	wanted.file = profile_string(p, mapping->file);
 	wanted.build_id = profile_string(p, mapping->build_id);
-	/* Appended first, so that it has a number to hash by; taken back when an equal one is there. */
+	/*
+	 * Appended first, so that it has a number to hash by; taken back when an equal one is
+	 * there.
+	 */
 	m = profile_append_mapping(p);
 	if (m == NULL)
 		return 0;
@@ -627,7 +638,8 @@ static bool is_same_location(const struct profile_location *a, const struct prof
 	    a->lines_n != b->lines_n)
 		return false;
 	for (i = 0; i < a->lines_n; i++)
-		if (a->lines[i].function != b->lines[i].function || a->lines[i].line != b->lines[i].line ||
+		if (a->lines[i].function != b->lines[i].function ||
+		    a->lines[i].line != b->lines[i].line ||
 		    a->lines[i].column != b->lines[i].column)
 			return false;
 	return true;
@@ -685,7 +697,8 @@ void profile_add_sample(struct profile *p, const struct profile_sample *sample)
 		return;
 	}
 	if (sample->locations_n != 0)
-		memcpy(s->locations, sample->locations, sample->locations_n * sizeof(*s->locations));
+		memcpy(s->locations, sample->locations,
+		       sample->locations_n * sizeof(*s->locations));
 	if (p->sample_types_n != 0)
 		memcpy(s->values, sample->values, p->sample_types_n * sizeof(*s->values));
 	s->locations_n = sample->locations_n;

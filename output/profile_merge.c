@@ -7,7 +7,8 @@
 #include "output/text_unit.h"
 
 /*
- * What one source became: for each entry of its tables the entry in the result, PROFILE_NONE while nothing used it.
+ * What one source became: for each entry of its tables the entry in the result, PROFILE_NONE while
+ * nothing used it.
  */
 struct mapped {
 	uint32_t *mappings, *functions, *locations;
@@ -16,8 +17,8 @@ struct mapped {
 struct merger {
 	struct profile *to;
 	/*
-	 * Finds equal mappings: its mapping i has as start, offset and file what makes mapping i of the result equal to
-	 * another. Its functions are the comments.
+	 * Finds equal mappings: its mapping i has as start, offset and file what makes mapping i of
+	 * the result equal to another. Its functions are the comments.
 	 */
 	struct profile keys;
 };
@@ -38,8 +39,8 @@ static bool is_type_alike(const char *a, const char *b)
 }
 
 /* The finest of the units in one column. Returns 0 or -EINVAL. */
-static int common_unit(const struct profile_value_type *const *types, size_t n, const char **ret_unit,
-		       struct why *why)
+static int common_unit(const struct profile_value_type *const *types, size_t n,
+		       const char **ret_unit, struct why *why)
 {
 	const struct profile_value_type *finest = types[0];
 	size_t i;
@@ -47,9 +48,10 @@ static int common_unit(const struct profile_value_type *const *types, size_t n, 
 	for (i = 1; i < n; i++) {
 		if (!is_type_alike(or_empty(finest->type), or_empty(types[i]->type)) ||
 		    !unit_is_compatible(or_empty(finest->unit), or_empty(types[i]->unit))) {
-			why_set(why, "the profiles are of different kinds: %.60s/%.20s and %.60s/%.20s",
-				or_empty(finest->type), or_empty(finest->unit), or_empty(types[i]->type),
-				or_empty(types[i]->unit));
+			why_set(why,
+				"the profiles are of different kinds: %.60s/%.20s and %.60s/%.20s",
+				or_empty(finest->type), or_empty(finest->unit),
+				or_empty(types[i]->type), or_empty(types[i]->unit));
 			return -EINVAL;
 		}
 		if (unit_scale(1, or_empty(types[i]->unit), or_empty(finest->unit)).value < 1)
@@ -60,7 +62,8 @@ static int common_unit(const struct profile_value_type *const *types, size_t n, 
 }
 
 /*
- * Multiplies the columns. As in pprof, a sample goes when all columns that changed are zero, whatever the others say.
+ * Multiplies the columns. As in pprof, a sample goes when all columns that changed are zero,
+ * whatever the others say.
  */
 static void scale_samples(struct profile *p, const double *ratios)
 {
@@ -92,7 +95,8 @@ static int scale_sources(struct profile *const *sources, size_t n, struct why *w
 {
 	uint32_t columns_n = sources[0]->sample_types_n, column;
 	const struct profile_value_type **types = calloc(n, sizeof(*types));
-	const char **units = calloc((size_t)columns_n + 1, sizeof(*units)); /* the last is the period's */
+	const char **units =
+		calloc((size_t)columns_n + 1, sizeof(*units)); /* the last is the period's */
 	double *ratios = calloc((size_t)columns_n + 1, sizeof(*ratios));
 	size_t i;
 	int r = 0;
@@ -104,7 +108,9 @@ static int scale_sources(struct profile *const *sources, size_t n, struct why *w
 	}
 	for (i = 1; i < n; i++) {
 		if (sources[i]->sample_types_n != columns_n) {
-			why_set(why, "the profiles are of different kinds: one has %u sample types, another %u",
+			why_set(why,
+				"the profiles are of different kinds: one has %u sample types, "
+				"another %u",
 				columns_n, sources[i]->sample_types_n);
 			r = -EINVAL;
 			goto out;
@@ -112,18 +118,21 @@ static int scale_sources(struct profile *const *sources, size_t n, struct why *w
 	}
 	for (column = 0; column <= columns_n && r == 0; column++) {
 		for (i = 0; i < n; i++)
-			types[i] = column < columns_n ? &sources[i]->sample_types[column] :
-							&sources[i]->period_type;
+			types[i] = column < columns_n ? &sources[i]->sample_types[column]
+						      : &sources[i]->period_type;
 		r = common_unit(types, n, &units[column], why);
 	}
 	for (i = 0; i < n && r == 0; i++) {
 		struct profile *p = sources[i];
 
 		p->period = unit_truncate(
-			unit_scale(p->period, or_empty(p->period_type.unit), units[columns_n]).value);
-		p->period_type.unit = profile_string_raw(p, units[columns_n], strlen(units[columns_n]));
+			unit_scale(p->period, or_empty(p->period_type.unit), units[columns_n])
+				.value);
+		p->period_type.unit =
+			profile_string_raw(p, units[columns_n], strlen(units[columns_n]));
 		for (column = 0; column < columns_n; column++) {
-			ratios[column] = unit_scale(1, p->sample_types[column].unit, units[column]).value;
+			ratios[column] =
+				unit_scale(1, p->sample_types[column].unit, units[column]).value;
 			p->sample_types[column].unit =
 				profile_string_raw(p, units[column], strlen(units[column]));
 		}
@@ -149,16 +158,18 @@ static int check_types(const struct profile *a, const struct profile *b, struct 
 	uint32_t i;
 
 	if (!is_same_type(&a->period_type, &b->period_type)) {
-		why_set(why, "the profiles have different period types: %.60s/%.20s and %.60s/%.20s",
+		why_set(why,
+			"the profiles have different period types: %.60s/%.20s and %.60s/%.20s",
 			or_empty(a->period_type.type), or_empty(a->period_type.unit),
 			or_empty(b->period_type.type), or_empty(b->period_type.unit));
 		return -EINVAL;
 	}
 	for (i = 0; i < a->sample_types_n; i++) {
 		if (!is_same_type(&a->sample_types[i], &b->sample_types[i])) {
-			why_set(why, "the profiles are of different kinds: %.60s/%.20s and %.60s/%.20s",
-				a->sample_types[i].type, a->sample_types[i].unit, b->sample_types[i].type,
-				b->sample_types[i].unit);
+			why_set(why,
+				"the profiles are of different kinds: %.60s/%.20s and %.60s/%.20s",
+				a->sample_types[i].type, a->sample_types[i].unit,
+				b->sample_types[i].type, b->sample_types[i].unit);
 			return -EINVAL;
 		}
 	}
@@ -174,7 +185,8 @@ static void merge_headers(struct merger *m, struct profile *const *sources, size
 	size_t s;
 
 	for (i = 0; i < first->sample_types_n; i++)
-		profile_add_sample_type(to, first->sample_types[i].type, first->sample_types[i].unit);
+		profile_add_sample_type(to, first->sample_types[i].type,
+					first->sample_types[i].unit);
 	to->drop_frames = profile_string(to, first->drop_frames);
 	to->keep_frames = profile_string(to, first->keep_frames);
 	to->doc_url = profile_string(to, first->doc_url);
@@ -247,7 +259,7 @@ static uint32_t merge_location(struct merger *m, const struct profile *from, str
 		location.mapping = merge_mapping(m, from, mapped, location.mapping);
 		if (profile_error(m->to) == 0 && profile_error(&m->keys) == 0)
 			location.address += m->to->mappings[location.mapping].start -
-				from->mappings[from->locations[number].mapping].start;
+					    from->mappings[from->locations[number].mapping].start;
 	}
 	if (location.lines_n > sizeof(few) / sizeof(few[0])) {
 		lines = profile_alloc(m->to, location.lines_n * sizeof(*lines));
@@ -288,7 +300,8 @@ static void merge_sample(struct merger *m, const struct profile *from, struct ma
 		if (label->str == NULL && label->num == 0 && or_empty(label->num_unit)[0] == '\0')
 			continue; /* pprof cannot tell it from no label */
 		s->labels[s->labels_n].key = profile_string(to, label->key);
-		s->labels[s->labels_n].str = label->str == NULL ? NULL : profile_string(to, label->str);
+		s->labels[s->labels_n].str =
+			label->str == NULL ? NULL : profile_string(to, label->str);
 		s->labels[s->labels_n].num = label->num;
 		s->labels[s->labels_n++].num_unit = profile_string(to, label->num_unit);
 	}
@@ -326,7 +339,8 @@ static int merge_source(struct merger *m, const struct profile *from)
 }
 
 /* @ret_zeros_n: samples that added up to zero, whose locations are still in the tables. */
-static int merge(struct profile *const *sources, size_t n, struct profile *ret, uint32_t *ret_zeros_n)
+static int merge(struct profile *const *sources, size_t n, struct profile *ret,
+		 uint32_t *ret_zeros_n)
 {
 	struct merger m = {.to = ret};
 	size_t i;
@@ -352,7 +366,8 @@ static int merge(struct profile *const *sources, size_t n, struct profile *ret, 
 	return r;
 }
 
-int profile_merge(struct profile *const *sources, size_t sources_n, struct profile *ret, struct why *why)
+int profile_merge(struct profile *const *sources, size_t sources_n, struct profile *ret,
+		  struct why *why)
 {
 	struct profile again, *only = &again;
 	uint32_t zeros_n = 0;

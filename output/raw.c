@@ -6,7 +6,10 @@
 
 #include "output/raw.h"
 
-/* A time as Go prints it: fractions of a second without trailing zeros, the zone as offset and name. */
+/*
+ * A time as Go prints it: fractions of a second without trailing zeros, the zone as offset and
+ * name.
+ */
 static void print_time(int64_t time_ns, FILE *to)
 {
 	int64_t fraction = time_ns % 1000000000;
@@ -27,13 +30,14 @@ static void print_time(int64_t time_ns, FILE *to)
 	for (n = strlen(digits); n > 0 && (digits[n - 1] == '0' || n == 1); n--)
 		digits[n - 1] = '\0';
 	offset = tm.tm_gmtoff / 60;
-	fprintf(to, "Time: %04d-%02d-%02d %02d:%02d:%02d%s %c%02ld%02ld %s\n", tm.tm_year + 1900, tm.tm_mon + 1,
-		tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, digits, offset < 0 ? '-' : '+',
-		labs(offset) / 60, labs(offset) % 60, tm.tm_zone);
+	fprintf(to, "Time: %04d-%02d-%02d %02d:%02d:%02d%s %c%02ld%02ld %s\n", tm.tm_year + 1900,
+		tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, digits,
+		offset < 0 ? '-' : '+', labs(offset) / 60, labs(offset) % 60, tm.tm_zone);
 }
 
 /* @whole.@fraction with @digits of them, without trailing zeros. */
-static void print_decimal(char *to, size_t size, uint64_t value, uint64_t scale, int digits, const char *unit)
+static void print_decimal(char *to, size_t size, uint64_t value, uint64_t scale, int digits,
+			  const char *unit)
 {
 	char fraction[16];
 	int n;
@@ -45,7 +49,10 @@ static void print_decimal(char *to, size_t size, uint64_t value, uint64_t scale,
 	snprintf(to, size, "%" PRIu64 "%s%s%s", value / scale, n > 0 ? "." : "", fraction, unit);
 }
 
-/* The first four characters of a duration as Go prints it, "1m30.5s": that is what pprof -raw shows. */
+/*
+ * The first four characters of a duration as Go prints it, "1m30.5s": that is what pprof -raw
+ * shows.
+ */
 static void print_duration(int64_t duration_ns, FILE *to)
 {
 	uint64_t ns = duration_ns < 0 ? 0 - (uint64_t)duration_ns : (uint64_t)duration_ns;
@@ -59,11 +66,13 @@ static void print_duration(int64_t duration_ns, FILE *to)
 	else if (ns < 1000000000)
 		print_decimal(seconds, sizeof(seconds), ns, 1000000, 6, "ms");
 	else
-		print_decimal(seconds, sizeof(seconds), ns % UINT64_C(60000000000), 1000000000, 9, "s");
+		print_decimal(seconds, sizeof(seconds), ns % UINT64_C(60000000000), 1000000000, 9,
+			      "s");
 
 	if (ns >= UINT64_C(3600000000000))
-		snprintf(text, sizeof(text), "%s%" PRIu64 "h%" PRIu64 "m%s", duration_ns < 0 ? "-" : "",
-			 ns / UINT64_C(3600000000000), ns / UINT64_C(60000000000) % 60, seconds);
+		snprintf(text, sizeof(text), "%s%" PRIu64 "h%" PRIu64 "m%s",
+			 duration_ns < 0 ? "-" : "", ns / UINT64_C(3600000000000),
+			 ns / UINT64_C(60000000000) % 60, seconds);
 	else if (ns >= UINT64_C(60000000000))
 		snprintf(text, sizeof(text), "%s%" PRIu64 "m%s", duration_ns < 0 ? "-" : "",
 			 ns / UINT64_C(60000000000), seconds);
@@ -94,7 +103,8 @@ static int print_sample_types(const struct profile *p, FILE *to)
 		return -ENOMEM;
 	for (i = 0; i < p->sample_types_n; i++)
 		fprintf(text, "%s/%s%s ", p->sample_types[i].type, p->sample_types[i].unit,
-			strcmp(p->sample_types[i].type, p->default_sample_type) == 0 ? "[dflt]" : "");
+			strcmp(p->sample_types[i].type, p->default_sample_type) == 0 ? "[dflt]"
+										     : "");
 	if (fclose(text) != 0 || line == NULL) {
 		free(line);
 		return -ENOMEM;
@@ -147,7 +157,8 @@ static char *key_text(const struct profile_label *first, const struct profile_la
 }
 
 /* One line for [first, end): all strings, or all numbers, sorted by key. */
-static int print_labels(const struct profile_label *first, const struct profile_label *end, FILE *to)
+static int print_labels(const struct profile_label *first, const struct profile_label *end,
+			FILE *to)
 {
 	const struct profile_label *next;
 	char **texts;
@@ -213,8 +224,8 @@ static void print_location(const struct profile *p, uint32_t number, FILE *to)
 	for (i = 0; i < l->lines_n; i++) {
 		const struct profile_function *f = &p->functions[l->lines[i].function];
 
-		fprintf(to, "%s%s %s:%" PRId64 " s=%" PRId64, i == 0 ? "" : "             ", f->name, f->file,
-			l->lines[i].line, f->start_line);
+		fprintf(to, "%s%s %s:%" PRId64 " s=%" PRId64, i == 0 ? "" : "             ",
+			f->name, f->file, l->lines[i].line, f->start_line);
 		if (strcmp(f->name, f->system_name) != 0)
 			fprintf(to, "(%s)", f->system_name);
 		fputc('\n', to);
@@ -246,10 +257,10 @@ int raw_print(struct report *r, FILE *to, struct why *why)
 	for (i = 0; i < p->mappings_n; i++) {
 		const struct profile_mapping *m = &p->mappings[i];
 
-		fprintf(to, "%u: 0x%" PRIx64 "/0x%" PRIx64 "/0x%" PRIx64 " %s %s %s%s%s%s\n", i + 1, m->start,
-			m->limit, m->offset, m->file, m->build_id, m->has_functions ? "[FN]" : "",
-			m->has_filenames ? "[FL]" : "", m->has_line_numbers ? "[LN]" : "",
-			m->has_inline_frames ? "[IN]" : "");
+		fprintf(to, "%u: 0x%" PRIx64 "/0x%" PRIx64 "/0x%" PRIx64 " %s %s %s%s%s%s\n", i + 1,
+			m->start, m->limit, m->offset, m->file, m->build_id,
+			m->has_functions ? "[FN]" : "", m->has_filenames ? "[FL]" : "",
+			m->has_line_numbers ? "[LN]" : "", m->has_inline_frames ? "[IN]" : "");
 	}
 	if (error < 0) {
 		why_set(why, "out of memory");

@@ -2,11 +2,12 @@
  * text: what the printed reports have in common: load profiles, filter them, and the lines on top.
  *
  *     report_load      read each file, bring them together, names as pprof shows them, drop_frames
- *     report_prepare   choose the column, add it up, focus and ignore, forget what the granularity does not show
+ *     report_prepare   choose the column, add it up, focus and ignore, forget what is not shown
  *     top_print …      one function for each kind of report
  *
- * Each step changes report.profile for good: a report is made once. The aim is go tool pprof's text, byte for byte; what it
- * does is described here in our words, and tests/integration/pprof_parity.py compares.
+ * Each step changes report.profile for good: a report is made once. The aim is go tool pprof's
+ * text, byte for byte; what it does is described here in our words, and
+ * tests/integration/pprof_parity.py compares.
  */
 #pragma once
 
@@ -29,11 +30,8 @@ enum granularity {
 /* The words are pprof's. NULL means not given. */
 struct report_options {
 	/* how to read */
-	const char *program;   /* a file name for the main program in place of the profile's */
-	bool keep_names;       /* -symbolize=none: names as they are in the file */
-	/* the demangled form of a linker's name, or the name itself; NULL: only simplify what is demangled */
-	const char *(*demangle)(void *context, const char *system_name);
-	void *demangle_context;
+	const char *program; /* a file name for the main program in place of the profile's */
+	bool keep_names;     /* -symbolize=none: names as they are in the file */
 
 	/* which number */
 	const char *sample_index;
@@ -72,18 +70,22 @@ struct report {
 };
 
 /*
- * Reads and merges the files into a fresh @r. All must be good: half a result would look like a whole one.
- * Returns 0 or a negative errno, with @why naming the file. @options must stay.
+ * Reads and merges the files into a fresh @r. All must be good: half a result would look like a
+ * whole one. Returns 0 or a negative errno, with @why naming the file. @options must stay.
  */
-int report_load(struct report *r, const struct report_options *options, char *const *paths, size_t paths_n,
-		struct why *why);
+int report_load(struct report *r, const struct report_options *options, char *const *paths,
+		size_t paths_n, struct why *why);
 
-/* Applies all options. Returns 0, -EINVAL (an option's value is no good, @why says which) or -ENOMEM. */
+/*
+ * Applies all options. Returns 0, -EINVAL (an option's value is no good, @why says which) or
+ * -ENOMEM.
+ */
 int report_prepare(struct report *r, struct why *why);
 void report_fini(struct report *r); /* a zeroed one is fine */
 
 int64_t report_value(const struct report *r, const struct profile_sample *s);
-int64_t report_divisor(const struct report *r, const struct profile_sample *s); /* 0 unless a mean is asked for */
+int64_t report_divisor(const struct report *r,
+		       const struct profile_sample *s); /* 0 unless a mean is asked for */
 struct unit_label report_label(const struct report *r, int64_t value);
 
 /* The lines about the whole profile: File, Type, Time, Duration. */

@@ -21,8 +21,8 @@ static void matcher_fini(struct matcher *m)
 	free(m->mappings);
 }
 
-static int matcher_init(struct matcher *m, const struct profile *p, const char *name, const char *pattern,
-			struct why *why)
+static int matcher_init(struct matcher *m, const struct profile *p, const char *name,
+			const char *pattern, struct why *why)
 {
 	struct why inner;
 	int r;
@@ -208,7 +208,8 @@ static int filter_show_from(struct profile *p, struct matcher *m, struct why *wh
 }
 
 /*
- * Tags: "EXPR", "key=EXPR" (each also a list by commas), or a range of numbers: "4kb", "4kb:", ":4kb", "4kb:64kb".
+ * Tags: "EXPR", "key=EXPR" (each also a list by commas), or a range of numbers: "4kb", "4kb:",
+ * ":4kb", "4kb:64kb".
  */
 struct tag_filter {
 	bool is_on;
@@ -301,8 +302,8 @@ static void tag_filter_fini(struct tag_filter *f)
 	free(f->text);
 }
 
-static int tag_filter_init(struct tag_filter *f, struct profile *p, const char *name, const char *option,
-			   void (*note)(const char *text), struct why *why)
+static int tag_filter_init(struct tag_filter *f, struct profile *p, const char *name,
+			   const char *option, void (*note)(const char *text), struct why *why)
 {
 	char *at, *comma, *equals, note_text[160];
 	struct why inner;
@@ -328,7 +329,8 @@ static int tag_filter_init(struct tag_filter *f, struct profile *p, const char *
 		at = equals + 1;
 	}
 	if (parse_range(f, at, p)) {
-		snprintf(note_text, sizeof(note_text), "%s: '%.100s' is taken as a range of numbers", name, at);
+		snprintf(note_text, sizeof(note_text),
+			 "%s: '%.100s' is taken as a range of numbers", name, at);
 		if (note != NULL)
 			note(note_text);
 		return 0;
@@ -365,8 +367,8 @@ static bool is_in_range(const struct tag_filter *f, int64_t value, const char *u
 }
 
 /* Does some label match this expression: its value, or without a key given "key:value". */
-static bool has_tag(const struct tag_filter *f, struct regex *re, const struct profile_sample *s, char **buffer,
-		    size_t *buffer_size)
+static bool has_tag(const struct tag_filter *f, struct regex *re, const struct profile_sample *s,
+		    char **buffer, size_t *buffer_size)
 {
 	uint32_t i;
 
@@ -411,7 +413,8 @@ static const char *unit_of_label(const struct label_unit *units, size_t units_n,
 }
 
 static bool matches_tags(const struct tag_filter *f, const struct profile_sample *s,
-			 const struct label_unit *units, size_t units_n, char **buffer, size_t *buffer_size)
+			 const struct label_unit *units, size_t units_n, char **buffer,
+			 size_t *buffer_size)
 {
 	size_t i, matched_n = 0;
 
@@ -419,7 +422,8 @@ static bool matches_tags(const struct tag_filter *f, const struct profile_sample
 		for (i = 0; i < s->labels_n; i++) {
 			const struct profile_label *label = &s->labels[i];
 
-			if (label->str == NULL && (f->key == NULL || strcmp(label->key, f->key) == 0) &&
+			if (label->str == NULL &&
+			    (f->key == NULL || strcmp(label->key, f->key) == 0) &&
 			    is_in_range(f, label->num, unit_of_label(units, units_n, label->key)))
 				return true;
 		}
@@ -431,7 +435,10 @@ static bool matches_tags(const struct tag_filter *f, const struct profile_sample
 	return f->key != NULL ? matched_n > 0 : matched_n == f->expressions_n;
 }
 
-/* The unit of each numeric label: the first one given, else "bytes" for two old names, else the key itself. */
+/*
+ * The unit of each numeric label: the first one given, else "bytes" for two old names, else the key
+ * itself.
+ */
 static struct label_unit *label_units(const struct profile *p, size_t *ret_n)
 {
 	struct label_unit *units = NULL, *bigger;
@@ -486,8 +493,10 @@ static void filter_by_tags(struct profile *p, struct tag_filter *focus, struct t
 	for (from = 0; from < p->samples_n; from++) {
 		const struct profile_sample *s = &p->samples[from];
 
-		is_focused = !focus->is_on || matches_tags(focus, s, units, units_n, &buffer, &buffer_size);
-		is_ignored = ignore->is_on && matches_tags(ignore, s, units, units_n, &buffer, &buffer_size);
+		is_focused = !focus->is_on ||
+			     matches_tags(focus, s, units, units_n, &buffer, &buffer_size);
+		is_ignored = ignore->is_on &&
+			     matches_tags(ignore, s, units, units_n, &buffer, &buffer_size);
 		focus->has_matched |= is_focused;
 		ignore->has_matched |= is_ignored;
 		if (is_focused && !is_ignored)

@@ -100,8 +100,9 @@ static bool is_word(uint32_t rune)
 /*
  * The parser
  *
- * It writes instructions as it reads. A piece of expression is a run of instructions [start, code_n) that is entered at its
- * start and left at its end; jumps inside are absolute, so copying a piece for {n,m} shifts them.
+ * It writes instructions as it reads. A piece of expression is a run of instructions [start,
+ * code_n) that is entered at its start and left at its end; jumps inside are absolute, so copying a
+ * piece for {n,m} shifts them.
  */
 
 struct parser {
@@ -114,8 +115,7 @@ struct parser {
 	bool is_quoting; /* inside \Q…\E */
 };
 
-__attribute__((format(printf, 2, 3)))
-static void refuse(struct parser *p, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void refuse(struct parser *p, const char *format, ...)
 {
 	char text[128];
 	va_list args;
@@ -243,9 +243,20 @@ static const char *perl_set(char letter)
 static const struct {
 	const char *name, *set;
 } named_sets[] = {
-	{"alnum", "09AZaz"}, {"alpha", "AZaz"}, {"ascii", "\001\177"}, {"blank", "\t\t  "},
-	{"cntrl", "\001\037\177\177"}, {"digit", "09"}, {"graph", "!~"}, {"lower", "az"}, {"print", " ~"},
-	{"punct", "!/:@[`{~"}, {"space", "\t\r  "}, {"upper", "AZ"}, {"word", "09AZ__az"}, {"xdigit", "09AFaf"},
+	{"alnum", "09AZaz"},
+	{"alpha", "AZaz"},
+	{"ascii", "\001\177"},
+	{"blank", "\t\t  "},
+	{"cntrl", "\001\037\177\177"},
+	{"digit", "09"},
+	{"graph", "!~"},
+	{"lower", "az"},
+	{"print", " ~"},
+	{"punct", "!/:@[`{~"},
+	{"space", "\t\r  "},
+	{"upper", "AZ"},
+	{"word", "09AZ__az"},
+	{"xdigit", "09AFaf"},
 };
 
 static void emit_class(struct parser *p, uint32_t first, bool is_negated)
@@ -339,7 +350,8 @@ static bool parse_named_set(struct parser *p)
 		p->at = end + 2;
 		return true;
 	}
-	refuse(p, "'%.*s' is no known class of characters", (int)(end + 2 - p->at > 20 ? 20 : end + 2 - p->at), p->at);
+	refuse(p, "'%.*s' is no known class of characters",
+	       (int)(end + 2 - p->at > 20 ? 20 : end + 2 - p->at), p->at);
 	return true;
 }
 
@@ -430,7 +442,8 @@ static bool parse_group_flags(struct parser *p)
 			p->at++;
 			return false;
 		default:
-			refuse(p, "(?%c is not known; (?i), (?s), (?m) and (?:…) are", *p->at == '\0' ? ' ' : *p->at);
+			refuse(p, "(?%c is not known; (?i), (?s), (?m) and (?:…) are",
+			       *p->at == '\0' ? ' ' : *p->at);
 			return false;
 		}
 	}
@@ -648,7 +661,8 @@ static void repeat(struct parser *p, uint32_t start, int min, int max)
 		make_optional(p, start);
 		return;
 	}
-	for (i = min; i < max && p->error == 0; i++) { /* xx(x)?(x)?: as good as nested for a match or none */
+	for (i = min; i < max && p->error == 0;
+	     i++) { /* xx(x)?(x)?: as good as nested for a match or none */
 		last = p->re->code_n;
 		copy_piece(p, start, end);
 		make_optional(p, last);
@@ -661,7 +675,8 @@ static void parse_sequence(struct parser *p)
 	bool is_repeatable;
 	int min, max;
 
-	while (p->error == 0 && *p->at != '\0' && (p->is_quoting || (*p->at != '|' && *p->at != ')'))) {
+	while (p->error == 0 && *p->at != '\0' &&
+	       (p->is_quoting || (*p->at != '|' && *p->at != ')'))) {
 		start = p->re->code_n;
 		is_repeatable = parse_one(p);
 		if (p->error < 0 || p->is_quoting)
@@ -745,7 +760,8 @@ void regex_destroy(struct regex *re)
 
 	if (re == NULL)
 		return;
-	states = re->now.list < re->next.list ? re->now.list : re->next.list; /* matching swaps them */
+	states = re->now.list < re->next.list ? re->now.list
+					      : re->next.list; /* matching swaps them */
 	free(states != NULL ? states : re->now.list);
 	free(re->code);
 	free(re->ranges);
@@ -753,8 +769,8 @@ void regex_destroy(struct regex *re)
 }
 
 /*
- * Matching: the set of instructions that some way of reading the text so far has come to. Each is in the set once, so a
- * character costs at most as much as the expression is long.
+ * Matching: the set of instructions that some way of reading the text so far has come to. Each is
+ * in the set once, so a character costs at most as much as the expression is long.
  */
 
 struct place {
@@ -785,7 +801,8 @@ static bool holds(enum op op, const struct place *place)
 }
 
 /* Adds @state and all that it leads to without a character. True when that is a match. */
-static bool add_state(struct regex *re, struct state_set *set, uint32_t state, const struct place *place)
+static bool add_state(struct regex *re, struct state_set *set, uint32_t state,
+		      const struct place *place)
 {
 	uint32_t stack_n = 0;
 
@@ -844,7 +861,8 @@ static bool takes(const struct regex *re, const struct instruction *code, uint32
 		return rune == code->a || (code->fold && other_case(rune) == code->a);
 	if (code->op != OP_CLASS)
 		return false;
-	is_in = is_in_ranges(re, code, rune) || (code->fold && is_in_ranges(re, code, other_case(rune)));
+	is_in = is_in_ranges(re, code, rune) ||
+		(code->fold && is_in_ranges(re, code, other_case(rune)));
 	return is_in != code->is_negated;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "output/demangle.h"
 #include "output/pprof.h"
 #include "output/text.h"
 
@@ -30,7 +31,10 @@ static void add_missing_mapping(struct profile *p)
 		p->locations[i].mapping = 0;
 }
 
-/* Source of the heuristic: google/pprof, internal/symbolizer. C++ has <> or ::; Java's ".<" and Go's "])." are not it. */
+/*
+ * Source of the heuristic: google/pprof, internal/symbolizer. C++ has <> or ::; Java's ".<" and
+ * Go's "])." are not it.
+ */
 static bool looks_like_cpp(const char *name)
 {
 	if (strstr(name, ".<") != NULL || strstr(name, "]).") != NULL)
@@ -38,7 +42,10 @@ static bool looks_like_cpp(const char *name)
 	return strpbrk(name, "<>[]") != NULL || strstr(name, "::") != NULL;
 }
 
-/* Cuts all between @open and @close, nested ones too. A name where they do not match stays as far as it was cut. */
+/*
+ * Cuts all between @open and @close, nested ones too. A name where they do not match stays as far
+ * as it was cut.
+ */
 static void cut_brackets(char *name, char open, char close)
 {
 	char brackets[] = {open, close, '\0'};
@@ -62,11 +69,13 @@ static void cut_brackets(char *name, char open, char close)
 	}
 }
 
-/* Names that are equal to the linker's are shown demangled, without parameters and template arguments. */
-static void show_names(struct profile *p, const struct report_options *options)
+/*
+ * Names that are equal to the linker's are shown demangled, without parameters and template
+ * arguments.
+ */
+static void show_names(struct profile *p)
 {
-	const char *shown;
-	char *copy;
+	char readable[8192], *copy;
 	uint32_t i;
 
 	for (i = 0; i < p->functions_n; i++) {
@@ -74,12 +83,9 @@ static void show_names(struct profile *p, const struct report_options *options)
 
 		if (f->name[0] != '\0' && strcmp(f->name, f->system_name) != 0)
 			continue;
-		if (options->demangle != NULL) {
-			shown = options->demangle(options->demangle_context, f->system_name);
-			if (strcmp(shown, f->system_name) != 0) {
-				f->name = profile_string(p, shown);
-				continue;
-			}
+		if (demangle(f->system_name, readable, sizeof(readable)) > 0) {
+			f->name = profile_string(p, readable);
+			continue;
 		}
 		f->name = f->system_name;
 		if (!looks_like_cpp(f->name))
@@ -94,7 +100,10 @@ static void show_names(struct profile *p, const struct report_options *options)
 	}
 }
 
-/* A mapping whose file is an address on the net, and without a build id, is the server's answer, not a file. */
+/*
+ * A mapping whose file is an address on the net, and without a build id, is the server's answer,
+ * not a file.
+ */
 static bool is_url(const char *file)
 {
 	size_t n = strcspn(file, ":/?#");
@@ -160,8 +169,8 @@ static int load_some(struct profile *p, bool has_some, const struct report_optio
 	return 0;
 }
 
-int report_load(struct report *r, const struct report_options *options, char *const *paths, size_t paths_n,
-		struct why *why)
+int report_load(struct report *r, const struct report_options *options, char *const *paths,
+		size_t paths_n, struct why *why)
 {
 	size_t at, n;
 	int error;
@@ -175,7 +184,7 @@ int report_load(struct report *r, const struct report_options *options, char *co
 			goto fail;
 	}
 	if (!options->keep_names)
-		show_names(&r->profile, options);
+		show_names(&r->profile);
 	error = filter_drop_frames(&r->profile, why);
 	if (error == -EINVAL && options->note != NULL)
 		options->note(why->text); /* pprof reads on without it, too */
@@ -231,7 +240,8 @@ static int choose_column(struct report *r, struct why *why)
 	if (is_number(wanted)) {
 		number = strtol(wanted, NULL, 10);
 		if (number < 0 || number >= (long)p->sample_types_n) {
-			why_set(why, "-sample_index %s: the profile has 0 to %u", wanted, p->sample_types_n - 1);
+			why_set(why, "-sample_index %s: the profile has 0 to %u", wanted,
+				p->sample_types_n - 1);
 			return -EINVAL;
 		}
 		r->column = (uint32_t)number;
@@ -248,7 +258,8 @@ static int choose_column(struct report *r, struct why *why)
 	for (i = 0; i < p->sample_types_n; i++) {
 		size_t n = strlen(types);
 
-		snprintf(types + n, sizeof(types) - n, "%s%s", i == 0 ? "" : ", ", p->sample_types[i].type);
+		snprintf(types + n, sizeof(types) - n, "%s%s", i == 0 ? "" : ", ",
+			 p->sample_types[i].type);
 	}
 	why_set(why, "-sample_index %.60s: the profile has %s", wanted, types);
 	return -EINVAL;
@@ -371,9 +382,9 @@ static void print_time(FILE *to, int64_t time_ns)
 
 	if (localtime_r(&seconds, &tm) == NULL)
 		return;
-	fprintf(to, "Time: %s %d, %d at %d:%02d%s (%s)\n", months[tm.tm_mon], tm.tm_mday, tm.tm_year + 1900,
-		tm.tm_hour % 12 == 0 ? 12 : tm.tm_hour % 12, tm.tm_min, tm.tm_hour < 12 ? "am" : "pm",
-		tm.tm_zone);
+	fprintf(to, "Time: %s %d, %d at %d:%02d%s (%s)\n", months[tm.tm_mon], tm.tm_mday,
+		tm.tm_year + 1900, tm.tm_hour % 12 == 0 ? 12 : tm.tm_hour % 12, tm.tm_min,
+		tm.tm_hour < 12 ? "am" : "pm", tm.tm_zone);
 }
 
 static void print_duration(const struct report *r, FILE *to)
@@ -382,11 +393,12 @@ static void print_duration(const struct report *r, FILE *to)
 	struct unit_label total = report_label(r, r->total);
 	struct unit_value nanoseconds = unit_scale(r->total, r->unit, "nanoseconds");
 
-	fprintf(to, "Duration: %s%s, Total samples = %s%s ", duration.number, duration.unit, total.number,
-		total.unit);
+	fprintf(to, "Duration: %s%s, Total samples = %s%s ", duration.number, duration.unit,
+		total.number, total.unit);
 	if (strcmp(nanoseconds.unit, "ns") == 0 && nanoseconds.value != 0)
 		fprintf(to, "(%s)",
-			unit_percent(unit_truncate(nanoseconds.value), r->profile.duration_ns).text);
+			unit_percent(unit_truncate(nanoseconds.value), r->profile.duration_ns)
+				.text);
 	fputc('\n', to);
 }
 
@@ -418,8 +430,13 @@ void report_print_filters(const struct report *r, FILE *to)
 	const struct {
 		const char *name, *value;
 	} filters[] = {
-		{"focus", o->focus}, {"ignore", o->ignore}, {"hide", o->hide}, {"show", o->show},
-		{"show_from", o->show_from}, {"tagfocus", o->tag_focus}, {"tagignore", o->tag_ignore},
+		{"focus", o->focus},
+		{"ignore", o->ignore},
+		{"hide", o->hide},
+		{"show", o->show},
+		{"show_from", o->show_from},
+		{"tagfocus", o->tag_focus},
+		{"tagignore", o->tag_ignore},
 	};
 	bool has_some = false;
 	size_t i, room;

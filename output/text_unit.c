@@ -12,8 +12,9 @@ struct unit {
 };
 
 /*
- * One table for each family, smallest unit first, with the unit for values below it. Source of the names and factors:
- * google/pprof, internal/measurement. The hour has no short form because pprof has none.
+ * One table for each family, smallest unit first, with the unit for values below it. Source of the
+ * names and factors: google/pprof, internal/measurement. The hour has no short form because pprof
+ * has none.
  */
 struct family {
 	struct unit units[9];

@@ -1,8 +1,9 @@
 /*
- * text_unit: numbers with units, as pprof prints them: 4096 bytes is "4kB", 1500000 nanoseconds "1.50ms".
+ * text_unit: numbers with units, as pprof prints them: 4096 bytes is "4kB", 1500000 nanoseconds
+ * "1.50ms".
  *
- * Units of a family (bytes, time, GCU) convert into each other; any other unit stays as it is. The unit "minimum" or
- * "auto" asks for the largest one that leaves at least 1.
+ * Units of a family (bytes, time, GCU) convert into each other; any other unit stays as it is. The
+ * unit "minimum" or "auto" asks for the largest one that leaves at least 1.
  */
 #pragma once
 
@@ -27,7 +28,8 @@ struct unit_label {
 };
 
 struct unit_label unit_label(int64_t value, const char *from, const char *to);
-void unit_print(FILE *to, int width, const struct unit_label *label); /* right-aligned, by characters */
+void unit_print(FILE *to, int width,
+		const struct unit_label *label); /* right-aligned, by characters */
 
 /* @value as a share of @total, six characters and more. */
 struct unit_percent {

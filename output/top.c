@@ -11,8 +11,9 @@
  *
  *     location ── lines ── one node each; equal places are one node
  *
- * It is added up three times at most: all nodes; without those below the cut-off; with the top ones only. A node that is left
- * out is skipped on the way through a stack, and its caller is taken to call its callees.
+ * It is added up three times at most: all nodes; without those below the cut-off; with the top ones
+ * only. A node that is left out is skipped on the way through a stack, and its caller is taken to
+ * call its callees.
  */
 struct node_key { /* compared as bytes: no padding */
 	const char *name, *file, *object;
@@ -106,7 +107,8 @@ static struct node_key key_of(const struct graph *g, const struct profile_locati
 			      const struct profile_line *line, const char *const *files)
 {
 	const struct profile *p = &g->r->profile;
-	const char *object = l->mapping == PROFILE_NONE ? nothing : or_nothing(p->mappings[l->mapping].file);
+	const char *object =
+		l->mapping == PROFILE_NONE ? nothing : or_nothing(p->mappings[l->mapping].file);
 	const struct profile_function *f;
 	struct node_key key = {nothing, nothing, nothing, l->address, 0, 0};
 
@@ -218,7 +220,8 @@ static int grow_edges(struct graph *g)
 	return 0;
 }
 
-static int add_edge(struct graph *g, uint32_t from, uint32_t to, uint32_t seen, int64_t value, bool is_inline)
+static int add_edge(struct graph *g, uint32_t from, uint32_t to, uint32_t seen, int64_t value,
+		    bool is_inline)
 {
 	struct edge *edge;
 	uint32_t slot;
@@ -264,8 +267,9 @@ static int add_stack(struct graph *g, const struct profile_sample *s, uint32_t n
 				node->cum_divisor = add(node->cum_divisor, divisor);
 			}
 			if (caller != NULL && caller != node &&
-			    add_edge(g, (uint32_t)(caller - g->nodes), (uint32_t)(node - g->nodes), number,
-				     value, line + 1 != g->first_line[s->locations[i] + 1]) < 0)
+			    add_edge(g, (uint32_t)(caller - g->nodes), (uint32_t)(node - g->nodes),
+				     number, value,
+				     line + 1 != g->first_line[s->locations[i] + 1]) < 0)
 				return -ENOMEM;
 			caller = node;
 			is_skipping = false;
@@ -305,7 +309,8 @@ static int add_up(struct graph *g)
 	for (i = 0; i < g->nodes_n; i++) {
 		struct node *n = &g->nodes[i];
 
-		if ((n->cum != 0 || n->flat != 0) && !(g->r->options->drop_negative && is_negative(n)))
+		if ((n->cum != 0 || n->flat != 0) &&
+		    !(g->r->options->drop_negative && is_negative(n)))
 			g->shown[g->shown_n++] = n;
 	}
 	return 0;
@@ -351,8 +356,8 @@ static const char *text_of(struct report *r, struct node *n)
 	if (text == NULL)
 		return "";
 	if (has_file)
-		snprintf(text, size, "%s%s%s%s%s%s", address, address[0] != '\0' ? " " : "", key->name,
-			 key->name[0] != '\0' ? " " : "", key->file, line);
+		snprintf(text, size, "%s%s%s%s%s%s", address, address[0] != '\0' ? " " : "",
+			 key->name, key->name[0] != '\0' ? " " : "", key->file, line);
 	else if (key->name[0] != '\0')
 		snprintf(text, size, "%s%s%s", address, address[0] != '\0' ? " " : "", key->name);
 	else if (base[0] != '\0')
@@ -363,7 +368,9 @@ static const char *text_of(struct report *r, struct node *n)
 	return text;
 }
 
-/* The last resort between places that print alike: all their fields as one text, in pprof's order. */
+/*
+ * The last resort between places that print alike: all their fields as one text, in pprof's order.
+ */
 static int compare_keys(const struct node *a, const struct node *b)
 {
 	const struct node *both[] = {a, b};
@@ -373,8 +380,9 @@ static int compare_keys(const struct node *a, const struct node *b)
 	for (i = 0; i < 2; i++) {
 		const struct node_key *key = &both[i]->key;
 
-		if (asprintf(&texts[i], "{%s  %" PRIu64 " %s %" PRId64 " %" PRId64 " %s}", key->name,
-			     key->address, key->file, key->start_line, key->line, key->object) < 0)
+		if (asprintf(&texts[i], "{%s  %" PRIu64 " %s %" PRId64 " %" PRId64 " %s}",
+			     key->name, key->address, key->file, key->start_line, key->line,
+			     key->object) < 0)
 			texts[i] = NULL;
 	}
 	if (texts[0] != NULL && texts[1] != NULL)
@@ -424,7 +432,8 @@ static int sort_shown(struct graph *g)
 		text_of(g->r, g->shown[i]);
 	if (profile_error(&g->r->profile) < 0)
 		return -ENOMEM;
-	qsort(g->shown, g->shown_n, sizeof(struct node *), g->r->options->is_cum_sort ? compare_cum : compare_flat);
+	qsort(g->shown, g->shown_n, sizeof(struct node *),
+	      g->r->options->is_cum_sort ? compare_cum : compare_flat);
 	return 0;
 }
 
@@ -531,14 +540,15 @@ static void print_header(struct graph *g, const struct cut *cut, FILE *to)
 		report_print_header(r, to);
 	report_print_filters(r, to);
 	label = report_label(r, flat_sum);
-	fprintf(to, "Showing nodes accounting for %s%s, %s of %s%s total\n", label.number, label.unit,
-		without_blanks(unit_percent(flat_sum, r->total).text), total.number, total.unit);
+	fprintf(to, "Showing nodes accounting for %s%s, %s of %s%s total\n", label.number,
+		label.unit, without_blanks(unit_percent(flat_sum, r->total).text), total.number,
+		total.unit);
 	if (r->total == 0)
 		return;
 	if (cut->dropped_n > 0) {
 		label = report_label(r, share_of(r->total, r->options->node_fraction));
-		fprintf(to, "Dropped %u node%s (cum <= %s%s)\n", cut->dropped_n, cut->dropped_n > 1 ? "s" : "",
-			label.number, label.unit);
+		fprintf(to, "Dropped %u node%s (cum <= %s%s)\n", cut->dropped_n,
+			cut->dropped_n > 1 ? "s" : "", label.number, label.unit);
 	}
 	if (g->shown_n > 0 && g->shown_n < cut->original_n)
 		fprintf(to, "Showing top %u nodes out of %u\n", g->shown_n, cut->original_n);
@@ -560,11 +570,14 @@ static void print_rows(struct graph *g, FILE *to)
 		flat_sum = add(flat_sum, flat);
 		label = report_label(r, flat);
 		unit_print(to, 10, &label);
-		fprintf(to, " %s %s ", unit_percent(flat, r->total).text, unit_percent(flat_sum, r->total).text);
+		fprintf(to, " %s %s ", unit_percent(flat, r->total).text,
+			unit_percent(flat_sum, r->total).text);
 		label = report_label(r, cum);
 		unit_print(to, 10, &label);
 		fprintf(to, " %s  %s%s\n", unit_percent(cum, r->total).text, n->text,
-			!n->is_inlined ? "" : n->is_called ? " (partial-inline)" : " (inline)");
+			!n->is_inlined ? ""
+			: n->is_called ? " (partial-inline)"
+				       : " (inline)");
 	}
 }
 

@@ -122,6 +122,7 @@ static void know_caller(struct segment *s)
 	thread_begins(s, t);
 }
 
+static void fork_parent(void);
 static void fork_child(void);
 
 static int set_up_once(struct why *why)
@@ -132,7 +133,7 @@ static int set_up_once(struct why *why)
 		return 0;
 	r = pthread_key_create(&process.thread_key, thread_ends);
 	if (r == 0)
-		r = pthread_atfork(NULL, NULL, fork_child);
+		r = pthread_atfork(NULL, fork_parent, fork_child);
 	if (r != 0) {
 		why_set(why, "no room to watch threads and forks: %s", strerrordesc_np(r));
 		return -r;
@@ -172,7 +173,7 @@ static void describe(struct segment *s)
 }
 
 /* A segment with what the process is at this moment; live when it returns 0. */
-static int begin(const struct option_set *options, struct why *why)
+static int begin(const struct option_set *options, bool is_forked, struct why *why)
 {
 	struct segment *s;
 	int fd, r;
@@ -193,6 +194,7 @@ static int begin(const struct option_set *options, struct why *why)
 		return r;
 	}
 	process.owner = s->header->pid;
+	s->header->is_forked = is_forked;
 	describe(s);
 	hand_over(s, fd);
 	close(fd);
@@ -229,7 +231,7 @@ int process_start(const struct option_set *options, struct why *why)
 	lock_take(&process.lock);
 	s = segment_live();
 	if (s == NULL) {
-		r = begin(options, why);
+		r = begin(options, false, why);
 		if (r < 0)
 			goto out;
 		s = segment_own();
@@ -279,6 +281,15 @@ static uint32_t labels_of_forker(void)
 	return t != NULL ? atomic_load_explicit(&t->record->labels, memory_order_relaxed) : 0;
 }
 
+/* The launcher may see the parent end before the child has spoken: it must know that there is one. */
+static void fork_parent(void)
+{
+	struct segment *s = segment_live();
+
+	if (process_is_ours(s) && process_running() != 0 && process.options.follow)
+		segment_count_note(s, NOTE_FORKS, 1);
+}
+
 /*
  * In the child of fork. The parent's other threads are gone, in whatever they held, so nothing here may wait for a lock
  * of the loader's or the allocator's: the module list is the parent's, copied.
@@ -306,7 +317,7 @@ static void fork_child(void)
 	process.has_files = process.has_files && !process.has_session;
 
 	if (running != 0 && process.options.follow) {
-		r = begin(&process.options, &why);
+		r = begin(&process.options, true, &why);
 		if (r == 0) {
 			struct segment *s = segment_own();
 

@@ -35,9 +35,11 @@ struct cpu_thread {
 	int32_t perf;         /* file, -1 none */
 	bool is_first;        /* no sample yet */
 	uint64_t period_ns, timer_period_ns;
-	uint64_t next_ns;     /* the next moment, on the thread's CPU clock */
+	uint64_t next_ns;     /* the timer's next moment, on the thread's CPU clock */
+	uint64_t perf_next_ns, perf_gap_ns; /* perf's next moment, and its distance from the last */
 	uint64_t last_ns;     /* its clock at the last sample */
 	uint64_t given_ns;    /* PERF: what samples stand for so far */
+	int64_t owed_ns;      /* PERF: time given out that no period was counted for yet */
 	uint64_t random;
 	uint32_t timer_alone; /* timer signals since the last perf one: is perf still there? */
 };

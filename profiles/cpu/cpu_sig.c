@@ -121,12 +121,14 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 	ct->timer = ct->perf = -1;
 	ct->is_first = true;
 	ct->timer_alone = 0;
+	ct->owed_ns = 0;
 	ct->period_ns = ct->timer_period_ns = cpu_settings.period_ns;
 	ct->random = (clock_monotonic() ^ (uint64_t)t->tid << 32) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	ct->perf_gap_ns = first_gap(ct, ct->period_ns);
 	if (cpu_settings.try_perf)
-		ct->perf = open_perf(t, first_gap(ct, ct->period_ns), cpu_settings.try_sigtrap);
+		ct->perf = open_perf(t, ct->perf_gap_ns, cpu_settings.try_sigtrap);
 	if (cpu_settings.try_sigtrap && ct->perf < 0)
-		ct->perf = open_perf(t, first_gap(ct, ct->period_ns), false);
+		ct->perf = open_perf(t, ct->perf_gap_ns, false);
 	if (ct->perf >= 0) {
 		way = CPU_PERF;
 		if (ct->timer_period_ns < 2 * cpu_settings.tick_ns)
@@ -141,6 +143,7 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 	}
 	ct->last_ns = clock_read(clock);
 	ct->given_ns = ct->last_ns;
+	ct->perf_next_ns = ct->last_ns + ct->perf_gap_ns;
 	ct->next_ns = ct->last_ns + first_gap(ct, ct->timer_period_ns);
 	atomic_store_explicit(&ct->way, way, memory_order_release); /* pairs: cpu_on_signal, on that thread */
 	if (ct->timer >= 0)
@@ -178,6 +181,18 @@ static uint64_t moments_passed(struct cpu_thread *ct, uint64_t now)
 	return n;
 }
 
+/*
+ * Perf's moments that fell into the kernel were passed over, at the same distance. The next one counts from the moment
+ * that struck, not from now, or each would be late by what a sample costs.
+ */
+static void perf_moment_passed(struct cpu_thread *ct, uint64_t now)
+{
+	if (now > ct->perf_next_ns)
+		ct->perf_next_ns += (now - ct->perf_next_ns) / ct->perf_gap_ns * ct->perf_gap_ns;
+	ct->perf_gap_ns = gap(ct, ct->period_ns);
+	ct->perf_next_ns += ct->perf_gap_ns;
+}
+
 struct sample {
 	uint64_t periods, ns;
 };
@@ -194,21 +209,30 @@ static struct sample sample_of_all(struct cpu_thread *ct, uint64_t now, uint64_t
 	return x;
 }
 
-/* A sample of one of two clocks that add up; see cpu.h. */
+/*
+ * A sample of one of two clocks that add up; see cpu.h. What the sum is behind the thread's clock is made good
+ * within 64 ms of samples, in proportion to what each stands for, so that no kind gains by it.
+ */
+#define MEND_NS INT64_C(64000000)
+
 static struct sample sample_of_part(struct cpu_thread *ct, uint64_t now, uint64_t nominal_ns)
 {
-	int64_t behind = (int64_t)(now - ct->given_ns) - (int64_t)nominal_ns;
-	int64_t ns = (int64_t)nominal_ns + behind / 8;
+	int64_t nominal = (int64_t)nominal_ns, behind = (int64_t)(now - ct->given_ns) - nominal, ns = nominal;
 	struct sample x;
 
-	if (ct->is_first)
-		ns = (int64_t)nominal_ns;
+	if (behind > MEND_NS)
+		behind = MEND_NS;
+	if (!ct->is_first)
+		ns += nominal < MEND_NS ? behind * nominal / MEND_NS : behind;
 	if (ns < 0)
 		ns = 0;
 	x.ns = (uint64_t)ns;
-	x.periods = (nominal_ns + ct->period_ns / 2) / ct->period_ns;
-	if (x.periods == 0)
-		x.periods = 1;
+	/* at least one, and on the whole as many as the time makes: those that struck an interrupt are made up for */
+	ct->owed_ns += ns;
+	x.periods = ct->owed_ns >= (int64_t)ct->period_ns ? (uint64_t)ct->owed_ns / ct->period_ns : 1;
+	ct->owed_ns -= (int64_t)(x.periods * ct->period_ns);
+	if (ct->owed_ns < -4 * (int64_t)ct->period_ns)
+		ct->owed_ns = -4 * (int64_t)ct->period_ns;
 	ct->is_first = false;
 	ct->given_ns += x.ns;
 	ct->last_ns = now;
@@ -231,6 +255,7 @@ static bool weigh(struct cpu_thread *ct, bool is_perf, const ucontext_t *uc, str
 			ct->timer_alone = 0;
 			periods = 1;
 			*ret = sample_of_part(ct, now, ct->period_ns);
+			perf_moment_passed(ct, now);
 		} else {
 			periods = moments_passed(ct, now);
 			if (periods > 0 && arch_is_after_syscall((const uint8_t *)arch_pc(uc))) {
@@ -247,14 +272,18 @@ static bool weigh(struct cpu_thread *ct, bool is_perf, const ucontext_t *uc, str
 	return periods > 0;
 }
 
+#define PERF_SHORTEST_NS UINT64_C(10000) /* the kernel's own bound */
+
 static void rearm(struct cpu_thread *ct, bool is_perf)
 {
 	if (atomic_load_explicit(&ct->way, memory_order_relaxed) == CPU_OFF)
 		return;
 	if (is_perf) {
-		uint64_t period_ns = gap(ct, ct->period_ns);
+		uint64_t now = clock_read(CLOCK_THREAD_CPUTIME_ID), in_ns = PERF_SHORTEST_NS;
 
-		sys3(SYS_ioctl, ct->perf, PERF_EVENT_IOC_PERIOD, &period_ns);
+		if (ct->perf_next_ns > now + in_ns)
+			in_ns = ct->perf_next_ns - now;
+		sys3(SYS_ioctl, ct->perf, PERF_EVENT_IOC_PERIOD, &in_ns);
 		return;
 	}
 	/*
@@ -414,7 +443,9 @@ SIGSAFE void cpu_scan(struct segment *s)
 				continue;
 			t = thread_reserve(s);
 			if (t != NULL)
-				cpu_arm(s, thread_publish(s, t, tid));
+				t = thread_try_publish(s, t, tid);
+			if (t != NULL)
+				cpu_arm(s, t);
 		}
 	}
 	atomic_store_explicit(&cpu_scan_is_busy, 0, memory_order_release);

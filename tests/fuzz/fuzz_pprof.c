@@ -1,7 +1,9 @@
 /*
- * The pprof reader, and all that comes after it, on any bytes: clang -fsanitize=fuzzer,address,undefined.
+ * The pprof reader, and all that comes after it, on any bytes: clang
+ * -fsanitize=fuzzer,address,undefined.
  *
- * What is read is checked, written and read again (twice the same bytes), merged with itself, and printed.
+ * What is read is checked, written and read again (twice the same bytes), merged with itself, and
+ * printed.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -30,7 +32,10 @@ static void ignore(void *context, const struct check_finding *finding)
 	*(size_t *)context += strlen(finding->text);
 }
 
-/* What is written reads back, and is written the same again, unless two names became one by being made UTF-8. */
+/*
+ * What is written reads back, and is written the same again, unless two names became one by being
+ * made UTF-8.
+ */
 static void round_trip(const struct profile *p, bool is_utf8)
 {
 	struct profile again;
@@ -40,10 +45,12 @@ static void round_trip(const struct profile *p, bool is_utf8)
 
 	require(pprof_encode(p, &first, &first_n) == 0, "what was read cannot be written");
 	if (first_n > 0) {
-		require(pprof_decode(first, first_n, &again, &why) == 0, "what was written cannot be read");
+		require(pprof_decode(first, first_n, &again, &why) == 0,
+			"what was written cannot be read");
 		require(again.samples_n == p->samples_n && again.locations_n == p->locations_n,
 			"what was read back is something else");
-		require(pprof_encode(&again, &second, &second_n) == 0, "what was read back cannot be written");
+		require(pprof_encode(&again, &second, &second_n) == 0,
+			"what was read back cannot be written");
 		require(!is_utf8 || (first_n == second_n && memcmp(first, second, first_n) == 0),
 			"written twice, two ways");
 		free(second);

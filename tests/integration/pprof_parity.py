@@ -3,9 +3,9 @@
 
 usage: pprof_parity.py CPROF [--seeds N] [--first-seed N] [--cases N] [--jobs N]
 
-CPROF is the program under test. The profiles are those of tests/data, which Go wrote, some made here for one purpose each,
-and N from a generator with a fixed seed. Prints the Test Anything Protocol: one line for each profile, with the number of
-option sets it was compared under. Skips when there is no go.
+CPROF is the program under test. The profiles are those of tests/data, which Go wrote, some made here
+for one purpose each, and N from a generator with a fixed seed. Prints the Test Anything Protocol: one
+line for each profile, with the number of option sets it was compared under. Skips when there is no go.
 """
 
 import argparse
@@ -117,6 +117,12 @@ NAMES = [
     "ns::tmpl<a::b>::run(int, char const*)", "(anonymous namespace)::hidden", "cls::operator()(int)",
     "main.(*Server).Handle", "main.Map[...].Get", "main.(*Map[...]).Put", "runtime.mallocgc", "[truncated]",
     "java.lang.Object.<init>", "_start", "caf\u00e9", "name with blanks", ".dotted", "x.y.z", "malloc",
+]
+MANGLED = [
+    "_ZN2ns1CIiE1fEi", "_Z1fv", "_ZN12_GLOBAL__N_16hiddenEv", "_ZNSt6vectorIiSaIiEE9push_backERKi", "_ZN1AC2Ev",
+    "_ZN1AD0Ev", "_ZNK1AclEi", "_ZN1AlsEi", "_ZZ4mainENKUlvE_clEv", "_Zbroken", "_ZN4core3fmt5Write9write_fmtE",
+    "main", "_start", "_ZN3foo3barEv.part.0", "_ZN3foo3barEv.isra.0.cold", "_ZTV1A", "_ZThn8_N1A1fEv",
+    "_ZN3abc3def17h0123456789abcdefE", "_ZSt4moveIRiEONSt16remove_referenceIT_E4typeEOS2_", "_ZN1AcviEv",
 ]
 FILES = ["", "main.c", "./src/main.c", "/usr/src//a/../b.c", "/proc/self/cwd/lib/x.cc", "/proc/self/cwd/./y.cc",
          "../up.c", "a/./b.c", "/", "dir/", "/..//x", "a/../../b"]
@@ -277,6 +283,15 @@ def make_special(directory):
     p.sample([1], [5], [("key", b"v\xe2\x82", "")])
     p.header(comments=("caf\u00e9",))
     done(p, "bytes")
+
+    p = Profile()  # names as the linker has them
+    p.sample_type("cpu", "nanoseconds")
+    for i, name in enumerate(MANGLED, 1):
+        p.function(i, name if i % 2 else "", name)
+        p.location(i, 0, i, [(i, 0)])
+        p.sample([i], [i])
+    p.header()
+    done(p, "mangled")
 
     p = Profile()  # a mean, and percentages that need all digits
     p.sample_type("n", "count")

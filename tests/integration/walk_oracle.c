@@ -46,9 +46,13 @@ struct difference {
 bool oracle_knows_truth = true;
 
 static struct segment segment;
-static struct oracle_counts counts;
-static struct difference differences[DIFFS];
-static unsigned differences_n;
+/* Shared with the child that a region runs in. */
+static struct results {
+	struct oracle_counts counts;
+	struct difference differences[DIFFS];
+	unsigned differences_n;
+} *results;
+
 static __thread struct thread *self;
 static __thread struct stepping *stepping;
 static __thread struct stack ours, full, theirs, truth;
@@ -91,41 +95,42 @@ static void differ(enum oracle_kind kind, const struct stack *a, const struct st
 {
 	uint32_t n = common(a, b);
 	uint64_t at = n > 0 ? frame_at(a, n - 1) : 0;
+	struct difference *differences = results->differences;
 
-	for (unsigned i = 0; i < differences_n; i++) {
+	for (unsigned i = 0; i < results->differences_n; i++) {
 		if (differences[i].kind == kind && differences[i].at == at) {
 			differences[i].count++;
 			return;
 		}
 	}
-	if (differences_n < DIFFS)
-		differences[differences_n++] =
+	if (results->differences_n < DIFFS)
+		differences[results->differences_n++] =
 			(struct difference){kind, at, frame_at(a, n), frame_at(b, n), 1};
 }
 
 static void judge(bool has_truth)
 {
+	struct oracle_counts *c = &results->counts;
 	bool agree = is_same(&ours, &theirs);
 
-	counts.places++;
-	counts.frames += length(&ours);
-	counts.as_theirs += agree;
-	counts.as_full += is_same(&ours, &full);
+	c->places++;
+	c->frames += length(&ours);
+	c->as_theirs += agree;
+	c->as_full += is_same(&ours, &full);
 	if (!is_same(&ours, &full))
 		differ(FULL_DIFFERS, &ours, &full);
 	if (has_truth) {
-		counts.truths++;
-		if (is_same(&ours, &truth))
-			counts.ours_true++;
-		else
-			differ(OURS_WRONG, &ours, &truth);
-		if (is_same(&theirs, &truth)) {
-			counts.theirs_true++;
-		} else {
+		c->truths++;
+		c->ours_true += is_same(&ours, &truth);
+		c->theirs_true += is_same(&theirs, &truth);
+		if (!is_same(&ours, &truth)) {
+			c->transfers += agree;
+			differ(agree ? TRANSFER : OURS_WRONG, &ours, &truth);
+		} else if (!agree) {
 			if (common(&theirs, &truth) == length(&theirs))
-				counts.theirs_gave_up++;
+				c->theirs_gave_up++;
 			else
-				counts.theirs_went_wrong++;
+				c->theirs_went_wrong++;
 			differ(THEIRS_WRONG, &truth, &theirs);
 		}
 		return;
@@ -133,13 +138,13 @@ static void judge(bool has_truth)
 	if (agree)
 		return;
 	if (common(&ours, &theirs) == length(&theirs)) {
-		counts.ours_longer++;
+		c->ours_longer++;
 		differ(OURS_LONGER, &ours, &theirs);
 	} else if (common(&ours, &theirs) == length(&ours)) {
-		counts.theirs_longer++;
+		c->theirs_longer++;
 		differ(THEIRS_LONGER, &ours, &theirs);
 	} else {
-		counts.different++;
+		c->different++;
 		differ(DIFFERENT, &ours, &theirs);
 	}
 }
@@ -331,10 +336,11 @@ const char *oracle_init(void)
 	struct sigaction sample = {.sa_sigaction = on_sample, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
 	static struct why why;
 
+	results = mmap(NULL, sizeof(*results), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	walk_settings.depth = DEPTH;
 	if (walk_libunwind_init(&why) < 0)
 		return why.text;
-	if (memory == MAP_FAILED || segment_format(memory, SEGMENT_BYTES, &segment) < 0 || thread_init(&segment) < 0)
+	if (memory == MAP_FAILED || results == MAP_FAILED || segment_format(memory, SEGMENT_BYTES, &segment) < 0 || thread_init(&segment) < 0)
 		return "no memory";
 	modules_refresh(&segment);
 	sigfillset(&trap.sa_mask);
@@ -344,9 +350,14 @@ const char *oracle_init(void)
 	return NULL;
 }
 
+void oracle_clear(void)
+{
+	memset(results, 0, sizeof(*results));
+}
+
 const struct oracle_counts *oracle_counts(void)
 {
-	return &counts;
+	return &results->counts;
 }
 
 static const char *name_of(uint64_t address, char *buffer, size_t size)
@@ -380,13 +391,13 @@ static int compare_differences(const void *a, const void *b)
 void oracle_explain(const char *region, unsigned most)
 {
 	static const char *const names[ORACLE_KINDS] = {
-		"ours is wrong", "theirs is wrong", "ours is longer", "theirs is longer", "differ", "full differs",
+		"ours is wrong", "in transfer", "theirs is wrong", "ours is longer", "theirs is longer", "differ", "full differs",
 	};
 	unsigned shown[ORACLE_KINDS] = {0};
 
-	qsort(differences, differences_n, sizeof(differences[0]), compare_differences);
-	for (unsigned i = 0; i < differences_n; i++) {
-		const struct difference *d = &differences[i];
+	qsort(results->differences, results->differences_n, sizeof(struct difference), compare_differences);
+	for (unsigned i = 0; i < results->differences_n; i++) {
+		const struct difference *d = &results->differences[i];
 		char at[256], a[256], b[256];
 
 		if (shown[d->kind]++ < most)

@@ -23,6 +23,7 @@ struct oracle_counts {
 	uint64_t as_full;
 	uint64_t truths;    /* places where the truth is known … */
 	uint64_t ours_true, theirs_true;
+	uint64_t transfers; /* both say the same, which is not the truth: registers are being exchanged, see test */
 	/* where ours and theirs differ, and who is wrong is not known */
 	uint64_t ours_longer, theirs_longer, different;
 	/* ours is the truth, theirs is not: their walk ends early, or goes elsewhere */
@@ -30,7 +31,16 @@ struct oracle_counts {
 };
 
 /* A place seen differently, by the frame from which the walks part. */
-enum oracle_kind { OURS_WRONG, THEIRS_WRONG, OURS_LONGER, THEIRS_LONGER, DIFFERENT, FULL_DIFFERS, ORACLE_KINDS };
+enum oracle_kind {
+	OURS_WRONG,
+	TRANSFER,
+	THEIRS_WRONG,
+	OURS_LONGER,
+	THEIRS_LONGER,
+	DIFFERENT,
+	FULL_DIFFERS,
+	ORACLE_KINDS,
+};
 
 /* Makes a segment and opens libunwind. NULL, or why the comparison cannot be made. */
 const char *oracle_init(void);
@@ -50,7 +60,9 @@ extern bool oracle_knows_truth;
 /* Calls @run(@argument) again and again for @ms; meanwhile this thread gets signals. */
 void oracle_sample(void (*run)(void *), void *argument, unsigned ms);
 
+/* What this process and its children have counted since oracle_clear(). */
 const struct oracle_counts *oracle_counts(void);
+void oracle_clear(void);
 
 /* Writes the functions in which walks parted, most frequent first, at most @most. */
 void oracle_explain(const char *region, unsigned most);

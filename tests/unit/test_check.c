@@ -9,8 +9,8 @@ static void say(void *context, const struct check_finding *finding)
 	size_t n = strlen(said);
 
 	(void)context;
-	snprintf(said + n, sizeof(said) - n, "%s%s: %s\n", finding->is_warning ? "warning: " : "", finding->who,
-		 finding->text);
+	snprintf(said + n, sizeof(said) - n, "%s%s: %s\n", finding->is_warning ? "warning: " : "",
+		 finding->who, finding->text);
 }
 
 static int check(const char *bytes, size_t size, int64_t now_ns)
@@ -30,8 +30,19 @@ static int check(const char *bytes, size_t size, int64_t now_ns)
 	return n;
 }
 
-#define S "\x32\x00\x32\x01" "a" "\x32\x03" "b-c" "\x32\x02" "\xff\xff"
-#define CPU "\x32\x00\x32\x03" "cpu" "\x32\x02" "ns" "\x0a\x04\x08\x01\x10\x02"
+#define S                  \
+	"\x32\x00\x32\x01" \
+	"a"                \
+	"\x32\x03"         \
+	"b-c"              \
+	"\x32\x02"         \
+	"\xff\xff"
+#define CPU                \
+	"\x32\x00\x32\x03" \
+	"cpu"              \
+	"\x32\x02"         \
+	"ns"               \
+	"\x0a\x04\x08\x01\x10\x02"
 
 static void broken(const char *bytes, size_t size, int n, const char *words, const char *name)
 {
@@ -45,7 +56,9 @@ static void broken(const char *bytes, size_t size, int n, const char *words, con
 
 static void test_good(void)
 {
-	static const char good[] = CPU "\x12\x04\x08\x01\x10\x07" "\x22\x04\x08\x01\x18\x10" "\x48\x80\x80\x01";
+	static const char good[] = CPU "\x12\x04\x08\x01\x10\x07"
+				       "\x22\x04\x08\x01\x18\x10"
+				       "\x48\x80\x80\x01";
 
 	is_u64(check(good, sizeof(good) - 1, 16384), 0, "nothing wrong");
 	is_str(said, "", "and nothing said");
@@ -57,23 +70,32 @@ static void test_good(void)
 
 static void test_rules(void)
 {
-	BROKEN("\x32\x00\x12\x00", 1, "pprof: missing sample type information", "samples without types");
-	BROKEN(CPU "\x12\x04\x10\x01\x10\x02", 1, "pprof: mismatch: sample has 2 values vs. 1 types", "values");
+	BROKEN("\x32\x00\x12\x00", 1, "pprof: missing sample type information",
+	       "samples without types");
+	BROKEN(CPU "\x12\x04\x10\x01\x10\x02", 1,
+	       "pprof: mismatch: sample has 2 values vs. 1 types", "values");
 	BROKEN(CPU "\x12\x04\x08\x05\x10\x01", 1, "pprof: sample has nil location", "location");
 	BROKEN(CPU "\x1a\x00", 2, "pprof: found mapping with reserved ID=0", "mapping 0");
-	BROKEN(CPU "\x1a\x02\x08\x01\x1a\x02\x08\x01", 2, "pprof: multiple mappings with same id: 1", "mapping twice");
+	BROKEN(CPU "\x1a\x02\x08\x01\x1a\x02\x08\x01", 2,
+	       "pprof: multiple mappings with same id: 1", "mapping twice");
 	BROKEN(CPU "\x2a\x00", 2, "pprof: found function with reserved ID=0", "function 0");
-	BROKEN(CPU "\x2a\x02\x08\x03\x2a\x02\x08\x03", 2, "pprof: multiple functions with same id: 3", "function twice");
+	BROKEN(CPU "\x2a\x02\x08\x03\x2a\x02\x08\x03", 2,
+	       "pprof: multiple functions with same id: 3", "function twice");
 	BROKEN(CPU "\x22\x00", 2, "pprof: found location with reserved id=0", "location 0");
-	BROKEN(CPU "\x22\x02\x08\x01\x22\x02\x08\x01", 2, "pprof: multiple locations with same id: 1", "location twice");
-	BROKEN(CPU "\x22\x06\x08\x01\x22\x02\x08\x09", 1, "pprof: location id: 1 has a line with nil function", "line");
-	BROKEN(CPU "\x22\x02\x08\x02", 1, "parca: location ids must be 1 to 1 in table order: entry 1 has id 2", "ids");
+	BROKEN(CPU "\x22\x02\x08\x01\x22\x02\x08\x01", 2,
+	       "pprof: multiple locations with same id: 1", "location twice");
+	BROKEN(CPU "\x22\x06\x08\x01\x22\x02\x08\x09", 1,
+	       "pprof: location id: 1 has a line with nil function", "line");
+	BROKEN(CPU "\x22\x02\x08\x02", 1,
+	       "parca: location ids must be 1 to 1 in table order: entry 1 has id 2", "ids");
 	BROKEN(CPU "\x22\x02\x08\x02\x22\x02\x08\x01", 1, "parca: location ids", "order");
 	BROKEN(CPU "\x12\x06\x10\x01\x1a\x02\x10\x01", 1, "parca: a label without a key", "key");
 	BROKEN(S "\x0a\x04\x08\x02\x10\x01", 2, "pyroscope: sample type 'b-c' has a '-'", "dash");
 	BROKEN(S "\x0a\x04\x08\x01\x10\x01", 1, "pyroscope: 1 strings are not UTF-8", "UTF-8");
-	BROKEN(CPU "\x22\x04\x08\x01\x10\x04", 0, "warning: cprof: 1 locations name a mapping", "dangling mapping");
-	BROKEN(CPU "\x12\x06\x10\x01\x1a\x02\x08\x01", 0, "warning: cprof: a numeric label of 0", "label of nothing");
+	BROKEN(CPU "\x22\x04\x08\x01\x10\x04", 0, "warning: cprof: 1 locations name a mapping",
+	       "dangling mapping");
+	BROKEN(CPU "\x12\x06\x10\x01\x1a\x02\x08\x01", 0, "warning: cprof: a numeric label of 0",
+	       "label of nothing");
 	BROKEN(CPU "\x70\x02", 0, "warning: cprof: the default sample type 'ns'", "default type");
 	BROKEN(CPU "\x1a\x06\x08\x01\x10\x10\x18\x20\x22\x06\x08\x01\x10\x01\x18\x30", 0,
 	       "warning: cprof: address 0x30 is outside its mapping", "address");

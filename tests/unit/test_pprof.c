@@ -1,4 +1,7 @@
-/* profile.proto and gzip: what is written reads back, what Go wrote too, and what is refused says why. */
+/*
+ * profile.proto and gzip: what is written reads back, what Go wrote too, and what is refused says
+ * why.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -11,13 +14,21 @@
 /* Something in every field. */
 static void make(struct profile *p)
 {
-	struct profile_mapping m = {.start = 0x1000, .limit = 0x9000, .offset = 0x1000, .file = "/bin/x",
-				    .build_id = "0123abcd", .has_functions = true, .has_inline_frames = true};
-	struct profile_function f = {.name = "f", .system_name = "_Z1fv", .file = "f.cc", .start_line = -3};
+	struct profile_mapping m = {.start = 0x1000,
+				    .limit = 0x9000,
+				    .offset = 0x1000,
+				    .file = "/bin/x",
+				    .build_id = "0123abcd",
+				    .has_functions = true,
+				    .has_inline_frames = true};
+	struct profile_function f = {
+		.name = "f", .system_name = "_Z1fv", .file = "f.cc", .start_line = -3};
 	struct profile_function g = {.name = "g", .system_name = "g", .file = ""};
 	struct profile_line lines[] = {{0, 10, 7}, {1, -1, 0}};
-	struct profile_location l = {.address = UINT64_MAX, .lines = lines, .lines_n = 2, .is_folded = true};
-	struct profile_label labels[] = {{"thread", "w\xc3\xa9", 0, ""}, {"size", NULL, INT64_MIN, "bytes"}};
+	struct profile_location l = {
+		.address = UINT64_MAX, .lines = lines, .lines_n = 2, .is_folded = true};
+	struct profile_label labels[] = {{"thread", "w\xc3\xa9", 0, ""},
+					 {"size", NULL, INT64_MIN, "bytes"}};
 	uint32_t stack[] = {1, 0, 1};
 	int64_t values[] = {INT64_MAX, -1};
 
@@ -34,7 +45,8 @@ static void make(struct profile *p)
 	profile_add_sample(p, &(struct profile_sample){0, 0, NULL, values, NULL});
 	profile_add_comment(p, "first");
 	profile_add_comment(p, "");
-	p->period_type = (struct profile_value_type){"cpu", "nanoseconds"}; /* literals, not interned */
+	p->period_type =
+		(struct profile_value_type){"cpu", "nanoseconds"}; /* literals, not interned */
 	p->period = 10000000;
 	p->time_ns = 1700000000000000001;
 	p->duration_ns = -5;
@@ -56,22 +68,32 @@ static void test_round_trip(void)
 	ok(pprof_decode(one, one_n, &q, &why) == 0, "decode");
 	ok(pprof_encode(&q, &two, &two_n) == 0, "encode again");
 	ok(one_n == two_n && memcmp(one, two, one_n) == 0, "the same bytes");
-	ok(q.samples_n == 2 && q.samples[0].locations_n == 3 && q.samples[0].locations[2] == 1, "stack");
+	ok(q.samples_n == 2 && q.samples[0].locations_n == 3 && q.samples[0].locations[2] == 1,
+	   "stack");
 	ok(q.samples[0].values[0] == INT64_MAX && q.samples[0].values[1] == -1, "values");
-	ok(q.samples[0].labels[1].num == INT64_MIN && q.samples[0].labels[1].str == NULL, "numeric label");
+	ok(q.samples[0].labels[1].num == INT64_MIN && q.samples[0].labels[1].str == NULL,
+	   "numeric label");
 	is_str(q.samples[0].labels[1].num_unit, "bytes", "with its unit");
 	is_str(q.samples[0].labels[0].str, "w\xc3\xa9", "text label");
-	ok(q.locations[0].address == UINT64_MAX && q.locations[0].is_folded && q.locations[0].mapping == 0, "location");
+	ok(q.locations[0].address == UINT64_MAX && q.locations[0].is_folded &&
+		   q.locations[0].mapping == 0,
+	   "location");
 	ok(q.locations[0].lines[0].column == 7 && q.locations[0].lines[1].line == -1, "lines");
-	ok(q.locations[1].mapping == PROFILE_NONE && q.locations[1].lines_n == 0, "a location of nothing");
+	ok(q.locations[1].mapping == PROFILE_NONE && q.locations[1].lines_n == 0,
+	   "a location of nothing");
 	ok(q.functions[0].start_line == -3, "function");
-	ok(q.mappings[0].has_functions && !q.mappings[0].has_filenames && q.mappings[0].has_inline_frames, "flags");
+	ok(q.mappings[0].has_functions && !q.mappings[0].has_filenames &&
+		   q.mappings[0].has_inline_frames,
+	   "flags");
 	ok(q.comments_n == 2 && strcmp(q.comments[1], "") == 0, "comments");
 	ok(q.period == 10000000 && q.time_ns == p.time_ns && q.duration_ns == -5, "numbers");
 	ok(strcmp(q.drop_frames, "malloc") == 0 && strcmp(q.doc_url, p.doc_url) == 0 &&
-	   strcmp(q.default_sample_type, "cpu") == 0 && strcmp(q.period_type.unit, "nanoseconds") == 0, "texts");
+		   strcmp(q.default_sample_type, "cpu") == 0 &&
+		   strcmp(q.period_type.unit, "nanoseconds") == 0,
+	   "texts");
 
-	ok(pprof_encode_gzip(&p, &packed, &packed_n) == 0 && packed[0] == 0x1f && packed[1] == 0x8b, "gzip");
+	ok(pprof_encode_gzip(&p, &packed, &packed_n) == 0 && packed[0] == 0x1f && packed[1] == 0x8b,
+	   "gzip");
 	profile_fini(&q);
 	ok(pprof_decode(packed, packed_n, &q, &why) == 0 && q.samples_n == 2, "reads back");
 	profile_fini(&q);
@@ -87,8 +109,10 @@ static void test_go(const char *data)
 		const char *name, *types;
 	} files[] = {
 		{"go-cpu", "samples/count cpu/nanoseconds "},
-		{"go-heap", "alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes "},
-		{"go-allocs", "alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes "},
+		{"go-heap",
+		 "alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes "},
+		{"go-allocs",
+		 "alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes "},
 		{"go-block", "contentions/count delay/nanoseconds "},
 		{"go-mutex", "contentions/count delay/nanoseconds "},
 		{"go-goroutine", "goroutine/count "},
@@ -114,8 +138,9 @@ static void test_go(const char *data)
 		is_str(types, files[i].types, "its columns");
 		pprof_encode(&p, &bytes, &size);
 		ok(pprof_decode(bytes, size, &q, &why) == 0 && q.samples_n == p.samples_n &&
-		   q.locations_n == p.locations_n && q.functions_n == p.functions_n &&
-		   q.mappings_n == p.mappings_n, "written and read it is as large");
+			   q.locations_n == p.locations_n && q.functions_n == p.functions_n &&
+			   q.mappings_n == p.mappings_n,
+		   "written and read it is as large");
 		free(bytes);
 		profile_fini(&p);
 		profile_fini(&q);
@@ -164,19 +189,24 @@ static void test_refused(void)
 	refuse("", 0, -EBADMSG, "empty", "an empty file");
 	REFUSE("PERFILE2\0\0\0\0", "perf.data", "a perf.data file");
 	REFUSE("\177ELF\2\1\1", "program", "a program");
-	REFUSE("\0\0\0\0\0\0\0\0\3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\x27\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "gperftools",
-	       "an old CPU profile");
-	REFUSE("heap profile: 1: 2 [3: 4] @ heap/524288\n", "old text format", "an old heap profile");
+	REFUSE("\0\0\0\0\0\0\0\0\3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\x27\0\0\0\0\0\0\0\0\0\0\0\0\0"
+	       "\0",
+	       "gperftools", "an old CPU profile");
+	REFUSE("heap profile: 1: 2 [3: 4] @ heap/524288\n", "old text format",
+	       "an old heap profile");
 	REFUSE("\n <HTML><head>", "web page", "a web page");
 	REFUSE("some words\n", "text file", "a text file");
 	REFUSE("\x1f\x8b\x08\0\0\0", "ends early", "the beginning of gzip data");
 	REFUSE("\x1f\x8b\x09\0\0\0\0\0\0\0\0\0", "damaged", "gzip data of an unknown kind");
 	REFUSE("\x32\x01x", "empty string", "a string table that begins with a string");
 	REFUSE("\x0a\x00", "no string table", "no string table");
-	REFUSE("\x0a\x02\x08\x05\x32\x00\x12\x00\x12\x00", "string number 5", "a string that is not there");
+	REFUSE("\x0a\x02\x08\x05\x32\x00\x12\x00\x12\x00", "string number 5",
+	       "a string that is not there");
 	REFUSE("\x32\x00\x12\x05\x0a\x01", "cut off", "a message that ends early");
-	REFUSE("\x32\x00\x0a\x00\x12\x03\x0a\x80\x80", "at offset 4: a sample of 3 bytes", "a stack that ends early");
-	REFUSE("\x32\x00\x0a\x00\x4a\x01\x05", "wire type 2; 0 was expected", "a time in the wrong form");
+	REFUSE("\x32\x00\x0a\x00\x12\x03\x0a\x80\x80", "at offset 4: a sample of 3 bytes",
+	       "a stack that ends early");
+	REFUSE("\x32\x00\x0a\x00\x4a\x01\x05", "wire type 2; 0 was expected",
+	       "a time in the wrong form");
 	REFUSE("\x32\x00\x12\x00", "missing sample type", "samples of no type");
 	REFUSE("\x32\x00\x0a\x00\x12\x00", "0 values vs. 1 types", "a sample without values");
 	REFUSE("\x32\x00\x0a\x00\x12\x04\x08\x09\x10\x01", "nil location", "a stack of nothing");
@@ -221,7 +251,8 @@ static void test_members(void)
 		gzip_pack_finish(packer);
 		gzip_pack_destroy(packer);
 	}
-	ok(pprof_decode(packed, to.n, &q, &why) == 0 && q.samples_n == 2, "a profile in two gzip members");
+	ok(pprof_decode(packed, to.n, &q, &why) == 0 && q.samples_n == 2,
+	   "a profile in two gzip members");
 	profile_fini(&q);
 	free(bytes);
 
@@ -238,7 +269,8 @@ static void test_members(void)
 	fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
 	ok(pprof_write(&p, fd) == -ENOSPC, "a full disk");
 	close(fd);
-	ok(pprof_read("/nonexistent/x.pb.gz", &q, &why) == -ENOENT && strstr(why.text, "/nonexistent/x.pb.gz: "),
+	ok(pprof_read("/nonexistent/x.pb.gz", &q, &why) == -ENOENT &&
+		   strstr(why.text, "/nonexistent/x.pb.gz: "),
 	   "a file that is not there is named");
 	profile_fini(&p);
 }

@@ -15,11 +15,19 @@ static void test_strings(void)
 	ok(a != text && a == profile_string(&p, "main"), "one text, one address");
 	ok(profile_string(&p, NULL)[0] == '\0', "NULL is the empty string");
 	is_str(profile_string(&p, "caf\xc3\xa9"), "caf\xc3\xa9", "UTF-8 stays");
-	is_str(profile_string(&p, "a\xff" "b\xc3"), "a\xef\xbf\xbd" "b\xef\xbf\xbd", "what is not UTF-8 becomes U+FFFD");
-	is_str(profile_string(&p, "\xed\xa0\x80"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", "nor are surrogates");
+	is_str(profile_string(&p, "a\xff"
+				  "b\xc3"),
+	       "a\xef\xbf\xbd"
+	       "b\xef\xbf\xbd",
+	       "what is not UTF-8 becomes U+FFFD");
+	is_str(profile_string(&p, "\xed\xa0\x80"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd",
+	       "nor are surrogates");
 	is_str(profile_string(&p, "\xc0\xaf"), "\xef\xbf\xbd\xef\xbf\xbd", "nor the overlong");
 	is_str(profile_string_raw(&p, "a\xff", 2), "a\xff", "raw bytes stay");
-	is_str(profile_string_raw(&p, "a\0b", 3), "a\xef\xbf\xbd" "b", "but a NUL cannot");
+	is_str(profile_string_raw(&p, "a\0b", 3),
+	       "a\xef\xbf\xbd"
+	       "b",
+	       "but a NUL cannot");
 	profile_fini(&p);
 	profile_fini(&p);
 	ok(p.store == NULL, "fini twice");
@@ -28,8 +36,10 @@ static void test_strings(void)
 static void test_adders(void)
 {
 	struct profile p;
-	struct profile_mapping m = {.start = 0x1000, .limit = 0x2000, .file = "/bin/x", .build_id = "ab"};
-	struct profile_function f = {.name = "f", .system_name = "_f", .file = "f.c", .start_line = 3};
+	struct profile_mapping m = {
+		.start = 0x1000, .limit = 0x2000, .file = "/bin/x", .build_id = "ab"};
+	struct profile_function f = {
+		.name = "f", .system_name = "_f", .file = "f.c", .start_line = 3};
 	struct profile_line lines[] = {{0, 10, 1}, {1, 20, 0}};
 	struct profile_location l = {.address = 0x1010, .lines = lines, .lines_n = 2};
 	char name[16];
@@ -70,7 +80,8 @@ static void test_adders(void)
 	profile_fini(&p);
 }
 
-static void add(struct profile *p, uint32_t leaf, int64_t a, int64_t b, struct profile_label *labels, uint32_t n)
+static void add(struct profile *p, uint32_t leaf, int64_t a, int64_t b,
+		struct profile_label *labels, uint32_t n)
 {
 	uint32_t stack[] = {leaf, 0};
 	int64_t values[] = {a, b};
@@ -97,7 +108,8 @@ static void test_merge_samples(void)
 	add(&p, 3, -5, -5, NULL, 0);
 	is_u64(profile_merge_samples(&p), 1, "one stack adds up to zero");
 	is_u64(p.samples_n, 2, "two are left");
-	ok(p.samples[0].locations[0] == 2 && p.samples[0].values[1] == 30, "in order of first sight, added up");
+	ok(p.samples[0].locations[0] == 2 && p.samples[0].values[1] == 30,
+	   "in order of first sight, added up");
 	ok(p.samples[1].values[0] == 2, "labels in another order are the same labels");
 	is_str(p.samples[1].labels[0].key, "thread", "strings come before numbers");
 
@@ -112,7 +124,8 @@ static void test_merge_samples(void)
 /* One sample of one function at @base + 0x10. */
 static void make(struct profile *p, uint64_t base, const char *unit, int64_t value)
 {
-	struct profile_mapping m = {.start = base, .limit = base + 0x1234, .file = "/bin/x", .build_id = "ab"};
+	struct profile_mapping m = {
+		.start = base, .limit = base + 0x1234, .file = "/bin/x", .build_id = "ab"};
 	struct profile_function f = {.name = "f", .system_name = "f", .file = "f.c"};
 	struct profile_line line = {0, 1, 0};
 	struct profile_location l = {.address = base + 0x10, .lines = &line, .lines_n = 1};
@@ -134,7 +147,8 @@ static void test_merge_profiles(void)
 	make(&a, 0x10000, "nanoseconds", 7);
 	make(&b, 0x7f0000, "microseconds", 2);
 	ok(profile_merge(sources, 2, &sum, &why) == 0, "two runs at two addresses");
-	ok(sum.mappings_n == 1 && sum.locations_n == 1 && sum.samples_n == 1, "have one mapping, location, sample");
+	ok(sum.mappings_n == 1 && sum.locations_n == 1 && sum.samples_n == 1,
+	   "have one mapping, location, sample");
 	is_u64(sum.samples[0].values[0], 2007, "in the finer unit");
 	is_str(sum.sample_types[0].unit, "nanoseconds", "which is the first one's");
 	profile_fini(&a);
@@ -168,7 +182,8 @@ static void test_limit(void)
 	profile_limit(&p, 200000);
 	for (i = 0; i < 100000 && profile_error(&p) == 0; i++) {
 		snprintf(name, sizeof(name), "function number %d", i);
-		profile_add_function(&p, &(struct profile_function){.name = name, .system_name = "", .file = ""});
+		profile_add_function(&p, &(struct profile_function){
+						 .name = name, .system_name = "", .file = ""});
 	}
 	ok(profile_error(&p) == -E2BIG, "past the limit is an error");
 	ok(i > 500, "but not before it (%d functions)", i);

@@ -44,24 +44,80 @@ static void test_regex(void)
 		const char *pattern, *text;
 		int result; /* -1: refused */
 	} cases[] = {
-		{"", "", 1}, {"a", "", 0}, {"b", "abc", 1}, {"^b", "abc", 0}, {"c$", "abc", 1}, {"^$", "", 1},
-		{"a.c", "xabcx", 1}, {"a.c", "a\nc", 0}, {"(?s)a.c", "a\nc", 1}, {"a|b|c", "xxc", 1},
-		{"^(a|b|cd)$", "cd", 1}, {"^(a|b|cd)$", "c", 0}, {"a*", "", 1}, {"^a*$", "aaaa", 1},
-		{"^a+$", "", 0}, {"^ab?c$", "ac", 1}, {"^(ab)*$", "ababab", 1}, {"^(ab)*$", "aba", 0},
-		{"^a{3}$", "aaa", 1}, {"^a{3}$", "aa", 0}, {"^a{2,}$", "aaaa", 1}, {"^a{2,3}$", "aaaa", 0},
-		{"^a{0,2}$", "", 1}, {"^a{0,2}b$", "aab", 1}, {"^(a|b){2}$", "ba", 1}, {"^x{0}$", "", 1},
-		{"^a{,2}$", "a{,2}", 1}, {"(a*)*", "b", 1}, {"(a*)+$", "aab", 1}, {"[a-c]", "xbx", 1},
-		{"[^a-c]", "abc", 0}, {"[]a]", "]", 1}, {"[a\\]]", "]", 1}, {"[[:digit:]]+", "x42", 1},
-		{"[[:^digit:]]", "42", 0}, {"\\d+\\s\\w", "1 x", 1}, {"\\D", "42", 0}, {"[\\d.]+$", "1.5", 1},
-		{"\\bfoo\\b", "a foo b", 1}, {"\\bfoo\\b", "afoo", 0}, {"\\Boo", "foo", 1}, {"(?i)MAIN", "main", 1},
-		{"(?i:m)AIN", "main", 0}, {"(?i)[A-C]+$", "abc", 1}, {"\\.", "ab", 0}, {"\\Qa.b\\E", "axb", 0},
-		{"\\Qa.b\\Ec", "a.bc", 1}, {"\\x41\\x{263a}", "A\xe2\x98\xba", 1}, {"^.$", "\xc3\xa9", 1},
-		{"^..$", "\xc3\xa9", 0}, {"^.$", "\xff", 1}, {"(?P<n>a)b", "ab", 1}, {"(?m)^b$", "a\nb\nc", 1},
-		{"a.*?c", "abbc", 1}, {"main\\.\\(\\*T\\)", "main.(*T).f", 1}, {"std::", "std::x", 1},
-		{"\\Ax", "ax", 0}, {"x\\z", "ax", 1}, {"\t", "a\tb", 1}, {"\\t", "a\tb", 1},
-		{"(", "", -1}, {")", "", -1}, {"[a", "", -1}, {"*a", "", -1}, {"a**", "", -1}, {"\\", "", -1},
-		{"a{2,1}", "", -1}, {"a{1001}", "", -1}, {"\\pL", "", -1}, {"\\1", "", -1}, {"[b-a]", "", -1},
-		{"(?=a)", "", -1}, {"((a{1000}){1000}){1000}", "", -1}, {"[[:nope:]]", "", -1},
+		{"", "", 1},
+		{"a", "", 0},
+		{"b", "abc", 1},
+		{"^b", "abc", 0},
+		{"c$", "abc", 1},
+		{"^$", "", 1},
+		{"a.c", "xabcx", 1},
+		{"a.c", "a\nc", 0},
+		{"(?s)a.c", "a\nc", 1},
+		{"a|b|c", "xxc", 1},
+		{"^(a|b|cd)$", "cd", 1},
+		{"^(a|b|cd)$", "c", 0},
+		{"a*", "", 1},
+		{"^a*$", "aaaa", 1},
+		{"^a+$", "", 0},
+		{"^ab?c$", "ac", 1},
+		{"^(ab)*$", "ababab", 1},
+		{"^(ab)*$", "aba", 0},
+		{"^a{3}$", "aaa", 1},
+		{"^a{3}$", "aa", 0},
+		{"^a{2,}$", "aaaa", 1},
+		{"^a{2,3}$", "aaaa", 0},
+		{"^a{0,2}$", "", 1},
+		{"^a{0,2}b$", "aab", 1},
+		{"^(a|b){2}$", "ba", 1},
+		{"^x{0}$", "", 1},
+		{"^a{,2}$", "a{,2}", 1},
+		{"(a*)*", "b", 1},
+		{"(a*)+$", "aab", 1},
+		{"[a-c]", "xbx", 1},
+		{"[^a-c]", "abc", 0},
+		{"[]a]", "]", 1},
+		{"[a\\]]", "]", 1},
+		{"[[:digit:]]+", "x42", 1},
+		{"[[:^digit:]]", "42", 0},
+		{"\\d+\\s\\w", "1 x", 1},
+		{"\\D", "42", 0},
+		{"[\\d.]+$", "1.5", 1},
+		{"\\bfoo\\b", "a foo b", 1},
+		{"\\bfoo\\b", "afoo", 0},
+		{"\\Boo", "foo", 1},
+		{"(?i)MAIN", "main", 1},
+		{"(?i:m)AIN", "main", 0},
+		{"(?i)[A-C]+$", "abc", 1},
+		{"\\.", "ab", 0},
+		{"\\Qa.b\\E", "axb", 0},
+		{"\\Qa.b\\Ec", "a.bc", 1},
+		{"\\x41\\x{263a}", "A\xe2\x98\xba", 1},
+		{"^.$", "\xc3\xa9", 1},
+		{"^..$", "\xc3\xa9", 0},
+		{"^.$", "\xff", 1},
+		{"(?P<n>a)b", "ab", 1},
+		{"(?m)^b$", "a\nb\nc", 1},
+		{"a.*?c", "abbc", 1},
+		{"main\\.\\(\\*T\\)", "main.(*T).f", 1},
+		{"std::", "std::x", 1},
+		{"\\Ax", "ax", 0},
+		{"x\\z", "ax", 1},
+		{"\t", "a\tb", 1},
+		{"\\t", "a\tb", 1},
+		{"(", "", -1},
+		{")", "", -1},
+		{"[a", "", -1},
+		{"*a", "", -1},
+		{"a**", "", -1},
+		{"\\", "", -1},
+		{"a{2,1}", "", -1},
+		{"a{1001}", "", -1},
+		{"\\pL", "", -1},
+		{"\\1", "", -1},
+		{"[b-a]", "", -1},
+		{"(?=a)", "", -1},
+		{"((a{1000}){1000}){1000}", "", -1},
+		{"[[:nope:]]", "", -1},
 	};
 	struct regex *re;
 	struct why why;
@@ -77,7 +133,8 @@ static void test_regex(void)
 		} else {
 			r = -1;
 		}
-		ok(r == cases[i].result, "expression %zu: '%s'", i, cases[i].pattern[0] == '\t' ? "tab" : cases[i].pattern);
+		ok(r == cases[i].result, "expression %zu: '%s'", i,
+		   cases[i].pattern[0] == '\t' ? "tab" : cases[i].pattern);
 	}
 	memset(deep, '(', 2000);
 	deep[2000] = '\0';
@@ -87,11 +144,14 @@ static void test_regex(void)
 static void test_paths(void)
 {
 	static const char *const clean[][2] = {
-		{"", "."}, {"a", "a"}, {"a//b/./c", "a/b/c"}, {"a/../b", "b"}, {"../a", "../a"}, {"a/../..", ".."},
-		{"/..", "/"}, {"/a/../../b", "/b"}, {"a/", "a"}, {"./", "."}, {"/", "/"}, {"../../x", "../../x"},
+		{"", "."},       {"a", "a"},           {"a//b/./c", "a/b/c"},
+		{"a/../b", "b"}, {"../a", "../a"},     {"a/../..", ".."},
+		{"/..", "/"},    {"/a/../../b", "/b"}, {"a/", "a"},
+		{"./", "."},     {"/", "/"},           {"../../x", "../../x"},
 	};
 	static const char *const base[][2] = {
-		{"", "."}, {"/bin/x", "x"}, {"x", "x"}, {"/a/b/", "b"}, {"///", "/"}, {"[vdso]", "[vdso]"},
+		{"", "."},      {"/bin/x", "x"}, {"x", "x"},
+		{"/a/b/", "b"}, {"///", "/"},    {"[vdso]", "[vdso]"},
 	};
 	struct profile p;
 	size_t i;
@@ -108,7 +168,8 @@ static void test_paths(void)
 static void make(struct profile *p)
 {
 	static const char *const names[] = {"main", "work", "step"};
-	struct profile_line main_line = {0, 5, 0}, step_line = {2, 30, 0}, both[] = {{2, 31, 0}, {1, 20, 0}};
+	struct profile_line main_line = {0, 5, 0}, step_line = {2, 30, 0},
+			    both[] = {{2, 31, 0}, {1, 20, 0}};
 	uint32_t stacks[][2] = {{1, 0}, {2, 0}};
 	int64_t values[][2] = {{3, 30000000}, {1, 10000000}};
 	uint32_t i;
@@ -116,9 +177,11 @@ static void make(struct profile *p)
 	profile_init(p);
 	profile_add_sample_type(p, "samples", "count");
 	profile_add_sample_type(p, "cpu", "nanoseconds");
-	profile_add_mapping(p, &(struct profile_mapping){.start = 0x1000, .limit = 0x2000, .file = "/usr/bin/demo"});
+	profile_add_mapping(p, &(struct profile_mapping){
+				       .start = 0x1000, .limit = 0x2000, .file = "/usr/bin/demo"});
 	for (i = 0; i < 3; i++)
-		profile_add_function(p, &(struct profile_function){.name = names[i], .system_name = names[i],
+		profile_add_function(p, &(struct profile_function){.name = names[i],
+								   .system_name = names[i],
 								   .file = "demo.c"});
 	profile_add_location(p, &(struct profile_location){0x1010, 0, false, 1, &main_line});
 	profile_add_location(p, &(struct profile_location){0x1020, 0, false, 2, both});
@@ -129,8 +192,9 @@ static void make(struct profile *p)
 	p->duration_ns = 1000000000;
 }
 
-static void is_report(const struct report_options *options, int (*print)(struct report *, FILE *, struct why *),
-		      const char *want, const char *name)
+static void is_report(const struct report_options *options,
+		      int (*print)(struct report *, FILE *, struct why *), const char *want,
+		      const char *name)
 {
 	struct report r = {.options = options};
 	struct profile p, *only = &p;
@@ -141,7 +205,8 @@ static void is_report(const struct report_options *options, int (*print)(struct 
 
 	make(&p);
 	ok(profile_merge(&only, 1, &r.profile, &why) == 0 && report_prepare(&r, &why) == 0 &&
-	   print(&r, to, &why) == 0, "%s", name);
+		   print(&r, to, &why) == 0,
+	   "%s", name);
 	fclose(to);
 	is_str(text, want, "%s: the text", name);
 	free(text);
@@ -164,7 +229,8 @@ static void test_reports(void)
 		  "      flat  flat%   sum%        cum   cum%\n"
 		  "      40ms   100%   100%       40ms   100%  step (partial-inline)\n"
 		  "         0     0%   100%       40ms   100%  main\n"
-		  "         0     0%   100%       30ms 75.00%  work\n", "top");
+		  "         0     0%   100%       30ms 75.00%  work\n",
+		  "top");
 	options.is_compact = options.is_cum_sort = true;
 	options.granularity = BY_LINE;
 	options.sample_index = "samples";
@@ -174,7 +240,8 @@ static void test_reports(void)
 		  "Showing top 2 nodes out of 4\n"
 		  "      flat  flat%   sum%        cum   cum%\n"
 		  "         0     0%     0%          4   100%  main demo.c:5\n"
-		  "         3 75.00% 75.00%          3 75.00%  step demo.c:31 (inline)\n", "top by line");
+		  "         3 75.00% 75.00%          3 75.00%  step demo.c:31 (inline)\n",
+		  "top by line");
 	options = report_defaults;
 	options.granularity = BY_ADDRESS;
 	is_report(&options, raw_print,
@@ -192,7 +259,8 @@ static void test_reports(void)
 		  "     2: 0x1010 M=1 main demo.c:5 s=0\n"
 		  "     3: 0x1030 M=1 step demo.c:30 s=0\n"
 		  "Mappings\n"
-		  "1: 0x1000/0x2000/0x0 /usr/bin/demo  \n", "raw");
+		  "1: 0x1000/0x2000/0x0 /usr/bin/demo  \n",
+		  "raw");
 }
 
 int main(void)
