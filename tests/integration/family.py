@@ -8,7 +8,7 @@ from cprof import Box, program, wait_for
 from pprof import Profile
 
 BURN_MS = 400
-# of 400 samples; the child's first moments lie before its own clock starts to count
+# of 400 samples
 NEARLY = (0.96, 1.04)
 
 

@@ -79,7 +79,7 @@ int main(int argc, char **argv)
 	if (strcmp(how, "term") == 0)
 		raise(SIGTERM);
 	if (strcmp(how, "segv") == 0)
-		*(volatile int *)8 = 1;
+		*(volatile int *)(intptr_t)(argc + 5) = 1;
 	if (strcmp(how, "abort") == 0)
 		abort();
 	if (strcmp(how, "kill") == 0)
