@@ -259,12 +259,12 @@ def part_delivery(place):
     for _ in range(rounds):
         for hz in RATES:
             for load in ('one', 'unequal'):
-                jobs += [(way, hz, load, 1 if QUICK else 2) for way in ways]
-    for _ in range(rounds + 1 if QUICK else 5):
+                jobs += [(way, hz, load, 0.5 if QUICK else 2) for way in ways]
+    for _ in range(rounds + 1):
         for hz in (100, 1000):
             for load in SHARES:
-                # an hour would not be too long at 100 Hz; the means of all rounds are told
-                jobs += [(way, hz, load, (1.5 if QUICK else 4) if hz == 100 else 1 if QUICK else 1.5)
+                # chance alone moves a share by 2 points in 3 s at 100 Hz: the mean of the rounds counts
+                jobs += [(way, hz, load, (1 if QUICK else 3) if hz == 100 else 0.5 if QUICK else 1)
                          for way in ways if load[0] != 's' or 'no perf' not in way]
     table = summary(deliver(place, jobs))
     for load in ('one', 'unequal'):
@@ -339,7 +339,7 @@ def part_programs(place):
             note('%s is not installed' % command[0])
             continue
         host, whole = Rounds(), Rounds()
-        for _, variant in in_turn(variants, 5 if QUICK else 19):
+        for _, variant in in_turn(variants, 5 if QUICK else 15):
             what, _, hz = variant.partition(' ')
             before, env = [], None
             if what == 'cprof':

@@ -132,7 +132,9 @@ class Picture:
         self.width, self.y, self.parts = width, 0, []
 
     def text(self, x, y, words, size=12, color=INK, anchor='start', weight='normal'):
-        self.parts.append('<text x="%.1f" y="%.1f" font-size="%d" fill="%s" text-anchor="%s" font-weight="%s">%s</text>'
+        # white around the letters keeps them readable on a line
+        self.parts.append('<text x="%.1f" y="%.1f" font-size="%d" fill="%s" text-anchor="%s" font-weight="%s" '
+                          'stroke="#ffffff" stroke-width="3" paint-order="stroke">%s</text>'
                           % (x, y, size, color, anchor, weight, html.escape(words)))
 
     def box(self, x, y, width, height, color):
@@ -145,7 +147,7 @@ class Picture:
 
     def panel(self, title, about, groups, show, scale, ticks):
         """Groups of bars: (heading, target or None, [(label, value, is_ours)]). @scale puts a value in 0 to 1."""
-        left, right = 250, self.width - 90
+        left, right = 290, self.width - 90
         self.y += 34
         self.text(24, self.y, title, 15, weight='bold')
         self.y += 18
@@ -158,15 +160,17 @@ class Picture:
 
         for heading, target, bars in groups:
             self.text(24, self.y + 12, heading, 12, weight='bold')
-            begin = self.y
+            begin, labels = self.y, []
             for label, value, is_ours in bars:
                 self.text(left - 8, self.y + 12, label, 11, anchor='end', color=INK if is_ours else '#5c6b75')
                 self.box(min(at(value), at(0) if scale(0) > 0 else left), self.y + 2,
                          abs(at(value) - (at(0) if scale(0) > 0 else left)), 12, OURS if is_ours else PEER)
-                self.text(max(at(value), left) + 6, self.y + 12, show(value), 11)
+                labels.append((max(at(value), left) + 6, self.y + 12, show(value), 11))
                 self.y += 17
             if target is not None:
                 self.line(at(target), begin, at(target), self.y, TARGET, 2)
+            for label in labels:
+                self.text(*label)
             self.y += 8
         for tick in ticks:
             self.parts.insert(0, '<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s"/>' %

@@ -47,7 +47,7 @@ struct recording {
 	struct symbols *symbols;
 
 	/* for the closing line */
-	uint64_t samples, lost, truncated;
+	uint64_t samples, lost, unwatched;
 	unsigned children;
 	bool has_main;
 	struct why failure;
@@ -292,7 +292,8 @@ static void write_image(struct recording *r, const struct image *image, bool is_
 	}
 	r->samples += all.samples;
 	r->lost += all.lost;
-	r->truncated += counts.truncated;
+	r->unwatched += atomic_load_explicit(&image->segment.header->lost[LOST_THREADS], memory_order_relaxed) +
+			atomic_load_explicit(&image->segment.header->lost[LOST_CHILDREN], memory_order_relaxed);
 	r->has_main = r->has_main || is_main;
 	r->children += !is_main;
 }
@@ -455,7 +456,7 @@ static const char *with_commas(uint64_t n, char *buffer, size_t size)
 
 static void say_what_was_written(const struct recording *r, unsigned running)
 {
-	char samples[40], lost[40], children[64] = "", kept[96] = "";
+	char samples[40], lost[40], children[64] = "", kept[96] = "", unwatched[96] = "";
 
 	if (r->failure.text[0] != '\0')
 		fprintf(stderr, "cprof: %s\n", r->failure.text);
@@ -466,14 +467,17 @@ static void say_what_was_written(const struct recording *r, unsigned running)
 		return;
 	}
 	if (r->children > 0)
-		snprintf(children, sizeof(children), " (and %u child process%s)", r->children,
-			 r->children == 1 ? "" : "es");
+		snprintf(children, sizeof(children), " (and %u other program%s)", r->children,
+			 r->children == 1 ? "" : "s");
 	if (running > 0)
 		snprintf(kept, sizeof(kept), "; %u process%s still run%s: theirs follow when they end", running,
 			 running == 1 ? "" : "es", running == 1 ? "s" : "");
-	fprintf(stderr, "cprof: %s samples, %s lost%s in %s%s; next: cprof top %s/%s\n",
+	if (r->unwatched > 0)
+		snprintf(unwatched, sizeof(unwatched), "; %" PRIu64 " threads or children not recorded (see the profile's "
+			 "comments)", r->unwatched);
+	fprintf(stderr, "cprof: %s samples, %s lost%s in %s%s%s; next: cprof top %s/%s\n",
 		with_commas(r->samples, samples, sizeof(samples)), with_commas(r->lost, lost, sizeof(lost)),
-		children, r->directory, kept, r->directory,
+		children, r->directory, unwatched, kept, r->directory,
 		r->has_main ? "cpu.pb.gz" : "*/cpu.pb.gz");
 }
 

@@ -11,7 +11,8 @@
 #include "core/arch.h"
 #include "core/segment.h"
 
-#define CFI_STATES 8 /* nesting of DW_CFA_remember_state; compilers use one */
+#define CFI_STATES   8   /* nesting of DW_CFA_remember_state; compilers use one */
+#define CFI_RED_ZONE 128 /* bytes below the stack pointer that belong to a leaf function */
 
 enum cfi_rule_kind {
 	CFI_SAME,      /* unchanged */

@@ -616,8 +616,6 @@ SIGSAFE bool cfi_expression(const struct cfi_frame *f, const struct cfi_rule *ru
 	return true;
 }
 
-#define RED_ZONE 128 /* bytes below the stack pointer that belong to a leaf function */
-
 static bool apply_rule(const struct cfi_frame *f, unsigned reg, const struct arch_regs *regs, uintptr_t cfa,
 		       cfi_read_word read, void *user, uintptr_t *ret)
 {
@@ -646,7 +644,7 @@ static bool apply_rule(const struct cfi_frame *f, unsigned reg, const struct arc
 		 * gcc says "saved where bp points" for realigned frames, also behind `leave`, when bp is the caller's
 		 * already. What is not in the frame is not saved there: the register has been restored.
 		 */
-		if (!f->is_signal && (place >= cfa || place < regs->r[ARCH_SP] - RED_ZONE)) {
+		if (!f->is_signal && (place >= cfa || place < regs->r[ARCH_SP] - CFI_RED_ZONE)) {
 			*ret = regs->r[reg];
 			return true;
 		}

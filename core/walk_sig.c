@@ -206,7 +206,10 @@ static struct walk_result walk_rows(struct segment *s, struct thread *t, struct 
 			if (!read_word(&memory, cfa + (uintptr_t)row_bp_distance(row), &bp))
 				bp = 0; /* lost, which matters only to a caller whose row asks for it */
 		} else if (row_bp(row) == ROW_BP_AT_BP) {
-			if (!read_word(&memory, bp + (uintptr_t)row_bp_distance(row), &bp))
+			uintptr_t place = bp + (uintptr_t)row_bp_distance(row);
+
+			/* outside of the frame it is not: bp has been restored already, see cfi_sig.c */
+			if (place < cfa && place >= sp - CFI_RED_ZONE && !read_word(&memory, place, &bp))
 				bp = 0;
 		}
 		if (unlikely(back == 0))

@@ -220,14 +220,13 @@ CPROF_PUBLIC int cprof_cpu_stop(int fd)
 
 CPROF_PUBLIC cprof_labels cprof_labels_set(const char *key, const char *value, ...)
 {
-	struct segment *s = segment_live();
-	struct thread *t = thread_self_block;
+	struct thread *t = process_self();
 	const char *pairs[2 * LABEL_SET_PAIRS];
 	unsigned count = 0;
 	uint32_t before;
 	va_list args;
 
-	if (!process_is_ours(s) || t == NULL)
+	if (t == NULL)
 		return 0;
 	va_start(args, value);
 	while (key != NULL && value != NULL && count < LABEL_SET_PAIRS) {
@@ -239,15 +238,14 @@ CPROF_PUBLIC cprof_labels cprof_labels_set(const char *key, const char *value, .
 	}
 	va_end(args);
 	before = atomic_load_explicit(&t->record->labels, memory_order_relaxed);
-	atomic_store_explicit(&t->record->labels, labels_overlay(s, before, pairs, count), memory_order_relaxed);
+	atomic_store_explicit(&t->record->labels, labels_overlay(segment_live(), before, pairs, count), memory_order_relaxed);
 	return before;
 }
 
 CPROF_PUBLIC void cprof_labels_restore(cprof_labels before)
 {
-	struct segment *s = segment_live();
-	struct thread *t = thread_self_block;
+	struct thread *t = process_self();
 
-	if (process_is_ours(s) && t != NULL && (before == 0 || labels_set(s, before) != NULL))
+	if (t != NULL && (before == 0 || labels_set(segment_live(), before) != NULL))
 		atomic_store_explicit(&t->record->labels, before, memory_order_relaxed);
 }

@@ -105,6 +105,8 @@ static void know_caller(struct segment *s)
 	struct thread *t = thread_self_block;
 	struct rlimit limit;
 
+	if (t == NULL)
+		t = thread_find(s, (int)sys1(SYS_gettid, 0));
 	if (t == NULL) {
 		t = thread_reserve(s);
 		if (t == NULL)
@@ -123,6 +125,17 @@ static void know_caller(struct segment *s)
 }
 
 static void fork_parent(void);
+struct thread *process_self(void)
+{
+	struct segment *s = segment_live();
+
+	if (!process_is_ours(s))
+		return NULL;
+	if (thread_self_block == NULL) /* it was there before us, or came by a raw clone() */
+		know_caller(s);
+	return thread_self_block;
+}
+
 static void fork_child(void);
 
 static int set_up_once(struct why *why)

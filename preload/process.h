@@ -21,6 +21,9 @@ unsigned process_available(void);
  */
 int process_start(const struct option_set *options, struct why *why);
 
+/* The calling thread, made known if it was not; NULL when nothing is recorded. */
+struct thread *process_self(void);
+
 /* Stops the profiles in @profiles (bits). */
 void process_stop(unsigned profiles);
 

@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -58,6 +58,10 @@ static uint64_t tick_ns(void)
 
 static void choose_clocks(uint64_t hz)
 {
+	struct rlimit files = {0, 0};
+
+	getrlimit(RLIMIT_NOFILE, &files);
+	cpu_settings.files_max = files.rlim_cur < INT32_MAX ? (int)(files.rlim_cur / 4 * 3) : INT32_MAX;
 	cpu_settings.period_ns = NS_PER_SECOND / hz;
 	cpu_settings.tick_ns = tick_ns();
 	/* with half a period between two moments, a CPU timer serves up to half the tick's rate */
@@ -146,8 +150,8 @@ static void cpu_forked(void)
 {
 	/* timers are not inherited, and perf files watch the parent's threads: only the files are ours to close */
 	for (size_t i = 0; cpu_threads != NULL && i < threads_bytes / sizeof(*cpu_threads); i++)
-		if (cpu_threads[i].way != CPU_OFF && cpu_threads[i].perf >= 0)
-			sys1(SYS_close, cpu_threads[i].perf);
+		if (cpu_threads[i].way != CPU_OFF)
+			cpu_close_perf(&cpu_threads[i]);
 	atomic_store_explicit(&cpu_is_on, 0, memory_order_seq_cst);
 	atomic_store_explicit(&cpu_scan_is_busy, 0, memory_order_relaxed);
 	mem_unmap(cpu_threads, threads_bytes);

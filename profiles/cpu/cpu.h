@@ -33,6 +33,7 @@ struct cpu_thread {
 	_Atomic uint32_t way; /* enum cpu_way */
 	int32_t timer;        /* the kernel's id, -1 none */
 	int32_t perf;         /* file, -1 none */
+	uint64_t perf_id;     /* the kernel's, to know the file again */
 	bool is_first;        /* no sample yet */
 	uint64_t period_ns, timer_period_ns;
 	uint64_t next_ns;     /* the timer's next moment, on the thread's CPU clock */
@@ -48,6 +49,7 @@ struct cpu_settings {
 	uint64_t period_ns;
 	uint64_t tick_ns;
 	bool try_perf, try_sigtrap;
+	int files_max; /* perf files have lower numbers than this, so that the host keeps a quarter of its limit */
 };
 
 /* What cpu.c and cpu_sig.c share. */
@@ -58,6 +60,7 @@ extern _Atomic uint32_t cpu_is_on, cpu_scan_is_busy;
 /* Signal safe: starts sampling thread @t of this process, whoever calls; counts it as lost when the kernel refuses. */
 SIGSAFE void cpu_arm(struct segment *s, struct thread *t);
 SIGSAFE void cpu_disarm(struct cpu_thread *ct);
+SIGSAFE void cpu_close_perf(struct cpu_thread *ct); /* the file alone, if it is still ours */
 
 /* Arms every thread of the process that has no record yet, and drops those that are gone. Signal safe. */
 SIGSAFE void cpu_scan(struct segment *s);

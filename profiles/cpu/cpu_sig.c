@@ -72,14 +72,16 @@ static int32_t create_timer(clockid_t clock, int tid, uint64_t tag)
 	return sys3(SYS_timer_create, clock, &event, &timer) == 0 ? timer : -1;
 }
 
-/* A perf clock on @t's user code that strikes after @first_ns for the first time; -1 when it is not to be had. */
-static int32_t open_perf(const struct thread *t, uint64_t first_ns, bool sigtrap)
+#define PERF_FILES_FROM 512
+
+/* A perf clock on @t's user code that strikes after perf_gap_ns for the first time; -1 when it is not to be had. */
+static int32_t open_perf(const struct thread *t, struct cpu_thread *ct, bool sigtrap)
 {
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_SOFTWARE,
 		.size = sizeof(attr),
 		.config = PERF_COUNT_SW_CPU_CLOCK,
-		.sample_period = first_ns,
+		.sample_period = ct->perf_gap_ns,
 		.disabled = 1,
 		.exclude_kernel = 1,
 		.exclude_hv = 1,
@@ -93,11 +95,15 @@ static int32_t open_perf(const struct thread *t, uint64_t first_ns, bool sigtrap
 
 	if (fd < 0)
 		return -1;
-	/* out of the way of programs that count on getting low numbers */
-	high = sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 512);
-	if (high >= 0) {
+	/* out of the way of programs that count on getting low numbers; no file is worth the host's last ones */
+	high = sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, PERF_FILES_FROM);
+	sys1(SYS_close, fd);
+	fd = high;
+	if (fd < 0)
+		return -1;
+	if (fd >= cpu_settings.files_max || sys3(SYS_ioctl, fd, PERF_EVENT_IOC_ID, &ct->perf_id) < 0) {
 		sys1(SYS_close, fd);
-		fd = high;
+		return -1;
 	}
 	if (!sigtrap && (sys3(SYS_fcntl, fd, F_SETFL, O_ASYNC) < 0 || sys3(SYS_fcntl, fd, F_SETSIG, SIGPROF) < 0 ||
 			 sys3(SYS_fcntl, fd, F_SETOWN_EX, &owner) < 0)) {
@@ -126,9 +132,9 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 	ct->random = (clock_monotonic() ^ (uint64_t)t->tid << 32) * UINT64_C(0x9e3779b97f4a7c15) | 1;
 	ct->perf_gap_ns = first_gap(ct, ct->period_ns);
 	if (cpu_settings.try_perf)
-		ct->perf = open_perf(t, ct->perf_gap_ns, cpu_settings.try_sigtrap);
+		ct->perf = open_perf(t, ct, cpu_settings.try_sigtrap);
 	if (cpu_settings.try_sigtrap && ct->perf < 0)
-		ct->perf = open_perf(t, ct->perf_gap_ns, false);
+		ct->perf = open_perf(t, ct, false);
 	if (ct->perf >= 0) {
 		way = CPU_PERF;
 		if (ct->timer_period_ns < 2 * cpu_settings.tick_ns)
@@ -153,17 +159,24 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 	segment_count_note(s, way == CPU_TIMER ? NOTE_TIMER_THREADS : NOTE_PERF_THREADS, 1);
 }
 
+SIGSAFE void cpu_close_perf(struct cpu_thread *ct)
+{
+	uint64_t id;
+
+	/* a host that closes all its files closed this one, and the number may be its own file's by now */
+	if (ct->perf >= 0 && sys3(SYS_ioctl, ct->perf, PERF_EVENT_IOC_ID, &id) == 0 && id == ct->perf_id)
+		sys1(SYS_close, ct->perf);
+	ct->perf = -1;
+}
+
 SIGSAFE void cpu_disarm(struct cpu_thread *ct)
 {
 	if (atomic_exchange_explicit(&ct->way, CPU_OFF, memory_order_acq_rel) == CPU_OFF)
 		return;
-	if (ct->perf >= 0) {
-		sys3(SYS_ioctl, ct->perf, PERF_EVENT_IOC_DISABLE, 0);
-		sys1(SYS_close, ct->perf);
-	}
+	cpu_close_perf(ct);
 	if (ct->timer >= 0)
 		sys1(SYS_timer_delete, ct->timer);
-	ct->perf = ct->timer = -1;
+	ct->timer = -1;
 }
 
 /* Moments of the sequence that have passed by @now; sets the next one. */
@@ -517,6 +530,12 @@ SIGSAFE bool cpu_on_signal(int sig, siginfo_t *info, void *ucontext)
 	struct sample sample;
 	struct thread *t;
 
+	/*
+	 * With the process's share of queued signals used up, the kernel delivers perf's signal without saying whose it
+	 * is. A kill() has a sender.
+	 */
+	if (info->si_code == SI_USER && info->si_pid == 0 && cpu_settings.try_perf)
+		return true;
 	if ((tag & TAG_MASK) != TAG_THREAD && tag != TAG_SCOUT)
 		return false;
 	if (s == NULL || !atomic_load_explicit(&cpu_is_on, memory_order_acquire))

@@ -23,7 +23,7 @@ struct oracle_counts {
 	uint64_t as_full;
 	uint64_t truths;    /* places where the truth is known … */
 	uint64_t ours_true, theirs_true;
-	uint64_t transfers; /* both say the same, which is not the truth: registers are being exchanged, see test */
+	uint64_t transfers; /* ours is not the truth, because longjmp or an exception is on its way: nobody can know */
 	/* where ours and theirs differ, and who is wrong is not known */
 	uint64_t ours_longer, theirs_longer, different;
 	/* ours is the truth, theirs is not: their walk ends early, or goes elsewhere */
