@@ -5,8 +5,10 @@
  *     stacks first WAY              one line:   µs of the first walk of the process, then of fresh threads
  *     stacks memory WAY             one line:   resident bytes that a thread's walks leave behind
  *
- * The stack is made of functions with different frames, called in turn. In a handler every walk follows its own signal,
- * as a sample's does; what reading the clock costs is taken off. Peers are opened when they are there, by their own
+ * The stack is made of functions with different frames, called in turn. From one walk to the next its last one to four
+ * frames change, as they do between the samples of a program; in the place "changing" every frame is another one each
+ * time, as when two tasks share a thread. In a handler every walk follows its own signal; what reading the clock costs is
+ * taken off. Peers are opened when they are there, by their own
  * names: libunwind also defines backtrace(), and would otherwise stand in for the C library's.
  */
 #include <dlfcn.h>
@@ -28,6 +30,7 @@
 #define FRAMES_MAX 128
 #define BATCH      200 /* walks between two turns of a way */
 #define REPEAT     16  /* walks under one reading of the clock, outside handlers */
+#define MOVING     4  /* frames that change from one walk to the next */
 #define THREADS    64
 
 static struct segment *segment;
@@ -175,7 +178,7 @@ static void become_known(void)
 /* A stack of some depth: 32 functions with frames of different sizes, and @bottom at the end. */
 typedef void bottom_fn(void *argument);
 struct descent {
-	int left;
+	int left, shift;
 	bottom_fn *bottom;
 	void *argument;
 };
@@ -204,7 +207,7 @@ __attribute__((always_inline)) static inline int descend(struct descent *d)
 		d->bottom(d->argument);
 		return 0;
 	}
-	return levels[d->left % 32](d);
+	return levels[(d->left + d->shift) % 32](d);
 }
 
 static uint64_t ticks(void)
@@ -254,15 +257,40 @@ static double mean_of_most(void)
 	return sum / kept;
 }
 
+static int base_depth; /* frames under a batch, for the place where whole stacks change */
+
+static void raise_here(void *unused)
+{
+	syscall(SYS_tgkill, getpid(), self->tid, SIGPROF);
+}
+
 static double batch_in_handler(struct way *way)
 {
-	pid_t pid = getpid(), tid = (pid_t)syscall(SYS_gettid);
-
 	current = way;
 	reading = 0;
-	for (int i = 0; i < BATCH; i++)
-		syscall(SYS_tgkill, pid, tid, SIGPROF);
+	for (int i = 0; i < BATCH; i++) {
+		struct descent d = {i % MOVING + 1, 0, raise_here, NULL};
+
+		descend(&d);
+	}
 	return mean_of_most();
+}
+
+static double batch_changing(struct way *way)
+{
+	current = way;
+	reading = 0;
+	for (int i = 0; i < BATCH; i++) {
+		struct descent d = {base_depth + i % MOVING + 1, i % 2 * 15, raise_here, NULL};
+
+		descend(&d);
+	}
+	return mean_of_most();
+}
+
+static void walk_here_by(void *way)
+{
+	frames_seen = ((struct way *)way)->walk(NULL);
 }
 
 static double batch_plain(struct way *way)
@@ -271,8 +299,11 @@ static double batch_plain(struct way *way)
 	for (int i = 0; i < BATCH / REPEAT; i++) {
 		uint64_t from = ticks();
 
-		for (int k = 0; k < REPEAT; k++)
-			frames_seen = way->walk(NULL);
+		for (int k = 0; k < REPEAT; k++) {
+			struct descent d = {k % MOVING + 1, 0, walk_here_by, way};
+
+			descend(&d);
+		}
 		readings[reading++] = (double)(ticks() - from) / REPEAT;
 	}
 	return mean_of_most();
@@ -309,11 +340,13 @@ static void cost(void *unused)
 
 static void *cost_thread(void *depth)
 {
-	/* start_thread, this function and the walker's caller are part of the depth */
-	struct descent d = {(int)(intptr_t)depth - 7, cost, NULL};
+	/* thread start, this function, the batch's own, the moving ones at half their number, libc's at the end */
+	struct descent d = {(int)(intptr_t)depth - 11, 0, cost, NULL};
 
 	become_known();
 	descend(&d);
+	base_depth = (int)(intptr_t)depth - 9;
+	take_turns(batch_changing, "changing");
 	return NULL;
 }
 
@@ -329,7 +362,7 @@ static void first(void *way)
 
 static void *first_thread(void *way)
 {
-	struct descent d = {23, first, way};
+	struct descent d = {23, 0, first, way};
 
 	become_known();
 	descend(&d);
@@ -373,7 +406,7 @@ static void walk_often(void *way)
 
 static void *memory_thread(void *way)
 {
-	struct descent d = {23, walk_often, way};
+	struct descent d = {23, 0, walk_often, way};
 
 	become_known();
 	descend(&d);
