@@ -48,6 +48,7 @@ fuzz: ## feed every parser with damaged input
 install: all ## install; PREFIX= and DESTDIR= say where
 	@$(if $(PREFIX),meson configure $(BUILD) -Dprefix=$(PREFIX))
 	@meson install -C $(BUILD) $(if $(DESTDIR),--destdir=$(abspath $(DESTDIR)))
+	@$(if $(DESTDIR),:,ldconfig 2>/dev/null || :)
 
 check-format: ## is every file formatted?
 	@tests/lint/format.sh

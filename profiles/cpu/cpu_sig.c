@@ -74,6 +74,16 @@ static int32_t create_timer(clockid_t clock, int tid, uint64_t tag)
 
 #define PERF_FILES_FROM 512
 
+/*
+ * Perf's clock strikes on at the distance it was last given, in the kernel too, until the handler gives it another. At a few
+ * microseconds its interrupts take all the time there is: the thread never gets back to user code, where the signal
+ * that would end it waits. 50 us is ten times what an interrupt costs in a virtual machine.
+ */
+static uint64_t perf_shortest(const struct cpu_thread *ct)
+{
+	return ct->period_ns / 8 > 50000 ? ct->period_ns / 8 : 50000;
+}
+
 /* A perf clock on @t's user code that strikes after perf_gap_ns for the first time; -1 when it is not to be had. */
 static int32_t open_perf(const struct thread *t, struct cpu_thread *ct, bool sigtrap)
 {
@@ -131,6 +141,8 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 	ct->period_ns = ct->timer_period_ns = cpu_settings.period_ns;
 	ct->random = (clock_monotonic() ^ (uint64_t)t->tid << 32) * UINT64_C(0x9e3779b97f4a7c15) | 1;
 	ct->perf_gap_ns = first_gap(ct, ct->period_ns);
+	if (ct->perf_gap_ns < perf_shortest(ct))
+		ct->perf_gap_ns = perf_shortest(ct);
 	if (cpu_settings.try_perf)
 		ct->perf = open_perf(t, ct, cpu_settings.try_sigtrap);
 	if (cpu_settings.try_sigtrap && ct->perf < 0)
@@ -285,14 +297,12 @@ static bool weigh(struct cpu_thread *ct, bool is_perf, const ucontext_t *uc, str
 	return periods > 0;
 }
 
-#define PERF_SHORTEST_NS UINT64_C(10000) /* the kernel's own bound */
-
 static void rearm(struct cpu_thread *ct, bool is_perf)
 {
 	if (atomic_load_explicit(&ct->way, memory_order_relaxed) == CPU_OFF)
 		return;
 	if (is_perf) {
-		uint64_t now = clock_read(CLOCK_THREAD_CPUTIME_ID), in_ns = PERF_SHORTEST_NS;
+		uint64_t now = clock_read(CLOCK_THREAD_CPUTIME_ID), in_ns = perf_shortest(ct);
 
 		if (ct->perf_next_ns > now + in_ns)
 			in_ns = ct->perf_next_ns - now;

@@ -101,7 +101,7 @@ static void run_places(void *path)
 		_exit(1);
 	}
 	for (; place->name != NULL; place++)
-		oracle_step(place->run, NULL, strstr(path, "cxx") ? 5 : 3, 60000);
+		oracle_step(place->run, NULL, 1, 12000);
 }
 
 /* The C library and the vdso. */
@@ -153,9 +153,9 @@ static void formats(void *unused)
 
 static void libc(void *unused)
 {
-	oracle_step(clocks, NULL, 1, 30000);
-	oracle_step(strings, NULL, 1, 30000);
-	oracle_step(formats, NULL, 1, 60000);
+	oracle_step(clocks, NULL, 1, 10000);
+	oracle_step(strings, NULL, 1, 20000);
+	oracle_step(formats, NULL, 1, 20000);
 }
 
 /* Signals. */
@@ -316,7 +316,7 @@ static void digests(void *handle)
 		struct digest_calls calls = {EVP_get_digestbyname(names[i]), data, sizeof(data), EVP_Digest};
 
 		if (calls.type != NULL)
-			oracle_step(digest_once, &calls, 5, 12000);
+			oracle_step(digest_once, &calls, 3, 5000);
 	}
 }
 
@@ -353,7 +353,7 @@ static void ciphers(void *handle)
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		calls.type = EVP_get_cipherbyname(names[i]);
 		if (calls.type != NULL)
-			oracle_step(cipher_once, &calls, 7, 25000);
+			oracle_step(cipher_once, &calls, 3, 8000);
 	}
 }
 
@@ -404,9 +404,9 @@ static void crypto(void *unused)
 		_exit(77);
 	digests(handle);
 	ciphers(handle);
-	oracle_step(power, NULL, 23, 120000);
+	oracle_step(power, NULL, 5, 40000);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		oracle_step(make_key, (void *)keys[i], 41, 60000);
+		oracle_step(make_key, (void *)keys[i], 5, 10000);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		oracle_sample(make_key, (void *)keys[i], 150);
 }
@@ -435,7 +435,7 @@ static void sqlite(void *unused)
 	if (handle == NULL)
 		_exit(77);
 	sqlite3_open(":memory:", &database);
-	oracle_step(query, database, 19, 200000);
+	oracle_step(query, database, 5, 60000);
 	oracle_sample(query, database, 700);
 }
 
@@ -463,7 +463,7 @@ static void python(void *unused)
 		_exit(77);
 	LOOK_UP(handle, void, Py_InitializeEx, int);
 	Py_InitializeEx(0);
-	oracle_step(interpret, NULL, 23, 250000);
+	oracle_step(interpret, NULL, 5, 60000);
 	oracle_sample(interpret, NULL, 700);
 }
 

@@ -129,8 +129,8 @@ static bool is_behind_call(uint64_t address)
 {
 	uint32_t index;
 
-	return address == 0 || modules_find(&segment, address, &index) == NULL ||
-	       arch_is_after_call((const uint8_t *)address + 1);
+	return address == 0 || (modules_find(&segment, address, &index) != NULL &&
+				arch_is_after_call((const uint8_t *)address + 1));
 }
 
 static void judge(bool has_truth)
@@ -164,7 +164,8 @@ static void judge(bool has_truth)
 	}
 	if (agree)
 		return;
-	if (!is_behind_call(frame_at(&theirs, common(&ours, &theirs)))) {
+	if (is_behind_call(frame_at(&ours, common(&ours, &theirs))) &&
+	    !is_behind_call(frame_at(&theirs, common(&ours, &theirs)))) {
 		c->theirs_went_wrong++;
 		differ(THEIRS_WRONG, &ours, &theirs);
 	} else if (common(&ours, &theirs) == length(&theirs)) {
