@@ -80,7 +80,7 @@ def stacks_cost(place, name, rounds):
     """{place: {way: {depth: {ns, frames, ratio to unw_backtrace}}}}"""
     table = {}
     for depth in DEPTHS:
-        values, frames = {'plain': Rounds(), 'handler': Rounds()}, {}
+        values, frames = {'plain': Rounds(), 'handler': Rounds(), 'changing': Rounds()}, {}
         for line in run([place.program(name), 'cost', depth, rounds], cpu=0).splitlines():
             way, where, _, ns, count = line.split()
             values[where].add(way, float(ns))
@@ -230,7 +230,7 @@ def deliver(place, jobs):
 
 
 def summary(results):
-    """{load: {hz: {way: {what: median, ...}}}}; errors of shares also as the largest of all rounds."""
+    """{load: {hz: {way: {what: mean, ...}}}}; thread_error: median; of shares also the worst round and what chance does."""
     table = {}
     for (way, hz, load, _), result in results:
         cell = table.setdefault(load, {}).setdefault(hz, {}).setdefault(way, {})
@@ -239,13 +239,18 @@ def summary(results):
     for by_hz in table.values():
         for by_way in by_hz.values():
             for cell in by_way.values():
-                for what in list(cell):
-                    values = cell[what]
-                    if what == 'share_error':
-                        # chance evens out over rounds, a beat does not
-                        cell['share_mean'] = statistics.mean(values)
-                        cell['share_worst'] = max(values, key=abs)
-                    cell[what] = statistics.median(values)
+                seconds = sum(cell.pop('seconds'))
+                shares = cell.pop('share_error', None)
+                for what, values in cell.items():
+                    cell[what] = statistics.median(values) if what == 'thread_error' else statistics.mean(values)
+                taken = max(1, cell['real'] * seconds * hz)
+                # gaps of half to one and a half periods, evenly: their variance is a twelfth
+                cell['count_chance'] = (1 / 12 / (seconds * hz)) ** .5
+                if shares is not None:
+                    # chance evens out over rounds, a beat with the period need not
+                    cell['share_mean'] = statistics.mean(shares)
+                    cell['share_worst'] = max(shares, key=abs)
+                    cell['share_chance'] = 100 * (.25 / taken) ** .5
     return table
 
 
@@ -259,7 +264,8 @@ def part_delivery(place):
     for _ in range(rounds):
         for hz in RATES:
             for load in ('one', 'unequal'):
-                jobs += [(way, hz, load, 0.5 if QUICK else 2) for way in ways]
+                # at 100 Hz a thread's last, unfinished period is still a large part of a second
+                jobs += [(way, hz, load, (1 if QUICK else 4) if hz == 100 else 0.5 if QUICK else 2) for way in ways]
     for _ in range(rounds + 1):
         for hz in (100, 1000):
             for load in SHARES:

@@ -102,6 +102,12 @@ static int lay_out(struct segment_header *h, uint64_t size)
 	return l.used <= size ? 0 : -EINVAL;
 }
 
+static void give_access(struct segment_header *h, uint64_t size, struct segment *ret)
+{
+	*ret = (struct segment){.header = h, .base = (uint8_t *)h, .size = size};
+	memcpy(ret->parts, h->parts, sizeof(ret->parts));
+}
+
 int segment_format(void *base, uint64_t size, struct segment *ret)
 {
 	struct segment_header *h = base;
@@ -119,8 +125,9 @@ int segment_format(void *base, uint64_t size, struct segment *ret)
 	h->check = check_of(h);
 	atomic_store_explicit(&h->strings_used, 8, memory_order_relaxed); /* id 0 means none */
 	atomic_store_explicit(&h->generations[0].serial, 1, memory_order_relaxed);
-	atomic_store_explicit(&h->generations[0].stack_used, STACKS_FIRST_ID, memory_order_relaxed);
-	*ret = (struct segment){h, base, size};
+	for (unsigned g = 0; g < SEGMENT_GENERATIONS; g++)
+		atomic_store_explicit(&h->generations[g].stack_used, STACKS_FIRST_ID, memory_order_relaxed);
+	give_access(h, size, ret);
 	return 0;
 }
 
@@ -131,9 +138,12 @@ int segment_attach(void *base, uint64_t size, struct segment *ret, struct why *w
 		sizeof(struct segment_label_set), sizeof(struct row_slot), sizeof(uint32_t),
 		sizeof(uint64_t), TABLE_STRIDE(CPU_COLUMNS),
 	};
-	struct segment_header *h = base;
+	struct segment_header copy = {0}; /* what is checked is what is used, whoever writes meanwhile */
+	const struct segment_header *h = &copy;
 
-	if (size < SEGMENT_MIN_BYTES || memcmp(h->magic, SEGMENT_MAGIC, sizeof(h->magic)) != 0) {
+	if (size >= SEGMENT_MIN_BYTES)
+		memcpy(&copy, base, offsetof(struct segment_header, check) + sizeof(copy.check));
+	if (memcmp(h->magic, SEGMENT_MAGIC, sizeof(h->magic)) != 0) {
 		why_set(why, "not a cprof segment: it does not begin with \"%s\"", SEGMENT_MAGIC);
 		return -EBADMSG;
 	}
@@ -162,7 +172,8 @@ int segment_attach(void *base, uint64_t size, struct segment *ret, struct why *w
 			return -EBADMSG;
 		}
 	}
-	*ret = (struct segment){h, base, size};
+	give_access(base, size, ret);
+	memcpy(ret->parts, h->parts, sizeof(ret->parts));
 	return 0;
 }
 
@@ -281,6 +292,49 @@ void segment_forget(void)
 
 	segment_disown();
 	segment_release(&s);
+}
+
+/* Zeroes a part; its pages go back to the kernel where the memory is a memfd's. */
+static void wipe(struct segment *s, enum segment_part part, unsigned generation)
+{
+	const struct segment_place *place = segment_place(s, part, generation);
+	uint64_t bytes = (uint64_t)place->count * place->stride;
+	uint64_t pages = (bytes + 4095) & ~UINT64_C(4095); /* lay_out() leaves what is behind it on its last page unused */
+
+	if (pages > s->size - place->offset || madvise(s->base + place->offset, pages, MADV_REMOVE) < 0)
+		memset(s->base + place->offset, 0, bytes);
+}
+
+int segment_recycle(struct segment *s, uint64_t needed, uint64_t wait_ns)
+{
+	unsigned now = atomic_load_explicit(&s->header->generation, memory_order_seq_cst);
+	unsigned old = (now + 1) % SEGMENT_GENERATIONS;
+	struct segment_generation *g;
+	uint64_t serial;
+	int r;
+
+	if (now >= SEGMENT_GENERATIONS || s->header->is_kept)
+		return -EBUSY;
+	g = &s->header->generations[old];
+	serial = atomic_load_explicit(&g->serial, memory_order_acquire);
+	/* a greater one is the next, which a handler is just about to begin */
+	if (serial == 0 || serial >= needed ||
+	    serial > atomic_load_explicit(&s->header->generations[now].serial, memory_order_acquire))
+		return -EBUSY;
+
+	/* Whoever comes in from here on sees that @old is not the one to write in. */
+	atomic_thread_fence(memory_order_seq_cst); /* pairs: thread_enter */
+	r = thread_wait_outside(s, NULL, wait_ns);
+	if (r < 0)
+		return r;
+	/* what leads to something before what it leads to, for a reader of a process that ends here */
+	for (unsigned part = SEGMENT_PARTS; part-- > SEGMENT_STACK_BUCKETS;)
+		wipe(s, (enum segment_part)part, old);
+	atomic_store_explicit(&g->begun_ns, 0, memory_order_relaxed);
+	atomic_store_explicit(&g->stack_used, STACKS_FIRST_ID, memory_order_relaxed);
+	atomic_store_explicit(&g->serial, 0, memory_order_release); /* pairs: segment_next_generation */
+	segment_count_note(s, NOTE_RECYCLED, 1);
+	return 0;
 }
 
 static void copy_part(struct segment *to, const struct segment *from, enum segment_part part, uint64_t count)

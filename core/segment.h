@@ -52,6 +52,8 @@ enum segment_part {
 	SEGMENT_PARTS,
 };
 
+#define SEGMENT_PLACES (SEGMENT_PARTS + (SEGMENT_GENERATIONS - 1) * (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS))
+
 struct segment_place {
 	uint64_t offset; /* from the segment's start */
 	uint32_t count;  /* elements */
@@ -93,7 +95,7 @@ struct segment_header {
 	char magic[8];
 	uint32_t version, header_bytes;
 	uint64_t size;
-	struct segment_place parts[SEGMENT_PARTS + (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS)];
+	struct segment_place parts[SEGMENT_PLACES];
 	uint64_t check; /* of all above */
 
 	/* the process */
@@ -150,10 +152,12 @@ struct segment_label_set {
 	uint32_t pairs[LABEL_SET_PAIRS][2];
 };
 
+/* Access to a segment. The places are a copy: whoever made the segment may write in its header at any time. */
 struct segment {
 	struct segment_header *header;
 	uint8_t *base;
 	uint64_t size;
+	struct segment_place parts[SEGMENT_PLACES];
 };
 
 /*
@@ -236,7 +240,7 @@ static inline const struct segment_place *segment_place(const struct segment *s,
 {
 	unsigned shift = part >= SEGMENT_STACK_BUCKETS ? generation * (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS) : 0;
 
-	return &s->header->parts[part + shift];
+	return &s->parts[part + shift];
 }
 
 static inline void *segment_part(const struct segment *s, enum segment_part part, unsigned generation)
@@ -259,8 +263,19 @@ static inline struct segment_module *segment_module_at(const struct segment *s, 
  * safe.
  */
 SIGSAFE uint32_t segment_string(struct segment *s, const char *text, size_t length);
-/* For readers: never NULL, "" when the id leads nowhere. */
+/* The text of an id that this process made: never NULL, "" when the id leads nowhere. */
 const char *segment_text(const struct segment *s, uint32_t id);
+/* For readers of what others write meanwhile: copies at most @size - 1 bytes and a NUL; "" when the id leads nowhere. */
+void segment_copy_text(const struct segment *s, uint32_t id, char *ret, size_t size);
 
 /* The generation to write in when @full is full: the other one if it is clean, else @full itself. */
 SIGSAFE unsigned segment_next_generation(struct segment *s, unsigned full);
+
+/*
+ * Wipes the generation that is not written now, so that it can be the next one.
+ *
+ * @needed: the oldest serial that somebody will still subtract or read, UINT64_MAX for nobody. Returns 0, -EBUSY when
+ * the generation is needed, kept for a launcher, or clean already, or -ETIMEDOUT when a handler did not leave within
+ * @wait_ns: nothing is wiped then. Normal context, one caller at a time.
+ */
+int segment_recycle(struct segment *s, uint64_t needed, uint64_t wait_ns);

@@ -50,15 +50,43 @@ uint32_t segment_string(struct segment *s, const char *text, size_t length)
 	return id;
 }
 
-const char *segment_text(const struct segment *s, uint32_t id)
+/* The head of string @id when all of it lies in the part, else NULL. */
+static const struct string_head *find_string(const struct segment *s, uint32_t id, uint32_t *ret_length)
 {
-	uint32_t size = segment_count(s, SEGMENT_STRING_BYTES, 0);
+	uint64_t size = segment_count(s, SEGMENT_STRING_BYTES, 0);
 	const uint8_t *bytes = segment_part(s, SEGMENT_STRING_BYTES, 0);
 	const struct string_head *head = (const struct string_head *)(bytes + id);
+	uint32_t length;
 
-	if (id == 0 || id % 8 != 0 || id > size - sizeof(*head) - 1 ||
-	    head->length > size - id - sizeof(*head) - 1 ||
-	    bytes[id + sizeof(*head) + head->length] != '\0')
+	if (id == 0 || id % 8 != 0 || id + sizeof(*head) + 1 > size)
+		return NULL;
+	length = __atomic_load_n(&head->length, __ATOMIC_RELAXED); /* once: it may change */
+	if (length > size - id - sizeof(*head) - 1)
+		return NULL;
+	*ret_length = length;
+	return head;
+}
+
+const char *segment_text(const struct segment *s, uint32_t id)
+{
+	uint32_t length;
+	const struct string_head *head = find_string(s, id, &length);
+
+	if (head == NULL || ((const char *)(head + 1))[length] != '\0')
 		return "";
 	return (const char *)(head + 1);
+}
+
+void segment_copy_text(const struct segment *s, uint32_t id, char *ret, size_t size)
+{
+	uint32_t length;
+	const struct string_head *head = find_string(s, id, &length);
+
+	if (head == NULL)
+		length = 0;
+	if (length >= size)
+		length = (uint32_t)size - 1;
+	if (head != NULL)
+		memcpy(ret, head + 1, length);
+	ret[length] = '\0';
 }

@@ -8,7 +8,7 @@ const uint64_t *stacks_frames(const struct segment *s, unsigned generation, uint
 
 	if (id < STACKS_FIRST_ID || id >= room || room - id < STACKS_HEAD)
 		return NULL;
-	depth = words[id] >> 32;
+	depth = __atomic_load_n(&words[id], __ATOMIC_RELAXED) >> 32; /* once: it may change */
 	if (depth > room - id - STACKS_HEAD)
 		return NULL;
 	*ret_depth = (uint32_t)depth;

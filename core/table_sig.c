@@ -37,20 +37,23 @@ SIGSAFE bool table_add(struct segment *s, enum segment_part table, unsigned gene
 SIGSAFE unsigned segment_next_generation(struct segment *s, unsigned full)
 {
 	unsigned next = (full + 1) % SEGMENT_GENERATIONS;
-	struct segment_generation *from = &s->header->generations[full], *to = &s->header->generations[next];
+	struct segment_generation *to = &s->header->generations[next];
+	uint64_t after = atomic_load_explicit(&s->header->generations[full].serial, memory_order_relaxed) + 1;
 	uint32_t expected = full;
-	uint64_t serial = 0;
+	uint64_t serial = 0, begun = 0;
 
 	if (atomic_load_explicit(&s->header->generation, memory_order_acquire) != full)
 		return next; /* somebody else went on already */
-	if (!atomic_compare_exchange_strong_explicit(
-		    &to->serial, &serial, atomic_load_explicit(&from->serial, memory_order_relaxed) + 1,
-		    memory_order_acq_rel, memory_order_relaxed))
+	/* pairs: segment_recycle */
+	if (!atomic_compare_exchange_strong_explicit(&to->serial, &serial, after, memory_order_acq_rel,
+						     memory_order_acquire) &&
+	    serial != after)
 		return full; /* not clean: a window still needs it */
-	atomic_store_explicit(&to->begun_ns, clock_monotonic(), memory_order_relaxed);
-	atomic_store_explicit(&to->stack_used, STACKS_FIRST_ID, memory_order_release);
+	/* whoever comes here between the first one's steps takes them with it */
+	atomic_compare_exchange_strong_explicit(&to->begun_ns, &begun, clock_monotonic(), memory_order_relaxed,
+						memory_order_relaxed);
 	atomic_compare_exchange_strong_explicit(&s->header->generation, &expected, next,
-						memory_order_acq_rel, memory_order_relaxed);
+						memory_order_seq_cst, memory_order_relaxed);
 	return next;
 }
 

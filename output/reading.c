@@ -11,6 +11,7 @@
 #include "core/table.h"
 
 #define FRAMES_MAX 2048 /* deeper than any walk: such a stack is not one */
+#define LABEL_BYTES 4096 /* longer keys and values are cut */
 #define LINES_MAX 64 /* inlined calls at one address; deeper ones lose their outermost */
 
 struct reading_window {
@@ -174,7 +175,7 @@ static void path_of(const struct maker *m, const struct segment_module *module, 
 	static const char deleted[] = " (deleted)";
 	size_t length;
 
-	snprintf(ret, size, "%s", segment_text(m->s, module->path));
+	segment_copy_text(m->s, module->path, ret, size);
 	length = strlen(ret);
 	if (length > sizeof(deleted) - 1 && strcmp(ret + length - (sizeof(deleted) - 1), deleted) == 0)
 		ret[length - (sizeof(deleted) - 1)] = '\0';
@@ -336,7 +337,7 @@ static uint32_t location_of(struct maker *m, uint64_t word)
 
 static void add_sample(struct maker *m, const struct profile_ops *ops, const struct table_row *row)
 {
-	const struct segment_label_set *set = labels_set(m->s, row->labels);
+	uint32_t pairs[LABEL_SET_PAIRS][2], pairs_n = labels_copy(m->s, row->labels, pairs);
 	struct profile_label labels[LABEL_SET_PAIRS];
 	struct profile_sample sample = {.labels = labels};
 	int64_t values[TABLE_COLUMNS_MAX];
@@ -350,14 +351,16 @@ static void add_sample(struct maker *m, const struct profile_ops *ops, const str
 	}
 	if (is_zero || frames == NULL || depth > FRAMES_MAX)
 		return;
-	for (uint32_t i = 0; set != NULL && i < set->count; i++) {
-		const char *key = segment_text(m->s, set->pairs[i][0]);
+	for (uint32_t i = 0; i < pairs_n; i++) {
+		char key[LABEL_BYTES], value[LABEL_BYTES];
 
+		segment_copy_text(m->s, pairs[i][0], key, sizeof(key));
 		if (key[0] == '\0')
 			continue;
+		segment_copy_text(m->s, pairs[i][1], value, sizeof(value));
 		labels[sample.labels_n++] = (struct profile_label){
 			.key = profile_string(m->p, key),
-			.str = profile_string(m->p, segment_text(m->s, set->pairs[i][1])),
+			.str = profile_string(m->p, value),
 			.num_unit = "",
 		};
 	}

@@ -9,12 +9,10 @@
 		return real.name arguments;                                                        \
 	}
 #include "preload/wrapped.def"
-#undef X
 
 struct real real = {
 #define X(result, name, parameters, arguments) .name = early_##name,
 #include "preload/wrapped.def"
-#undef X
 };
 
 /* @place is a pointer to a function, which ISO C does not let us assign a void pointer to; POSIX makes them alike. */
@@ -30,7 +28,6 @@ void real_resolve(void)
 {
 #define X(result, name, parameters, arguments) find_next(#name, &real.name);
 #include "preload/wrapped.def"
-#undef X
 	find_next("clone", &real.clone);
 	/* The last look-up must not be a tail call: dlsym takes the caller from the return address. */
 	__asm__ volatile("" ::: "memory");

@@ -14,7 +14,6 @@
 struct real {
 #define X(result, name, parameters, arguments) result (*name) parameters;
 #include "preload/wrapped.def"
-#undef X
 	int (*clone)(int (*fn)(void *), void *stack, int flags, void *arg, ...);
 };
 extern struct real real;

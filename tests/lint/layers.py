@@ -18,7 +18,7 @@ LAYERS = {
     'tracer': ['core/*'],
     'output': ['core/*'],
     'preload': ['cprof/*', 'core/*', 'profiles/*', 'tracer/*', 'output/*'],
-    'cli': ['cprof/*', 'core/option.h', 'core/why.h', 'core/segment*.h', 'core/log.h', 'output/*'],
+    'cli': ['cprof/*', 'core/option.h', 'core/profile.h', 'core/session.h', 'core/why.h', 'core/segment*.h', 'core/log.h', 'output/*'],
     'viewer': ['tracer/format.h'],
     'examples': ['cprof/*'],
 }

@@ -14,7 +14,7 @@ import tap
 PACKAGES = {
     'zlib': (['zlib.h', 'zconf.h'], ['output/gzip.c'], 1),
     'protobuf-c': (['protobuf-c/*', '*.pb-c.h'], ['output/pprof.c', '*.pb-c.[ch]'], None),
-    'libdw': (['elfutils/*', 'dwarf.h', 'libelf.h', 'gelf.h'], ['output/symbols*.c'], 1),
+    'libdw': (['elfutils/*', 'libelf.h', 'gelf.h'], ['output/symbols*.c'], 1),
     'libunwind': (['libunwind*.h', 'unwind.h'], ['core/walk_libunwind.c'], 1),
     'libiberty': (['demangle.h', 'libiberty/*', 'libiberty.h'], ['output/demangle.c'], 1),
     'lz4': (['lz4*.h'], ['tracer/writer.c', 'viewer/reader.c'], None),
