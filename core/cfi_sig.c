@@ -205,15 +205,24 @@ static bool parse_fde(const struct segment_module *m, uint64_t address, struct f
 	return !r.bad;
 }
 
+/* Word @i of a search table, which nobody has promised to align. */
+static int32_t table_word(const uint8_t *table, uint64_t i)
+{
+	int32_t word;
+
+	memcpy(&word, table + i * sizeof(word), sizeof(word));
+	return word;
+}
+
 /* Finds the FDE for @pc by the header's search table: pairs of (code, FDE), relative to the header, sorted. */
 static uint64_t find_fde(const struct segment_module *m, uintptr_t pc)
 {
-	const int32_t *table = NULL;
+	const uint8_t *table = NULL;
 	uint64_t count = 0, base = m->cfi_header, low = 0;
 	int64_t wanted;
 
 	if (m->own_table != 0) {
-		table = (const int32_t *)m->own_table;
+		table = (const uint8_t *)m->own_table;
 		count = m->own_table_count;
 		base = m->readable_start;
 		wanted = (int64_t)(pc - m->start);
@@ -232,20 +241,20 @@ static uint64_t find_fde(const struct segment_module *m, uintptr_t pc)
 		if (r.bad || table_encoding != (PE_DATAREL | 0x0b) || count_encoding == PE_OMIT ||
 		    count > (uint64_t)(r.end - r.at) / 8)
 			return 0;
-		table = (const int32_t *)r.at;
+		table = r.at;
 		wanted = (int64_t)(pc - base);
 	}
-	if (count == 0 || wanted != (int32_t)wanted || table[0] > wanted)
+	if (count == 0 || wanted != (int32_t)wanted || table_word(table, 0) > wanted)
 		return 0;
 	for (uint64_t high = count; high - low > 1;) {
 		uint64_t middle = low + (high - low) / 2;
 
-		if (table[2 * middle] <= wanted)
+		if (table_word(table, 2 * middle) <= wanted)
 			low = middle;
 		else
 			high = middle;
 	}
-	return base + (uint64_t)(int64_t)table[2 * low + 1];
+	return base + (uint64_t)(int64_t)table_word(table, 2 * low + 1);
 }
 
 static void set_rule(struct cfi_state *state, uint64_t reg, enum cfi_rule_kind kind, int64_t value, bool *bad)

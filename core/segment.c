@@ -322,9 +322,12 @@ int segment_recycle(struct segment *s, uint64_t needed, uint64_t wait_ns)
 	    serial > atomic_load_explicit(&s->header->generations[now].serial, memory_order_acquire))
 		return -EBUSY;
 
-	/* Whoever comes in from here on sees that @old is not the one to write in. */
+	/*
+	 * Whoever comes in from here on sees that @old is not the one to write in. Who came when the one before it was
+	 * has gone: it would have held up the wiping of that one.
+	 */
 	atomic_thread_fence(memory_order_seq_cst); /* pairs: thread_enter */
-	r = thread_wait_outside(s, NULL, wait_ns);
+	r = thread_wait_generation(s, old, wait_ns);
 	if (r < 0)
 		return r;
 	/* what leads to something before what it leads to, for a reader of a process that ends here */
@@ -346,24 +349,29 @@ static void copy_part(struct segment *to, const struct segment *from, enum segme
 	memcpy(to->base + place->offset, from->base + place->offset, count * place->stride);
 }
 
+/*
+ * The parent's other threads may be at work. So what refers to strings is copied before them, and the strings last:
+ * what is referred to is then complete and below the copied @strings_used.
+ */
 void segment_copy_names(struct segment *s, const struct segment *from)
 {
 	struct segment_header *h = s->header, *f = from->header;
-	uint32_t modules = atomic_load_explicit(&f->modules_high, memory_order_acquire);
-	uint32_t strings = atomic_load_explicit(&f->strings_used, memory_order_acquire);
+	uint32_t modules = atomic_load_explicit(&f->modules_high, memory_order_acquire), strings;
 
 	if (s->size != from->size || h->check != f->check)
 		return;
-	copy_part(s, from, SEGMENT_STRING_BYTES, strings);
-	copy_part(s, from, SEGMENT_STRING_BUCKETS, UINT64_MAX);
+	h->program = f->program;
+	h->executable = f->executable;
 	copy_part(s, from, SEGMENT_MODULES, modules);
+	atomic_store_explicit(&h->modules_high, modules, memory_order_relaxed);
 	if (atomic_load_explicit(&f->label_sets_used, memory_order_relaxed) != 0)
 		copy_part(s, from, SEGMENT_LABEL_SETS, UINT64_MAX);
-	atomic_store_explicit(&h->strings_used, strings, memory_order_relaxed);
-	atomic_store_explicit(&h->modules_high, modules, memory_order_relaxed);
 	atomic_store_explicit(&h->label_sets_used,
 			      atomic_load_explicit(&f->label_sets_used, memory_order_relaxed),
 			      memory_order_relaxed);
-	h->program = f->program;
-	h->executable = f->executable;
+	copy_part(s, from, SEGMENT_STRING_BUCKETS, UINT64_MAX);
+	atomic_thread_fence(memory_order_acquire); /* pairs: segment_string release */
+	strings = atomic_load_explicit(&f->strings_used, memory_order_relaxed);
+	copy_part(s, from, SEGMENT_STRING_BYTES, strings);
+	atomic_store_explicit(&h->strings_used, strings, memory_order_relaxed);
 }

@@ -45,7 +45,8 @@ void thread_each(struct segment *s, void (*each)(struct thread *t, void *user), 
 	}
 }
 
-int thread_wait_outside(struct segment *s, const struct thread *except, uint64_t wait_ns)
+/* Waits for threads whose @inside is @inside, or anything but 0 when that is 0. */
+static int wait_for(struct segment *s, const struct thread *except, uint32_t inside, uint64_t wait_ns)
 {
 	uint32_t high = atomic_load_explicit(&s->header->threads_high, memory_order_seq_cst);
 	uint64_t until = clock_monotonic() + wait_ns;
@@ -53,15 +54,27 @@ int thread_wait_outside(struct segment *s, const struct thread *except, uint64_t
 	for (uint32_t i = 1; i < high; i++) {
 		struct thread *t = thread_at(s, i);
 
-		/* pairs: thread_enter's seq_cst store */
-		while (t != NULL && t != except && t->record != NULL &&
-		       atomic_load_explicit(&t->record->inside, memory_order_seq_cst) != 0) {
+		while (t != NULL && t != except && t->record != NULL) {
 			struct timespec pause = {0, 20000};
+			/* pairs: thread_enter's seq_cst store */
+			uint32_t seen = atomic_load_explicit(&t->record->inside, memory_order_seq_cst);
 
+			if (seen == 0 || (inside != 0 && seen != inside))
+				break;
 			if (clock_monotonic() > until)
 				return -ETIMEDOUT;
 			nanosleep(&pause, NULL);
 		}
 	}
 	return 0;
+}
+
+int thread_wait_outside(struct segment *s, const struct thread *except, uint64_t wait_ns)
+{
+	return wait_for(s, except, 0, wait_ns);
+}
+
+int thread_wait_generation(struct segment *s, unsigned generation, uint64_t wait_ns)
+{
+	return wait_for(s, NULL, generation + 1, wait_ns);
 }

@@ -102,3 +102,9 @@ SIGSAFE static inline void thread_leave(struct thread *t)
  * (a stopped thread may be inside for hours). Normal context.
  */
 int thread_wait_outside(struct segment *s, const struct thread *except, uint64_t wait_ns);
+
+/*
+ * The same for those that began when @generation was the one to write in, and it no longer is. Who began later may be
+ * at work all the time.
+ */
+int thread_wait_generation(struct segment *s, unsigned generation, uint64_t wait_ns);

@@ -64,4 +64,5 @@ __attribute__((visibility("default"))) const struct output_functions cprof_outpu
 	.write_files = write_files,
 	.window_begin = reading_window_begin,
 	.window_end = reading_window_end,
+	.window_serial = reading_window_serial,
 };

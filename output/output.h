@@ -24,6 +24,8 @@ struct output_functions {
 			   struct why *why);
 	int (*window_begin)(const struct segment *s, const struct profile_ops *ops, struct reading_window **ret);
 	void (*window_end)(struct reading_window *window);
+	/* the oldest generation it needs */
+	uint64_t (*window_serial)(const struct reading_window *window);
 };
 
 extern const struct output_functions cprof_output_functions;

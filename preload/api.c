@@ -6,11 +6,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/clock.h"
 #include "core/labels.h"
 #include "core/lock.h"
 #include "core/log.h"
 #include "core/profile.h"
 #include "cprof/cprof.h"
+#include "preload/api.h"
 #include "preload/process.h"
 #include "preload/writing.h"
 
@@ -105,6 +107,49 @@ static int find_target(const char *name, struct target *ret)
 	return 0;
 }
 
+/* The open windows: of cprof_cpu_start(), and with fd -1 of cprof_write_delta(). */
+#define WINDOWS_MAX 64
+static struct lock windows_lock = {.rank = LOCK_WINDOWS};
+static struct open_window {
+	struct reading_window *window; /* NULL: free */
+	int fd;
+} windows[WINDOWS_MAX];
+static bool started_by_window; /* the last window to close stops the sampler again */
+
+void api_forked(void)
+{
+	windows_lock = (struct lock){.rank = LOCK_WINDOWS};
+	memset(windows, 0, sizeof(windows)); /* they look at the parent's tables */
+	started_by_window = false;
+}
+
+static struct open_window *find_window(int fd, bool wants_free)
+{
+	for (int i = 0; i < WINDOWS_MAX; i++)
+		if (wants_free ? windows[i].window == NULL : windows[i].window != NULL && windows[i].fd == fd)
+			return &windows[i];
+	return NULL;
+}
+
+/*
+ * Gives up the older tables when the newer ones are in use and no window began before these: a process that lives for
+ * months goes on recording. Held: windows_lock.
+ */
+static void recycle(const struct target *t)
+{
+	uint64_t needed = UINT64_MAX;
+
+	for (int i = 0; i < WINDOWS_MAX; i++) {
+		uint64_t serial = windows[i].window != NULL ? t->output->window_serial(windows[i].window) : UINT64_MAX;
+
+		if (serial < needed)
+			needed = serial;
+	}
+	if (!process_has_files())
+		segment_recycle(t->segment, needed, NS_PER_SECOND / 100);
+}
+
+/* Held: windows_lock, so that what is written is not wiped meanwhile. */
 static int write_target(const struct target *t, const struct reading_window *window, int fd)
 {
 	struct why why = {""};
@@ -112,6 +157,7 @@ static int write_target(const struct target *t, const struct reading_window *win
 
 	if (r < 0 && r != -EAGAIN)
 		log_line("%s", why.text);
+	recycle(t);
 	return r;
 }
 
@@ -122,49 +168,56 @@ CPROF_PUBLIC int cprof_write(const char *name, int fd, int debug)
 
 	if (r == 0 && debug != 0)
 		r = -ENOTSUP;
-	return r < 0 ? r : write_target(&t, NULL, fd);
+	if (r < 0)
+		return r;
+	lock_take(&windows_lock);
+	r = write_target(&t, NULL, fd);
+	lock_give(&windows_lock);
+	return r;
+}
+
+/* Writes what was counted since @w was opened, and frees it. Held: windows_lock. */
+static int close_window(struct open_window *w, const struct target *t, int fd)
+{
+	struct reading_window *window = w->window;
+	int r;
+
+	w->window = NULL;
+	r = write_target(t, window, fd);
+	t->output->window_end(window);
+	return r;
 }
 
 CPROF_PUBLIC int cprof_write_delta(const char *name, int fd, double seconds)
 {
 	struct timespec left = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
-	struct reading_window *window;
+	struct open_window *w;
 	struct target t;
 	int r = find_target(name, &t);
 
 	if (r == 0 && !(seconds > 0 && seconds < 1e9))
 		r = -EINVAL;
+	if (r < 0)
+		return r;
+	lock_take(&windows_lock);
+	w = find_window(-1, true);
+	r = w == NULL ? -ENOSPC : t.output->window_begin(t.segment, t.ops, &w->window);
 	if (r == 0)
-		r = t.output->window_begin(t.segment, t.ops, &window);
+		w->fd = -1;
+	lock_give(&windows_lock);
 	if (r < 0)
 		return r;
 	while (nanosleep(&left, &left) < 0 && errno == EINTR)
 		;
-	r = write_target(&t, window, fd);
-	t.output->window_end(window);
+	lock_take(&windows_lock);
+	r = close_window(w, &t, fd);
+	lock_give(&windows_lock);
 	return r;
-}
-
-/* The open windows of cprof_cpu_start(). */
-#define WINDOWS_MAX 64
-static struct lock windows_lock = {.rank = LOCK_WINDOWS};
-static struct cpu_window {
-	struct reading_window *window; /* NULL: free */
-	int fd;
-} windows[WINDOWS_MAX];
-static bool started_by_window; /* the last window to close stops the sampler again */
-
-static struct cpu_window *find_window(int fd, bool wants_free)
-{
-	for (int i = 0; i < WINDOWS_MAX; i++)
-		if (wants_free ? windows[i].window == NULL : windows[i].window != NULL && windows[i].fd == fd)
-			return &windows[i];
-	return NULL;
 }
 
 CPROF_PUBLIC int cprof_cpu_start(int fd)
 {
-	struct cpu_window *w;
+	struct open_window *w;
 	struct target t;
 	bool was_running;
 	int r;
@@ -193,7 +246,7 @@ CPROF_PUBLIC int cprof_cpu_start(int fd)
 
 CPROF_PUBLIC int cprof_cpu_stop(int fd)
 {
-	struct cpu_window *w;
+	struct open_window *w;
 	struct target t;
 	bool is_last = true;
 	int r;
@@ -202,17 +255,13 @@ CPROF_PUBLIC int cprof_cpu_stop(int fd)
 	w = find_window(fd, false);
 	r = w == NULL ? -EINVAL : find_target("cpu", &t);
 	if (r == 0) {
-		struct reading_window *window = w->window;
-
-		w->window = NULL;
 		for (int i = 0; i < WINDOWS_MAX; i++)
-			is_last = is_last && windows[i].window == NULL;
+			is_last = is_last && (windows[i].window == NULL || &windows[i] == w);
 		if (is_last && started_by_window) {
 			process_stop(OPTION_CPU);
 			started_by_window = false;
 		}
-		r = write_target(&t, window, fd);
-		t.output->window_end(window);
+		r = close_window(w, &t, fd);
 	}
 	lock_give(&windows_lock);
 	return r;

@@ -18,6 +18,7 @@
 #include "core/session.h"
 #include "core/signals.h"
 #include "core/walk.h"
+#include "preload/api.h"
 #include "preload/boot.h"
 #include "preload/real.h"
 #include "preload/writing.h"
@@ -192,6 +193,8 @@ static int begin(const struct option_set *options, bool is_forked, struct why *w
 	int fd, r;
 
 	r = set_up_once(why);
+	if (r == 0 && options->unwind == OPTION_UNWIND_LIBUNWIND && walk_settings.libunwind == NULL)
+		r = walk_libunwind_init(why);
 	if (r < 0)
 		return r;
 	walk_settings.depth = (uint32_t)options->depth;
@@ -274,6 +277,16 @@ void process_stop(unsigned profiles)
 	lock_give(&process.lock);
 }
 
+bool process_has_files(void)
+{
+	bool has_files;
+
+	lock_take(&process.lock);
+	has_files = process.has_files;
+	lock_give(&process.lock);
+	return has_files;
+}
+
 int process_write_files(void)
 {
 	struct segment *s = segment_live();
@@ -321,6 +334,7 @@ static void fork_child(void)
 	segment_disown();
 	process.lock = (struct lock){.rank = LOCK_CONTROL};
 	modules_forked();
+	api_forked();
 	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
 		if ((*p)->forked != NULL)
 			(*p)->forked();

@@ -50,5 +50,8 @@ void process_exec_failed(struct thread *t);
 /* True when the caller is the process that made the segment and not, say, its vfork child. Signal safe. */
 bool process_is_ours(const struct segment *s);
 
+/* True when files with all that was counted are still to be written. */
+bool process_has_files(void);
+
 /* Writes what out= asked for, unless a launcher does. Once. */
 int process_write_files(void);

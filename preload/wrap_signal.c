@@ -9,10 +9,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/signals.h"
 #include "cprof/cprof.h"
 #include "preload/process.h"
 #include "preload/real.h"
+#include "profiles/cpu/cpu.h"
 
 static bool is_shared(int sig)
 {
@@ -117,4 +119,68 @@ CPROF_PUBLIC int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 CPROF_PUBLIC int sigprocmask(int how, const sigset_t *set, sigset_t *old)
 {
 	return set_mask(real.sigprocmask, how, set, old);
+}
+
+/*
+ * A host that waits for all signals, or for SIGPROF, would be handed ours: those that came due while it went into the call,
+ * or while it had them blocked.
+ */
+static int wait_for_hosts(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
+{
+	uint64_t until = timeout != NULL ? clock_monotonic() + clock_of_timespec(*timeout) : 0;
+	struct timespec left = timeout != NULL ? *timeout : (struct timespec){0};
+	int sig;
+
+	for (;;) {
+		sig = real.sigtimedwait(set, info, timeout != NULL ? &left : NULL);
+		if (sig <= 0 || !signals_is_taken(sig) || !cpu_on_dequeued(sig, info))
+			return sig;
+		if (timeout != NULL) {
+			uint64_t now = clock_monotonic();
+
+			left = clock_to_timespec(until > now ? until - now : 0);
+		}
+	}
+}
+
+static bool waits_for_ours(const sigset_t *set)
+{
+	return (sigismember(set, SIGPROF) == 1 && is_shared(SIGPROF)) ||
+	       (sigismember(set, SIGTRAP) == 1 && is_shared(SIGTRAP));
+}
+
+CPROF_PUBLIC int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
+{
+	siginfo_t own;
+
+	if (!waits_for_ours(set) || (timeout != NULL && (timeout->tv_sec < 0 || timeout->tv_nsec < 0)))
+		return real.sigtimedwait(set, info, timeout);
+	return wait_for_hosts(set, info != NULL ? info : &own, timeout);
+}
+
+CPROF_PUBLIC int sigwaitinfo(const sigset_t *set, siginfo_t *info)
+{
+	siginfo_t own;
+
+	return waits_for_ours(set) ? wait_for_hosts(set, info != NULL ? info : &own, NULL)
+				   : real.sigwaitinfo(set, info);
+}
+
+CPROF_PUBLIC int sigwait(const sigset_t *set, int *sig)
+{
+	siginfo_t info;
+	int r, saved = errno;
+
+	if (!waits_for_ours(set))
+		return real.sigwait(set, sig);
+	do
+		r = wait_for_hosts(set, &info, NULL);
+	while (r < 0 && errno == EINTR); /* as glibc's */
+	if (r < 0) {
+		r = errno;
+		errno = saved;
+		return r;
+	}
+	*sig = r;
+	return 0;
 }

@@ -13,7 +13,7 @@
  *     TIMER   CPU timer                               yes, at the system call
  *     PERF    perf on user code, and a CPU timer      the timer's samples that fall behind a system call
  *
- * PERF adds up two samplers. Each perf sample stands for its own period, each timer sample in the kernel for the timer's;
+ * PERF adds up two samplers. Each perf sample stands for its distance from the last strike, each timer sample in the kernel for the timer's period;
  * timer samples in user code are dropped. What the thread's CPU clock says beyond that sum is handed out in small
  * parts with the samples that follow. Perf never watches the kernel, not even where it may: a signal raised there
  * could interrupt a blocking call, or meet the new program after exec. CPU timers are raised on the way back to user
@@ -38,6 +38,7 @@ struct cpu_thread {
 	uint64_t period_ns, timer_period_ns;
 	uint64_t next_ns;     /* the timer's next moment, on the thread's CPU clock */
 	uint64_t perf_next_ns, perf_gap_ns; /* perf's next moment, and its distance from the last */
+	uint64_t perf_struck_ns, perf_stands_ns; /* its last strike, and what the next one stands for */
 	uint64_t last_ns;     /* its clock at the last sample */
 	uint64_t given_ns;    /* PERF: what samples stand for so far */
 	int64_t owed_ns;      /* PERF: time given out that no period was counted for yet */
@@ -71,5 +72,8 @@ SIGSAFE void cpu_scout_stop(void);
 
 /* Signals of ours that are still pending on this thread, blocked by the host, are taken off it. */
 SIGSAFE void cpu_drop_pending(void);
+
+/* A signal that the host took from its queue, by sigwait() or the like. True: it was ours, and sampling goes on. */
+SIGSAFE bool cpu_on_dequeued(int sig, const siginfo_t *info);
 
 SIGSAFE bool cpu_on_signal(int sig, siginfo_t *info, void *ucontext);

@@ -256,8 +256,8 @@ static struct sample sample_of_part(struct cpu_thread *ct, uint64_t now, uint64_
 	ct->owed_ns += ns;
 	x.periods = ct->owed_ns >= (int64_t)ct->period_ns ? (uint64_t)ct->owed_ns / ct->period_ns : 1;
 	ct->owed_ns -= (int64_t)(x.periods * ct->period_ns);
-	if (ct->owed_ns < -4 * (int64_t)ct->period_ns)
-		ct->owed_ns = -4 * (int64_t)ct->period_ns;
+	if (ct->owed_ns < -64 * (int64_t)ct->period_ns)
+		ct->owed_ns = -64 * (int64_t)ct->period_ns;
 	ct->is_first = false;
 	ct->given_ns += x.ns;
 	ct->last_ns = now;
@@ -279,8 +279,10 @@ static bool weigh(struct cpu_thread *ct, bool is_perf, const ucontext_t *uc, str
 		if (is_perf) {
 			ct->timer_alone = 0;
 			periods = 1;
-			*ret = sample_of_part(ct, now, ct->period_ns);
+			/* the first: what lies before it belongs to it only by chance */
+			*ret = sample_of_part(ct, now, ct->is_first ? ct->period_ns : ct->perf_stands_ns);
 			perf_moment_passed(ct, now);
+			ct->perf_struck_ns = now;
 		} else {
 			periods = moments_passed(ct, now);
 			if (periods > 0 && arch_is_after_syscall((const uint8_t *)arch_pc(uc))) {
@@ -306,6 +308,12 @@ static void rearm(struct cpu_thread *ct, bool is_perf)
 
 		if (ct->perf_next_ns > now + in_ns)
 			in_ns = ct->perf_next_ns - now;
+		/*
+		 * Whether the next strike comes from here or is the first after a long time in the kernel, where the
+		 * clock strikes on at this distance unheard: it stands for this much of user code. A period for each
+		 * would favour what runs behind system calls.
+		 */
+		ct->perf_stands_ns = now + in_ns - ct->perf_struck_ns;
 		sys3(SYS_ioctl, ct->perf, PERF_EVENT_IOC_PERIOD, &in_ns);
 		return;
 	}
@@ -530,6 +538,30 @@ SIGSAFE void cpu_drop_pending(void)
 		sys4(SYS_rt_tgsigqueueinfo, sys1(SYS_getpid, 0), sys1(SYS_gettid, 0), sig, &info);
 		return;
 	}
+}
+
+SIGSAFE bool cpu_on_dequeued(int sig, const siginfo_t *info)
+{
+	bool is_perf;
+	uint64_t tag = tag_of(sig, info, &is_perf);
+	struct segment *s = segment_live();
+	struct thread *t;
+
+	if ((tag & TAG_MASK) != TAG_THREAD && tag != TAG_SCOUT)
+		return false;
+	t = s != NULL && tag != TAG_SCOUT ? thread_at(s, (uint32_t)tag) : NULL;
+	if (t == NULL || t->record == NULL || !thread_enter(s, t))
+		return true;
+	if (atomic_load_explicit(&cpu_is_on, memory_order_seq_cst)) {
+		struct cpu_thread *ct = &cpu_threads[t->index];
+
+		/* no sample: there is no stack to blame. The next one stands for the time, too */
+		if (!is_perf)
+			ct->next_ns = clock_read(CLOCK_THREAD_CPUTIME_ID) + gap(ct, ct->timer_period_ns);
+		rearm(ct, is_perf);
+	}
+	thread_leave(t);
+	return true;
 }
 
 SIGSAFE bool cpu_on_signal(int sig, siginfo_t *info, void *ucontext)

@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""A program under cprof does what it does without: output, status, errno, signals, files, limits."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import tap
+from cprof import LIBRARY, PROGRAMS, Box, program
+
+RATES = ('cpu=1000', 'cpu=10000')
+
+
+def both(box, *argv, spec='cpu=1000', env=None, before=None):
+    """The program by itself and under cprof: everything the same. Returns the second."""
+    plain = box.plain(*argv, env=env, before=before)
+    r = box.run(*argv, spec=spec, env=env, before=before)
+    about = ' '.join(os.path.basename(str(a)) for a in argv)[:60] + ' at ' + spec
+    tap.equal((r.status, r.out, r.own_err), (plain.status, plain.out, plain.err), about + ': the same')
+    return r
+
+
+def waits():
+    """No wait is cut short. The burners give some thousands of signals meanwhile."""
+    box = Box()
+    for spec in RATES + ('cpu',):
+        r = both(box, 'guest', 'eintr', 1500, spec=spec)
+        tap.ok(all(v == 0 for v in r.truth.values()), 'waits at %s: none interrupted' % spec, r.out)
+    both(box, 'guest', 'sleepers')
+    r = box.run('guest', 'eintr', 1500, launcher=[program('noperf')])
+    tap.ok(all(v == 0 for v in r.truth.values()), 'waits without perf: none interrupted', r.out)
+    box.close()
+
+
+def small_things():
+    box = Box()
+    for spec in RATES:
+        both(box, 'guest', 'errno', spec=spec)
+    both(box, 'guest', 'resources')
+    r = both(box, 'guest', 'altstack')
+    tap.equal(r.truth, {'set': 0, 'damaged': 0, 'burnt': 1}, 'a small signal stack is not overrun')
+    both(box, 'guest', 'altstack', spec='cpu=10000')
+    both(box, 'guest', 'runpath')
+    box.close()
+
+
+def owners_of_signals():
+    box = Box()
+    for what in ('signal', 'sigwait', 'signalfd', 'traps'):
+        for spec in RATES:
+            r = both(box, 'guest', what, spec=spec)
+    plain, r = box.plain('guest', 'profiler'), box.run('guest', 'profiler')
+    mine, theirs = r.truth, plain.truth
+    # ITIMER_PROF is looked at by the tick: one second of 10 ms gives 83 to 100, whoever else is there
+    tap.between(mine.pop('hits') / theirs.pop('hits'), 0.85, 1.15, 'the host\'s own profiler: its signals')
+    tap.equal((r.status, mine, r.own_err), (plain.status, theirs, plain.err), 'the host\'s own profiler: the same')
+    tap.between(r.profile().total() / 1e9, 0.95, 1.1, 'the host\'s own profiler: ours counts beside it')
+    box.close()
+
+
+def closed_files():
+    box = Box()
+    r = box.run('guest', 'closes')
+    plain = box.plain('guest', 'closes')
+    tap.equal((r.status, r.out.splitlines()[0], r.own_err), (plain.status, plain.out.splitlines()[0], plain.err),
+              'closes all files: the same')
+    # until it is noticed that a perf file is gone, some 60 ms of a thread may be without a sample; later ones stand for it
+    tap.between(r.profile().total() / r.truth['process_ns'], 0.95, 1.03, 'closes all files: still sampled')
+    box.close()
+
+
+def limits():
+    box = Box()
+    burn = program('burn')
+    for limit in ('-n 16', '-n 8', '-f 0', '-f 1000', '-i 0', '-s unlimited', '-s 64', '-v 300000', '-v 30000', '-c 0',
+                  '-u 400', '-l 0', '-t 60'):
+        script = 'ulimit %s || exit 77; exec %s split 50 0.3' % (limit, burn)
+        plain = box.plain('bash', '-c', script)
+        r = box.run('bash', '-c', script)
+        if plain.status == 77:
+            tap.skip('ulimit ' + limit, 'not allowed here')
+            continue
+        said = [line for line in r.own_err.splitlines() if not line.startswith('cprof: ')]
+        keys = lambda text: re.sub(r'\d+', '', text)
+        tap.equal((r.status, keys(r.out), said), (plain.status, keys(plain.out), plain.err.splitlines()),
+                  'ulimit %s: the same' % limit)
+        tap.ok(len(r.err.splitlines()) <= 3, 'ulimit %s: few words' % limit, r.err)
+        total = r.profile().total() if os.path.exists(os.path.join(r.directory, 'cpu.pb.gz')) else 0
+        tap.note('ulimit %s: %.3f s in the profile%s' % (limit, total / 1e9, '; ' + r.own_err if r.own_err else ''))
+        if plain.status == 0 and limit in ('-n 16', '-s unlimited', '-s 64', '-v 300000', '-c 0', '-u 400', '-l 0',
+                                           '-t 60', '-f 1000'):
+            tap.between(total / r.truth['process_ns'], 0.93, 1.05, 'ulimit %s: profiled' % limit)
+    box.close()
+
+
+def other_rights():
+    if os.geteuid() != 0:
+        tap.skip('setuid, chroot', 'only root can')
+        return
+    box = Box()
+    os.chmod(box.root, 0o755)
+    r = both(box, 'guest', 'drops')
+    tap.between(r.profile().total() / 400e6, 0.95, 1.1, 'drops its rights: profiled before and after')
+    tap.equal(len(r.children()), 1, 'drops its rights: its child, too')
+    jail = os.path.join(box.root, 'jail')
+    os.mkdir(jail)
+    r = both(box, 'guest', 'chroot', jail)
+    profile = r.profile()
+    tap.ok(profile.within('burn_a') > 250e6 and profile.within('burn_b') > 150e6, 'chroot: profiled, with names',
+           '%d and %d ns' % (profile.within('burn_a'), profile.within('burn_b')))
+    box.close()
+
+
+def other_preloads():
+    box = Box()
+    mine = os.path.join(PROGRAMS, 'plugins', 'libplugin_one.so')
+    r = both(box, 'burn', 'deep', 3, '0.0', env={'LD_PRELOAD': mine}) if False else None
+    r = box.run('sh', '-c', 'echo $LD_PRELOAD; grep -c plugin_one /proc/self/maps', env={'LD_PRELOAD': mine})
+    preload = r.out.splitlines()[0].split(':')
+    tap.ok(len(preload) == 2 and preload[1] == mine and 'libcprof' in preload[0], 'LD_PRELOAD keeps what it had', r.out)
+    tap.ok(int(r.out.splitlines()[1]) > 0, 'and it is loaded')
+    r = box.run('cat', '/nonexistent', env={'LD_PRELOAD': '/nonexistent/lib.so'})
+    tap.ok('lib.so' in r.err and r.status == 1, 'a missing preload is the loader\'s to complain of', r.show())
+    box.close()
+
+
+def strict_seccomp():
+    """No perf, no timers, no memfd, no sockets: nothing can be recorded, said once, and the program runs."""
+    box = Box()
+    command = [program('noperf'), '--strict', program('burn'), 'split', '50', '0.3']
+    plain, r = box.plain(*command), box.run(*command)
+    tap.equal(r.status, plain.status, 'strict seccomp: status')
+    lines = r.err.splitlines()
+    tap.ok(len(lines) <= 3 and all(line.startswith('cprof: ') for line in lines), 'strict seccomp: few words', r.err)
+    tap.note(r.err)
+    box.close()
+
+
+def libraries():
+    box = Box()
+    paths = [os.path.join(PROGRAMS, 'plugins', 'libplugin_%s.so' % n) for n in ('one', 'two')]
+    for spec in RATES:
+        r = box.run('guest', 'libraries', *paths, 1500, spec=spec)
+        tap.equal((r.status, r.truth), (0, {'failed': 0}), 'dlopen and dlclose at %s' % spec)
+        p = r.profile()
+        tap.between(p.total() / p.within('libraries'), 1.0, 3.0, 'dlopen and dlclose at %s: a profile' % spec)
+        tap.note('%s; plugin_work %.2f of libraries; %.4f truncated' % (
+            r.err.splitlines()[0], p.within('plugin_work') / p.within('libraries'), p.truncated()))
+    # opened once and kept: every sample has its name
+    box.close()
+
+
+def debuggers():
+    box = Box()
+    if shutil.which('strace') is None:
+        tap.skip('strace', 'not installed')
+    else:
+        trace = os.path.join(box.root, 'trace')
+        r = box.run('burn', 'split', 50, '0.5', launcher=['strace', '-f', '-o', trace])
+        tap.ok(r.status == 0 and r.closing is not None, 'strace -f cprof run', r.show())
+        tap.between(r.profile().total() / r.truth['process_ns'], 0.9, 1.1, 'strace -f cprof run: profiled')
+        r = box.run('strace', '-o', trace, program('burn'), 'split', '50', '0.5')
+        tap.ok(r.status == 0, 'cprof run strace', r.show())
+        totals = [r.profile(c).within('burn_a') + r.profile(c).within('burn_b') for c in r.children()]
+        tap.ok(any(0.4e9 < t < 0.6e9 for t in totals), 'cprof run strace: the program is profiled', str(totals))
+    if shutil.which('gdb') is None:
+        tap.skip('gdb', 'not installed')
+    else:
+        r = box.run('gdb', '-q', '-nx', '-batch', '-ex', 'run', '--args', program('burn'), 'split', '50', '0.5')
+        tap.ok(r.status == 0 and 'exited normally' in r.out and 'SIGTRAP' not in r.out,
+               'cprof run gdb: the program is not stopped', r.show())
+        totals = [r.profile(c).within('burn_a') + r.profile(c).within('burn_b') for c in r.children()]
+        tap.ok(any(0.4e9 < t < 0.6e9 for t in totals), 'cprof run gdb: the program is profiled', str(totals))
+    box.close()
+
+
+GROUPS = {
+    'signals': (waits, small_things, owners_of_signals, closed_files),
+    'places': (limits, other_rights, other_preloads, strict_seccomp, libraries, debuggers),
+}
+if len(sys.argv) == 3 and sys.argv[2] in GROUPS:
+    group = GROUPS[sys.argv.pop()]
+else:
+    group = [test for tests in GROUPS.values() for test in tests]
+tap.run(*group)
