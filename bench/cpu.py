@@ -110,7 +110,7 @@ def part_stacks(place):
     result = {'without frame pointers': stacks_cost(place, 'stacks', rounds),
               'with frame pointers': stacks_cost(place, 'stacks-fp', rounds)}
     ways = list(result['without frame pointers']['handler'])
-    result['first'] = stacks_first(place, [way for way in ways if way != 'cprof+count'], 5 if QUICK else 15)
+    result['first'] = stacks_first(place, [way for way in ways if way != 'cprof+count'], 5 if QUICK else 21)
     for kind in ('without frame pointers', 'with frame pointers'):
         print('\nOne stack, ns (ratio to unw_backtrace), code %s' % kind)
         print('%-10s%-16s' % ('', '') + ''.join('%22s' % ('depth %d' % depth) for depth in DEPTHS))
@@ -297,25 +297,24 @@ def part_delivery(place):
 # Whole programs
 
 def make_inputs(work):
-    """Something to do for each program, about a second of it."""
+    """Something to do for each program, half a second of it or more: many short rounds tell more than few long ones."""
     chance = random.Random(1)
-    size = 1 if QUICK else 2
     words = [bytes(chance.choices(b'abcdefghijklmnopqrstuvwxyz', k=chance.randint(2, 9))) for _ in range(3000)]
     with open(work + '/text', 'wb') as f:
-        f.write(b' '.join(chance.choices(words, k=130000 * size)))
+        f.write(b' '.join(chance.choices(words, k=130000)))
     with open(work + '/sql', 'w') as f:
         f.write('create table t(a integer primary key, b integer, c text);\nbegin;\n')
         for i in range(30000):
             f.write("insert into t values(%d, %d, '%s');\n" % (i, chance.randrange(1000), 'x' * chance.randint(5, 60)))
         f.write('commit;\ncreate index i on t(b);\n')
-        for i in range(22 * size):
+        for i in range(22):
             f.write('select b, count(*), avg(length(c)) from t where a > %d group by b order by 2 limit 3;\n' % (i * 200))
     with open(work + '/script.py', 'w') as f:
         f.write('import json\n'
                 'def fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\n'
                 'd = {str(i): [i, {"k": i * 2}] for i in range(20000)}\n'
-                'for _ in range(%d):\n    json.loads(json.dumps(d))\n'
-                'fib(%d)\nsum(hash((i, i)) for i in range(%d))\n' % (6 * size, 26 + size, 700000 * size))
+                'for _ in range(6):\n    json.loads(json.dumps(d))\n'
+                'fib(27)\nsum(hash((i, i)) for i in range(700000))\n')
 
 
 def spent(place, before, command, env=None, total=False):
@@ -345,7 +344,7 @@ def part_programs(place):
             note('%s is not installed' % command[0])
             continue
         host, whole = Rounds(), Rounds()
-        for _, variant in in_turn(variants, 5 if QUICK else 15):
+        for _, variant in in_turn(variants, 5 if QUICK else 21):
             what, _, hz = variant.partition(' ')
             before, env = [], None
             if what == 'cprof':

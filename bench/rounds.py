@@ -43,4 +43,4 @@ def run(command, env=None, cpu=None, cwd=None):
             os.sched_setaffinity(0, {cpu})
 
     return subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          env={**os.environ, **(env or {})}, preexec_fn=pin, check=True, cwd=cwd).stdout.decode()
+                          env={**os.environ, **(env or {})}, preexec_fn=pin, check=True, cwd=cwd).stdout.decode(errors='replace')

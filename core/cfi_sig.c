@@ -359,7 +359,7 @@ static bool run(struct machine *vm, struct reader r, uint64_t location, uint64_t
 			set_rule(state, reg, CFI_REGISTER, (int64_t)uleb(&r), &bad);
 			continue;
 		case 0x0a: /* DW_CFA_remember_state */
-			if (vm->depth == CFI_STATES)
+			if (vm->depth == CFI_STATES - 1) /* the first is what the CIE says */
 				return false;
 			vm->stack[vm->depth++] = *state;
 			continue;

@@ -17,7 +17,8 @@
  */
 SIGSAFE bool memory_is_readable(uintptr_t address)
 {
-	return sys4(SYS_rt_sigprocmask, -1, address, 0, 8) != -EFAULT;
+	/* 0 would mean that there is no new mask */
+	return address != 0 && sys4(SYS_rt_sigprocmask, -1, address, 0, 8) != -EFAULT;
 }
 
 static bool range_is_readable(uintptr_t start, uintptr_t size)

@@ -96,7 +96,8 @@ int walk_libunwind_init(struct why *why)
 		dlclose(library);
 		return r;
 	}
-	walk_settings.libunwind = walk; /* the library stays open: a handler may be in it at any time */
+	walk_settings.libunwind =
+		walk; /* the library stays open: a handler may be in it at any time */
 	return 0;
 }
 

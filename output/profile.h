@@ -102,7 +102,7 @@ const char *profile_string(struct profile *p, const char *text);
  * is shown unchanged.
  */
 const char *profile_string_raw(struct profile *p, const char *bytes, size_t size);
-/* From here on all strings of @p are kept like that. What pprof.c writes is UTF-8 all the same. */
+/* From here on all strings of @p are kept like that. What pprof_write.c writes is UTF-8 all the same. */
 void profile_keep_bytes(struct profile *p);
 bool profile_is_utf8(const char *bytes, size_t size);
 /*

@@ -79,9 +79,11 @@ static int32_t create_timer(clockid_t clock, int tid, uint64_t tag)
  * microseconds its interrupts take all the time there is: the thread never gets back to user code, where the signal
  * that would end it waits. 50 us is ten times what an interrupt costs in a virtual machine.
  */
+#define PERF_SHORTEST_NS UINT64_C(50000)
+
 static uint64_t perf_shortest(const struct cpu_thread *ct)
 {
-	return ct->period_ns / 8 > 50000 ? ct->period_ns / 8 : 50000;
+	return ct->period_ns / 8 > PERF_SHORTEST_NS ? ct->period_ns / 8 : PERF_SHORTEST_NS;
 }
 
 /* A perf clock on @t's user code that strikes after perf_gap_ns for the first time; -1 when it is not to be had. */
@@ -141,8 +143,8 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 	ct->period_ns = ct->timer_period_ns = cpu_settings.period_ns;
 	ct->random = (clock_monotonic() ^ (uint64_t)t->tid << 32) * UINT64_C(0x9e3779b97f4a7c15) | 1;
 	ct->perf_gap_ns = first_gap(ct, ct->period_ns);
-	if (ct->perf_gap_ns < perf_shortest(ct))
-		ct->perf_gap_ns = perf_shortest(ct);
+	if (ct->perf_gap_ns < PERF_SHORTEST_NS) /* no more than that: many threads live for less than a period */
+		ct->perf_gap_ns = PERF_SHORTEST_NS;
 	if (cpu_settings.try_perf)
 		ct->perf = open_perf(t, ct, cpu_settings.try_sigtrap);
 	if (cpu_settings.try_sigtrap && ct->perf < 0)

@@ -42,7 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	uint8_t *tables = malloc(size + 1); /* of just this size, so that a read beyond it is seen */
+	uint8_t *tables =
+		malloc(size + 1); /* of just this size, so that a read beyond it is seen */
 	struct segment_module m = {.start = CODE, .end = CODE + 0x10000};
 	struct cfi_own_entry *table = NULL;
 	uint32_t count = 0, start;

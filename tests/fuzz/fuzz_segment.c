@@ -12,7 +12,7 @@
 #include "core/thread.h"
 #include "output/reading.h"
 
-#define BYTES SEGMENT_MIN_BYTES
+#define BYTES      SEGMENT_MIN_BYTES
 #define PATCH_HEAD 6 /* where: 4 bytes, how many: 1, from which part on: 1 */
 
 static const struct profile_ops ops = {
@@ -38,22 +38,26 @@ static void make_original(void)
 
 	original = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	patched = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	check(original != MAP_FAILED && patched != MAP_FAILED && segment_format(original, BYTES, &s) == 0);
+	check(original != MAP_FAILED && patched != MAP_FAILED &&
+	      segment_format(original, BYTES, &s) == 0);
 	s.header->cpu_period_ns = 10000000;
 	s.header->program = segment_string(&s, "program", 7);
 	for (uint32_t i = 0; i < 3; i++) {
 		struct segment_module *m = segment_module_at(&s, i);
 
-		*m = (struct segment_module){.start = 0x400000 + i * 0x100000, .end = 0x480000 + i * 0x100000,
-					     .path = segment_string(&s, "/no/such/file", 13), .state = MODULE_LOADED};
+		*m = (struct segment_module){.start = 0x400000 + i * 0x100000,
+					     .end = 0x480000 + i * 0x100000,
+					     .path = segment_string(&s, "/no/such/file", 13),
+					     .state = MODULE_LOADED};
 		s.header->modules_high = i + 1;
 	}
 	for (uint64_t i = 0; i < 20; i++) {
-		uint64_t frames[4] = {0x400100 + i, (UINT64_C(1) << 48) | (0x400200 + i), FRAME_TRUNCATED, i << 44};
+		uint64_t frames[4] = {0x400100 + i, (UINT64_C(1) << 48) | (0x400200 + i),
+				      FRAME_TRUNCATED, i << 44};
 		uint64_t values[CPU_COLUMNS] = {i + 1, i * 1000};
 
-		table_record(&s, SEGMENT_TABLE_CPU, frames, 1 + i % 4, i % 2 ? labels_overlay(&s, 0, pairs, 2) : 0,
-			     values);
+		table_record(&s, SEGMENT_TABLE_CPU, frames, 1 + i % 4,
+			     i % 2 ? labels_overlay(&s, 0, pairs, 2) : 0, values);
 	}
 	check(segment_next_generation(&s, 0) == 1);
 	table_record(&s, SEGMENT_TABLE_CPU, (uint64_t[]){0x400777}, 1, 0, (uint64_t[]){1, 2});
@@ -98,7 +102,8 @@ static void read_all(const struct segment *s)
 	if (reading_window_begin(s, &ops, &window) == 0)
 		sink += reading_window_serial(window);
 	for (int with_window = 0; with_window < 2; with_window++) {
-		if (reading_profile(s, &ops, with_window ? window : NULL, NULL, &profile, &counts, &why) == 0)
+		if (reading_profile(s, &ops, with_window ? window : NULL, NULL, &profile, &counts,
+				    &why) == 0)
 			profile_fini(&profile);
 		else
 			check(why.text[0] != '\0');
@@ -128,7 +133,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(&where, at, sizeof(where));
 		/* near the start of a part, or anywhere */
 		if (at[5] < SEGMENT_PLACES)
-			where = (uint32_t)((struct segment_header *)original)->parts[at[5]].offset + where % 2048;
+			where = (uint32_t)((struct segment_header *)original)->parts[at[5]].offset +
+				where % 2048;
 		where %= BYTES;
 		at += PATCH_HEAD;
 		left = (uint32_t)(end - at);

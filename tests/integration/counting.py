@@ -29,8 +29,11 @@ def check(r, about, points, rate, names=None):
         got, wanted = 100 * profile.within(name) / max(1, profile.total()), 100 * ns / whole
         tap.ok(abs(got - wanted) <= points, '%s: share of %s is %.2f %%, truly %.2f %%' % (about, name, got, wanted))
     tap.ok(known > 0.9 * whole, '%s: the program knows its own time' % about)
+    moments = whole / 1e9 * rate
+    # gaps between moments have a standard deviation of 0.29 periods: four of those for their sum
+    slack = 0.01 + 4 * 0.29 / moments ** 0.5
     tap.between(profile.total() / whole, 0.98, 1.02, '%s: CPU time in the profile over the program\'s' % about)
-    tap.between(profile.total(0) / (whole / 1e9 * rate), 0.98, 1.02,
+    tap.between(profile.total(0) / moments, 1 - slack, 1 + slack,
                 '%s: samples over CPU seconds times rate' % about)
     tap.ok(profile.truncated() < 0.01, '%s: stacks reach their first frame' % about,
            '%.2f %% truncated' % (100 * profile.truncated()))
@@ -62,7 +65,8 @@ def hundred_hertz():
     box = Box()
     p = check(box.run('burn', 'threads', 30, spec='cpu'), 'four threads at 100 Hz', 1.0, 100)
     if p:
-        tap.between(p.signals / p.total(0), 0.95, 1.01, 'four threads at 100 Hz: most samples are a signal')
+        # on a busy machine ticks come late, and a signal then stands for two moments
+        tap.between(p.signals / p.total(0), 0.85, 1.01, 'four threads at 100 Hz: most samples are a signal')
     box.close()
 
 
@@ -74,11 +78,16 @@ def half_in_the_kernel():
 
 
 def beats():
-    """A program that works by turns in step with the period. Without dithering, one side would get all or nothing."""
+    """
+    A program that works by turns in step with the period. Without dithering, one side would get all or nothing; with it,
+    which side is hit is chance: the error of n samples is half a point over the root of n/10,000.
+    """
     box = Box()
-    check(box.run('burn', 'beat', 10000, 10, spec='cpu'), 'in step with 100 Hz', 3.0, 100)
-    check(box.run('burn', 'beat', 1000, 5), 'in step with 1000 Hz', 3.0, 1000)
-    check(box.run('burn', 'beat', 8000, 5, spec='cpu'), 'in step with the tick at 100 Hz', 3.0, 100)
+    # 4,000 samples: 3 points are 3.8 standard deviations
+    check(box.run('burn', 'beat', 10000, 20, 2, spec='cpu'), 'in step with 100 Hz', 3.0, 100)
+    check(box.run('burn', 'beat', 1000, 3, 2), 'in step with 1000 Hz', 3.0, 1000)
+    # 2,000 samples: 5 points are 4.5 of them
+    check(box.run('burn', 'beat', 8000, 10, 2, spec='cpu'), 'in step with the tick', 5.0, 100)
     box.close()
 
 
@@ -128,6 +137,9 @@ def ways_of_building():
         r = box.run(name, 'split', 70, 1)
         profile, truth = r.profile(), r.truth
         tap.between(profile.total() / truth['process_ns'], 0.97, 1.03, '%s: CPU time' % way)
+        if way == 'noehhdr':  # nothing says how to walk: the samples are there, cut, under their function
+            tap.between(profile.share('burn_a'), 0.67, 0.73, '%s: share of burn_a' % way)
+            continue
         tap.ok(profile.truncated() < 0.01, '%s: whole stacks' % way, '%.3f truncated' % profile.truncated())
         if way != 'stripped':
             # a second has 1,000 samples in slices of 6 ms: some 160 changes, each half a period off at most

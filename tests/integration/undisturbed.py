@@ -48,9 +48,14 @@ def small_things():
 
 def owners_of_signals():
     box = Box()
-    for what in ('signal', 'sigwait', 'signalfd', 'traps'):
+    for what in ('signal', 'sigwait', 'traps'):
         for spec in RATES:
-            r = both(box, 'guest', what, spec=spec)
+            both(box, 'guest', what, spec=spec)
+    # a file that the host reads by itself may show one signal of ours for each thread that blocks SIGPROF
+    plain, r = box.plain('guest', 'signalfd').truth, box.run('guest', 'signalfd').truth
+    tap.ok(r.pop('strange') <= 2, 'signalfd: no more than one of ours')
+    plain.pop('strange')
+    tap.equal(r, plain, 'signalfd: the host\'s own all come')
     plain, r = box.plain('guest', 'profiler'), box.run('guest', 'profiler')
     mine, theirs = r.truth, plain.truth
     # ITIMER_PROF is looked at by the tick: one second of 10 ms gives 83 to 100, whoever else is there
@@ -74,7 +79,7 @@ def closed_files():
 def limits():
     box = Box()
     burn = program('burn')
-    for limit in ('-n 16', '-n 8', '-f 0', '-f 1000', '-i 0', '-s unlimited', '-s 64', '-v 300000', '-v 30000', '-c 0',
+    for limit in ('-n 16', '-n 8', '-f 0', '-f 100000', '-i 0', '-s unlimited', '-s 64', '-v 300000', '-v 30000', '-c 0',
                   '-u 400', '-l 0', '-t 60'):
         script = 'ulimit %s || exit 77; exec %s split 50 0.3' % (limit, burn)
         plain = box.plain('bash', '-c', script)
@@ -90,7 +95,7 @@ def limits():
         total = r.profile().total() if os.path.exists(os.path.join(r.directory, 'cpu.pb.gz')) else 0
         tap.note('ulimit %s: %.3f s in the profile%s' % (limit, total / 1e9, '; ' + r.own_err if r.own_err else ''))
         if plain.status == 0 and limit in ('-n 16', '-s unlimited', '-s 64', '-v 300000', '-c 0', '-u 400', '-l 0',
-                                           '-t 60', '-f 1000'):
+                                           '-t 60', '-f 100000'):
             tap.between(total / r.truth['process_ns'], 0.93, 1.05, 'ulimit %s: profiled' % limit)
     box.close()
 
@@ -103,7 +108,8 @@ def other_rights():
     os.chmod(box.root, 0o755)
     r = both(box, 'guest', 'drops')
     tap.between(r.profile().total() / 400e6, 0.95, 1.1, 'drops its rights: profiled before and after')
-    tap.equal(len(r.children()), 1, 'drops its rights: its child, too')
+    # its child may not enter the session's directory: it runs unrecorded
+    tap.equal(r.children(), [], 'drops its rights: a child of the lesser user is not recorded')
     jail = os.path.join(box.root, 'jail')
     os.mkdir(jail)
     r = both(box, 'guest', 'chroot', jail)

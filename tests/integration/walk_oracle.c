@@ -9,13 +9,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "core/walk_sig.c" /* for walk_full() */
 #include "core/clock.h"
+#include "core/walk_sig.c" /* for walk_full() */
 
-#define DEPTH      256
-#define SHADOW     1024
-#define TRAP_FLAG  0x100
-#define DIFFS      512
+#define DEPTH         256
+#define SHADOW        1024
+#define TRAP_FLAG     0x100
+#define DIFFS         512
 #define SEGMENT_BYTES (32u << 20)
 
 struct stack {
@@ -51,7 +51,7 @@ static struct results {
 	struct oracle_counts counts;
 	struct difference differences[DIFFS];
 	unsigned differences_n;
-} *results;
+} * results;
 
 static __thread struct thread *self;
 static __thread struct stepping *stepping;
@@ -76,14 +76,16 @@ static uint32_t common(const struct stack *a, const struct stack *b)
 {
 	uint32_t n = 0;
 
-	while (n < length(a) && n < length(b) && FRAME_ADDRESS(a->frames[n]) == FRAME_ADDRESS(b->frames[n]))
+	while (n < length(a) && n < length(b) &&
+	       FRAME_ADDRESS(a->frames[n]) == FRAME_ADDRESS(b->frames[n]))
 		n++;
 	return n;
 }
 
 static bool is_same(const struct stack *a, const struct stack *b)
 {
-	return length(a) == length(b) && common(a, b) == length(a) && a->is_truncated == b->is_truncated;
+	return length(a) == length(b) && common(a, b) == length(a) &&
+	       a->is_truncated == b->is_truncated;
 }
 
 static uint64_t frame_at(const struct stack *s, uint32_t i)
@@ -118,8 +120,10 @@ static bool is_in_transfer(const struct stack *wrong)
 	Dl_info info;
 
 	for (uint32_t i = 0; i <= parting && i < length(&truth); i++)
-		if (dladdr((void *)FRAME_ADDRESS(truth.frames[i]), &info) != 0 && info.dli_sname != NULL &&
-		    (strncmp(info.dli_sname, "_Unwind_", 8) == 0 || strstr(info.dli_sname, "longjmp") != NULL))
+		if (dladdr((void *)FRAME_ADDRESS(truth.frames[i]), &info) != 0 &&
+		    info.dli_sname != NULL &&
+		    (strncmp(info.dli_sname, "_Unwind_", 8) == 0 ||
+		     strstr(info.dli_sname, "longjmp") != NULL))
 			return true;
 	return false;
 }
@@ -200,8 +204,8 @@ static void walk_by_all(const ucontext_t *uc)
 /* Is the instruction at @pc a call? */
 static bool is_call(const uint8_t *pc)
 {
-	while ((*pc >= 0x40 && *pc <= 0x4f) || *pc == 0x66 || *pc == 0x67 || *pc == 0xf2 || *pc == 0x3e ||
-	       *pc == 0x2e)
+	while ((*pc >= 0x40 && *pc <= 0x4f) || *pc == 0x66 || *pc == 0x67 || *pc == 0xf2 ||
+	       *pc == 0x3e || *pc == 0x2e)
 		pc++;
 	return *pc == 0xe8 || (*pc == 0xff && (pc[1] & 0x38) == 0x10);
 }
@@ -277,7 +281,8 @@ __asm__(".text\n"
 	"\tpopfq\n\t.cfi_adjust_cfa_offset -8\n"
 	"\tret\n\t.cfi_endproc\n\t.size trap_off, .-trap_off\n");
 
-__attribute__((noinline)) void oracle_step(void (*run)(void *), void *argument, unsigned every, uint64_t limit)
+__attribute__((noinline)) void oracle_step(void (*run)(void *), void *argument, unsigned every,
+					   uint64_t limit)
 {
 	struct stepping *st = calloc(1, sizeof(*st));
 
@@ -377,17 +382,21 @@ static void hurry(void)
 
 const char *oracle_init(void)
 {
-	void *memory = mmap(NULL, SEGMENT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory = mmap(NULL, SEGMENT_BYTES, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct sigaction trap = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
-	struct sigaction sample = {.sa_sigaction = on_sample, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
+	struct sigaction sample = {.sa_sigaction = on_sample,
+				   .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
 	static struct why why;
 
-	results = mmap(NULL, sizeof(*results), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	results = mmap(NULL, sizeof(*results), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		       -1, 0);
 	walk_settings.depth = DEPTH;
 	if (walk_libunwind_init(&why) < 0)
 		return why.text;
 	hurry();
-	if (memory == MAP_FAILED || results == MAP_FAILED || segment_format(memory, SEGMENT_BYTES, &segment) < 0 || thread_init(&segment) < 0)
+	if (memory == MAP_FAILED || results == MAP_FAILED ||
+	    segment_format(memory, SEGMENT_BYTES, &segment) < 0 || thread_init(&segment) < 0)
 		return "no memory";
 	modules_refresh(&segment);
 	sigfillset(&trap.sa_mask);
@@ -419,7 +428,8 @@ static const char *name_of(uint64_t address, char *buffer, size_t size)
 	file = strrchr(info.dli_fname, '/');
 	file = file != NULL ? file + 1 : info.dli_fname;
 	if (info.dli_sname != NULL)
-		snprintf(buffer, size, "%s+0x%lx [%s+0x%lx]", info.dli_sname, address - (uintptr_t)info.dli_saddr, file,
+		snprintf(buffer, size, "%s+0x%lx [%s+0x%lx]", info.dli_sname,
+			 address - (uintptr_t)info.dli_saddr, file,
 			 address - (uintptr_t)info.dli_fbase);
 	else
 		snprintf(buffer, size, "[%s+0x%lx]", file, address - (uintptr_t)info.dli_fbase);
@@ -438,11 +448,13 @@ static int compare_differences(const void *a, const void *b)
 void oracle_explain(const char *region, unsigned most)
 {
 	static const char *const names[ORACLE_KINDS] = {
-		"ours is wrong", "in transfer", "theirs is wrong", "ours is longer", "theirs is longer", "differ", "full differs",
+		"ours is wrong",    "in transfer", "theirs is wrong", "ours is longer",
+		"theirs is longer", "differ",      "full differs",
 	};
 	unsigned shown[ORACLE_KINDS] = {0};
 
-	qsort(results->differences, results->differences_n, sizeof(struct difference), compare_differences);
+	qsort(results->differences, results->differences_n, sizeof(struct difference),
+	      compare_differences);
 	for (unsigned i = 0; i < results->differences_n; i++) {
 		const struct difference *d = &results->differences[i];
 		char at[256], a[256], b[256];

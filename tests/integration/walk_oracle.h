@@ -21,9 +21,10 @@ struct oracle_counts {
 	uint64_t places, frames;
 	uint64_t as_theirs; /* ours and theirs are the same */
 	uint64_t as_full;
-	uint64_t truths;    /* places where the truth is known … */
+	uint64_t truths; /* places where the truth is known … */
 	uint64_t ours_true, theirs_true;
-	uint64_t transfers; /* ours is not the truth, because longjmp or an exception is on its way: nobody can know */
+	uint64_t
+		transfers; /* ours is not the truth, because longjmp or an exception is on its way: nobody can know */
 	/* where ours and theirs differ, and who is wrong is not known */
 	uint64_t ours_longer, theirs_longer, different;
 	/* ours is the truth, theirs is not: their walk ends early, or goes elsewhere */

@@ -13,7 +13,7 @@ import tap
 # Package: (headers, files that may include them, how many of these files may do so)
 PACKAGES = {
     'zlib': (['zlib.h', 'zconf.h'], ['output/gzip.c'], 1),
-    'protobuf-c': (['protobuf-c/*', '*.pb-c.h'], ['output/pprof.c', '*.pb-c.[ch]'], None),
+    'protobuf-c': (['protobuf-c/*', '*.pb-c.h'], ['output/pprof_*.c', '*.pb-c.[ch]'], None),
     'libdw': (['elfutils/*', 'libelf.h', 'gelf.h'], ['output/symbols*.c'], 1),
     'libunwind': (['libunwind*.h', 'unwind.h'], ['core/walk_libunwind.c'], 1),
     'libiberty': (['demangle.h', 'libiberty/*', 'libiberty.h'], ['output/demangle.c'], 1),

@@ -4,7 +4,7 @@
  *     burn split PERCENT SECONDS    burn_a PERCENT of the time, burn_b the rest
  *     burn threads SECONDS          four threads, one, two, three and four tenths of it
  *     burn kernel SECONDS           half in user code (burn_a), half in read() (burn_kernel)
- *     burn beat PERIOD_US SECONDS   burn_a and burn_b by turns, half a period each
+ *     burn beat PERIOD_US SECONDS N  burn_a and burn_b by turns, half a period each, in N threads
  *     burn deep DEPTH SECONDS       in a recursion
  *
  * Prints what it measured by its own clocks: {"burn_a": ns, …, "process_ns": ns}.
@@ -108,19 +108,39 @@ static int kernel(double seconds)
 	return 0;
 }
 
-static int beat(int64_t period_us, double seconds)
+static int64_t beat_half, beat_end, beat_sums[8][2];
+
+static void *beat_main(void *arg)
 {
-	int64_t end = (int64_t)(seconds * 1e9), sum[2] = {0}, at = thread_ns(), half = period_us * 500;
+	int64_t *sum = arg, at = thread_ns();
 
 	/* held to the clock: a half that lasted too long makes the next one shorter */
-	while (sum[0] + sum[1] < end) {
+	while (sum[0] + sum[1] < beat_end) {
 		int64_t now = thread_ns();
 
-		at += half;
+		at += beat_half;
 		sum[0] += at > now ? burn_a(at - now) : 0;
 		now = thread_ns();
-		at += half;
+		at += beat_half;
 		sum[1] += at > now ? burn_b(at - now) : 0;
+	}
+	return NULL;
+}
+
+static int beat(int64_t period_us, double seconds, int n)
+{
+	int64_t sum[2] = {0};
+	pthread_t id[8];
+
+	beat_half = period_us * 500;
+	beat_end = (int64_t)(seconds * 1e9);
+	for (int i = 0; i < n; i++)
+		if (pthread_create(&id[i], NULL, beat_main, beat_sums[i]) != 0)
+			return 1;
+	for (int i = 0; i < n; i++) {
+		pthread_join(id[i], NULL);
+		sum[0] += beat_sums[i][0];
+		sum[1] += beat_sums[i][1];
 	}
 	print((const char *const[]){"burn_a", "burn_b"}, sum, 2);
 	return 0;
@@ -150,8 +170,8 @@ int main(int argc, char **argv)
 		return threads(atof(argv[2]));
 	if (strcmp(what, "kernel") == 0 && argc == 3)
 		return kernel(atof(argv[2]));
-	if (strcmp(what, "beat") == 0 && argc == 4)
-		return beat(atoll(argv[2]), atof(argv[3]));
+	if (strcmp(what, "beat") == 0 && argc == 5 && atoi(argv[4]) <= 8)
+		return beat(atoll(argv[2]), atof(argv[3]), atoi(argv[4]));
 	if (strcmp(what, "deep") == 0 && argc == 4) {
 		descend(atoi(argv[2]), atof(argv[3]));
 		print((const char *const[]){"burn_a"}, &deep_sum, 1);

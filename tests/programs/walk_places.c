@@ -127,15 +127,24 @@ APART static int hot_and_cold(int n)
 APART static int jumps(int n)
 {
 	switch (n % 9) {
-	case 0: return leaf(n, 1);
-	case 1: return many_registers(n, 1, 2, 3);
-	case 2: return 7;
-	case 3: return leaf(n, 2) + leaf(n, 3);
-	case 4: return on_alloca(n & 15);
-	case 5: return tail_call(n, 1);
-	case 6: return (int)(n * 1.5);
-	case 7: return recursion(2);
-	default: return -n;
+	case 0:
+		return leaf(n, 1);
+	case 1:
+		return many_registers(n, 1, 2, 3);
+	case 2:
+		return 7;
+	case 3:
+		return leaf(n, 2) + leaf(n, 3);
+	case 4:
+		return on_alloca(n & 15);
+	case 5:
+		return tail_call(n, 1);
+	case 6:
+		return (int)(n * 1.5);
+	case 7:
+		return recursion(2);
+	default:
+		return -n;
 	}
 }
 
@@ -212,11 +221,12 @@ static void binds(void *unused)
 	sink += atoi("77") + abs(-4) + (gmtime_r(&now, &tm) != NULL);
 	sink += (int)strftime(text, sizeof(text), "%Y-%m-%d", &tm);
 	sink_double += strtod("2.5e3", NULL);
-	sink += (int)strtoul("ff", NULL, 16) + (strstr(text, "70") != NULL) + (strpbrk(text, "-") != NULL);
+	sink += (int)strtoul("ff", NULL, 16) + (strstr(text, "70") != NULL) +
+		(strpbrk(text, "-") != NULL);
 	free(strdup(text));
 }
 
 const struct walk_place walk_places[] = {
-	{"binds", binds},   {"shapes", shapes}, {"binds again", binds},
+	{"binds", binds}, {"shapes", shapes},    {"binds again", binds},
 	{"sorts", sorts}, {"jumps", jumps_back}, {0},
 };

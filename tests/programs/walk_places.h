@@ -11,4 +11,4 @@ extern "C"
 #else
 extern
 #endif
-const struct walk_place walk_places[];
+	const struct walk_place walk_places[];

@@ -15,23 +15,41 @@ static volatile int sink;
 
 struct guard {
 	int n;
-	explicit guard(int n_) : n(n_) {}
-	__attribute__((noinline)) ~guard() { sink += n; }
+	explicit guard(int n_) : n(n_)
+	{
+	}
+	__attribute__((noinline)) ~guard()
+	{
+		sink += n;
+	}
 };
 
 struct base {
-	virtual ~base() {}
+	virtual ~base()
+	{
+	}
 	virtual int work(int n) = 0;
 };
 
 struct other {
-	virtual ~other() {}
-	virtual int more(int n) { return n + 1; }
+	virtual ~other()
+	{
+	}
+	virtual int more(int n)
+	{
+		return n + 1;
+	}
 };
 
 struct derived : base, other {
-	int work(int n) override { return n * 3; }
-	int more(int n) override { return n * 5; } /* reached through a thunk */
+	int work(int n) override
+	{
+		return n * 3;
+	}
+	int more(int n) override
+	{
+		return n * 5;
+	} /* reached through a thunk */
 };
 
 __attribute__((noinline)) static int deep(int n)
@@ -75,5 +93,8 @@ static void classes(void *)
 }
 
 const struct walk_place walk_places[] = {
-	{"classes", classes}, {"throws", throws}, {"throws again", throws}, {nullptr, nullptr},
+	{"classes", classes},
+	{"throws", throws},
+	{"throws again", throws},
+	{nullptr, nullptr},
 };

@@ -31,11 +31,13 @@ static uint32_t overlay(struct segment *s, uint32_t base, const char *key, const
 static void test_sets(void)
 {
 	struct segment s = segment_make(SEGMENT_MIN_BYTES);
-	uint32_t a = overlay(&s, 0, "tenant", "acme"), b = overlay(&s, a, "path", "/x"), c, pairs[LABEL_SET_PAIRS][2];
+	uint32_t a = overlay(&s, 0, "tenant", "acme"), b = overlay(&s, a, "path", "/x"), c,
+		 pairs[LABEL_SET_PAIRS][2];
 	const char *const both[] = {"path", "/x", "tenant", "acme"};
 
 	ok(a != 0 && count(&s, a) == 1 && has(&s, a, "tenant", "acme"), "one label");
-	ok(b != a && count(&s, b) == 2 && has(&s, b, "tenant", "acme") && has(&s, b, "path", "/x"), "one over another");
+	ok(b != a && count(&s, b) == 2 && has(&s, b, "tenant", "acme") && has(&s, b, "path", "/x"),
+	   "one over another");
 	is_u64(labels_overlay(&s, 0, both, 2), b, "equal sets have equal ids, whatever the order");
 	is_u64(labels_copy(&s, b, pairs), 2, "copied");
 	ok(strcmp(segment_text(&s, pairs[0][0]), "path") == 0, "sorted by key");
@@ -46,7 +48,8 @@ static void test_sets(void)
 	is_u64(overlay(&s, b, "", "x"), b, "a label without a key is none");
 	is_u64(labels_overlay(&s, 0, both, 0), 0, "no labels are set 0");
 	is_u64(labels_overlay(&s, b, both, 0), b, "nothing over a set is the set");
-	ok(overlay(&s, 0, "empty", "") != 0 && has(&s, overlay(&s, 0, "empty", ""), "empty", ""), "an empty value counts");
+	ok(overlay(&s, 0, "empty", "") != 0 && has(&s, overlay(&s, 0, "empty", ""), "empty", ""),
+	   "an empty value counts");
 	for (int i = 0; i < 20; i++) {
 		char key[8];
 
@@ -61,7 +64,8 @@ static void test_sets(void)
 static void test_full(void)
 {
 	struct segment s = segment_make(SEGMENT_MIN_BYTES);
-	uint32_t slots = segment_count(&s, SEGMENT_LABEL_SETS, 0), n = 0, base = overlay(&s, 0, "base", "1"), id;
+	uint32_t slots = segment_count(&s, SEGMENT_LABEL_SETS, 0), n = 0,
+		 base = overlay(&s, 0, "base", "1"), id;
 	char value[16];
 
 	for (;; n++) {
@@ -71,7 +75,8 @@ static void test_full(void)
 			break;
 	}
 	ok(n + 2 >= slots / 2 && n <= slots, "%u sets in %u slots", n, slots);
-	ok(s.header->lost[LOST_STRINGS] > 0, "one that finds no room is counted, and the thread keeps what it has");
+	ok(s.header->lost[LOST_STRINGS] > 0,
+	   "one that finds no room is counted, and the thread keeps what it has");
 	ok(has(&s, overlay(&s, base, "n", "0"), "n", "0"), "those that are there are found");
 	segment_unmake(&s);
 }
@@ -79,8 +84,10 @@ static void test_full(void)
 static void test_hostile(void)
 {
 	struct segment s = segment_make(SEGMENT_MIN_BYTES);
-	uint32_t slots = segment_count(&s, SEGMENT_LABEL_SETS, 0), id = overlay(&s, 0, "key", "value"), n_many = 0;
-	struct segment_label_set *set = (struct segment_label_set *)segment_part(&s, SEGMENT_LABEL_SETS, 0) + id;
+	uint32_t slots = segment_count(&s, SEGMENT_LABEL_SETS, 0),
+		 id = overlay(&s, 0, "key", "value"), n_many = 0;
+	struct segment_label_set *set =
+		(struct segment_label_set *)segment_part(&s, SEGMENT_LABEL_SETS, 0) + id;
 
 	for (uint64_t i = 0; i <= slots + 10u; i++)
 		n_many += count(&s, (uint32_t)i) > LABEL_SET_PAIRS;

@@ -27,7 +27,8 @@ static void seal(struct segment_header *h)
 
 static void test_layout(void)
 {
-	static const uint64_t sizes[] = {SEGMENT_MIN_BYTES, SEGMENT_MIN_BYTES + 4096, 3 << 20, 64 << 20};
+	static const uint64_t sizes[] = {SEGMENT_MIN_BYTES, SEGMENT_MIN_BYTES + 4096, 3 << 20,
+					 64 << 20};
 	struct segment s, again;
 	struct why why;
 
@@ -37,18 +38,20 @@ static void test_layout(void)
 
 		s = segment_make(sizes[i]);
 		for (unsigned p = 0; p < SEGMENT_PLACES; p++) {
-			is_right = is_right && s.parts[p].offset >= last && s.parts[p].offset % 4096 == 0 &&
-				   s.parts[p].count > 0;
+			is_right = is_right && s.parts[p].offset >= last &&
+				   s.parts[p].offset % 4096 == 0 && s.parts[p].count > 0;
 			last = s.parts[p].offset + (uint64_t)s.parts[p].count * s.parts[p].stride;
 		}
-		ok(is_right && last <= sizes[i], "%" PRIu64 " bytes: parts follow each other and fit", sizes[i]);
+		ok(is_right && last <= sizes[i],
+		   "%" PRIu64 " bytes: parts follow each other and fit", sizes[i]);
 		ok(segment_attach(s.base, s.size, &again, &why) == 0, "and are accepted");
 		segment_unmake(&s);
 	}
 	ok(segment_format(NULL, SEGMENT_MIN_BYTES - 1, &s) == -EINVAL, "too small");
 	ok(segment_format(NULL, SEGMENT_MAX_BYTES + 1, &s) == -EINVAL, "too large");
 	for (unsigned i = 0; i < LOST_KINDS; i++)
-		if (segment_lost_name((enum segment_lost)i) == NULL || segment_lost_unit((enum segment_lost)i) == NULL)
+		if (segment_lost_name((enum segment_lost)i) == NULL ||
+		    segment_lost_unit((enum segment_lost)i) == NULL)
 			ok(false, "lost kind %u has no name", i);
 }
 
@@ -72,8 +75,18 @@ static bool is_inside(const struct segment *s)
 static void test_damaged(void)
 {
 	struct segment s = segment_make(SEGMENT_MIN_BYTES), other;
-	static const uint64_t values[] = {0, 1, 7, 8, 4096, SEGMENT_MIN_BYTES - 8, SEGMENT_MIN_BYTES, 0x7fffffff,
-					  0xffffffff, 0x100000000, UINT64_MAX, UINT64_MAX - 7};
+	static const uint64_t values[] = {0,
+					  1,
+					  7,
+					  8,
+					  4096,
+					  SEGMENT_MIN_BYTES - 8,
+					  SEGMENT_MIN_BYTES,
+					  0x7fffffff,
+					  0xffffffff,
+					  0x100000000,
+					  UINT64_MAX,
+					  UINT64_MAX - 7};
 	size_t accepted = 0, outside = 0;
 	struct why why;
 
@@ -85,7 +98,8 @@ static void test_damaged(void)
 		}
 	}
 	is_u64(accepted, 0, "no flipped bit of the header goes unseen");
-	ok(is_refused(&s, s.size - 4096) && is_refused(&s, s.size + 4096) && is_refused(&s, 100) && is_refused(&s, 0),
+	ok(is_refused(&s, s.size - 4096) && is_refused(&s, s.size + 4096) && is_refused(&s, 100) &&
+		   is_refused(&s, 0),
 	   "nor a wrong size");
 	for (unsigned p = 0; p < SEGMENT_PLACES; p++) {
 		for (size_t v = 0; v < sizeof(values) / sizeof(values[0]); v++) {
@@ -110,20 +124,23 @@ static void test_damaged(void)
 	seal(s.header);
 	ok(segment_attach(s.base, s.size, &other, &why) == 0, "whole again");
 	memset(s.header->parts, 0xff, sizeof(s.header->parts));
-	ok(is_inside(&other) && segment_text(&other, 8)[0] == '\0', "what is changed after the check is not used");
+	ok(is_inside(&other) && segment_text(&other, 8)[0] == '\0',
+	   "what is changed after the check is not used");
 	segment_unmake(&s);
 }
 
 static void test_strings(void)
 {
 	struct segment s = segment_make(SEGMENT_MIN_BYTES);
-	uint32_t a = segment_string(&s, "one", 3), b = segment_string(&s, "two", 3), n = 0, n_right = 0;
+	uint32_t a = segment_string(&s, "one", 3), b = segment_string(&s, "two", 3), n = 0,
+		 n_right = 0;
 	uint32_t size = segment_count(&s, SEGMENT_STRING_BYTES, 0);
 	uint8_t *bytes = segment_part(&s, SEGMENT_STRING_BYTES, 0);
 	char text[64];
 	size_t longest = 0;
 
-	ok(a != 0 && b != 0 && a != b && segment_string(&s, "one", 3) == a, "the same text has the same id");
+	ok(a != 0 && b != 0 && a != b && segment_string(&s, "one", 3) == a,
+	   "the same text has the same id");
 	ok(segment_string(&s, "one more", 3) == a, "of the length that was given");
 	is_str(segment_text(&s, a), "one", "the text");
 	is_u64(segment_string(&s, NULL, 0), 0, "no text");
@@ -139,12 +156,14 @@ static void test_strings(void)
 		if (segment_string(&s, text, strlen(text)) == 0)
 			break;
 	}
-	ok(n > 100 && s.header->lost[LOST_STRINGS] == 1, "%u strings fill it, the next one is counted", n);
+	ok(n > 100 && s.header->lost[LOST_STRINGS] == 1,
+	   "%u strings fill it, the next one is counted", n);
 	ok(s.header->strings_used <= size, "and nothing lies outside");
 	ok(segment_string(&s, (const char *)s.base, size + 9) == 0, "longer than all of it");
 	for (uint32_t i = 0; i < n; i++) {
 		snprintf(text, sizeof(text), "string number %u", i);
-		n_right += strcmp(segment_text(&s, segment_string(&s, text, strlen(text))), text) == 0;
+		n_right +=
+			strcmp(segment_text(&s, segment_string(&s, text, strlen(text))), text) == 0;
 	}
 	is_u64(n_right, n, "all are found");
 	for (uint32_t round = 0; round < 2; round++) {
@@ -231,7 +250,8 @@ static int check_row(void *user, const struct table_row *row)
 	    memcmp(frames, want, depth * sizeof(*want)) != 0)
 		sums->broken++;
 	n = labels_copy(sums->s, row->labels, pairs);
-	if (row->labels != 0 && (n != 1 || strcmp(segment_text(sums->s, pairs[0][0]), "round") != 0))
+	if (row->labels != 0 &&
+	    (n != 1 || strcmp(segment_text(sums->s, pairs[0][0]), "round") != 0))
 		sums->broken++;
 	return 0;
 }
@@ -250,16 +270,20 @@ static void test_recycle(void)
 	uint64_t frames[16], recorded = 0, read = 0, seed = 0, busy = 0, generations = 0;
 	struct thread *t;
 
-	is_u64((uint64_t)-segment_recycle(&s, UINT64_MAX, 0), EBUSY, "there is no old generation yet");
+	is_u64((uint64_t)-segment_recycle(&s, UINT64_MAX, 0), EBUSY,
+	       "there is no old generation yet");
 	while (generations < 150) {
-		table_record(&s, SEGMENT_TABLE_CPU, frames, make_stack(++seed, frames), 0, (uint64_t[]){1, 3});
+		table_record(&s, SEGMENT_TABLE_CPU, frames, make_stack(++seed, frames), 0,
+			     (uint64_t[]){1, 3});
 		recorded++;
 		if (s.header->generation == 0 || s.header->generations[0].serial == 0)
 			if (s.header->generation == 1 || s.header->generations[1].serial == 0)
 				continue;
 		generations++;
 		read += sum_of(&s, (s.header->generation + 1) % 2 + 1).values[0];
-		busy += segment_recycle(&s, s.header->generations[(s.header->generation + 1) % 2].serial, 0) == -EBUSY;
+		busy += segment_recycle(
+				&s, s.header->generations[(s.header->generation + 1) % 2].serial,
+				0) == -EBUSY;
 		if (segment_recycle(&s, UINT64_MAX, 0) != 0)
 			break;
 	}
@@ -267,7 +291,8 @@ static void test_recycle(void)
 	is_u64(busy, generations, "one that is needed is left alone");
 	is_u64(read + sum_of(&s, 0).values[0], recorded, "every record was in one of them");
 	is_u64(sum_of(&s, 0).broken, 0, "with its stack");
-	is_u64(s.header->lost[LOST_STACKS_FULL] + s.header->lost[LOST_TABLE_FULL], 0, "none is lost");
+	is_u64(s.header->lost[LOST_STACKS_FULL] + s.header->lost[LOST_TABLE_FULL], 0,
+	       "none is lost");
 	is_u64(s.header->notes[NOTE_RECYCLED], generations, "what was given up is noted");
 
 	thread_init(&s);
@@ -278,9 +303,11 @@ static void test_recycle(void)
 		if (is_inside)
 			thread_enter(&s, t);
 		while (s.header->generation == before)
-			table_record(&s, SEGMENT_TABLE_CPU, frames, make_stack(++seed, frames), 0, (uint64_t[]){1, 3});
+			table_record(&s, SEGMENT_TABLE_CPU, frames, make_stack(++seed, frames), 0,
+				     (uint64_t[]){1, 3});
 		s.header->is_kept = 1;
-		is_u64((uint64_t)-segment_recycle(&s, UINT64_MAX, 0), EBUSY, "one that a launcher keeps is left alone");
+		is_u64((uint64_t)-segment_recycle(&s, UINT64_MAX, 0), EBUSY,
+		       "one that a launcher keeps is left alone");
 		s.header->is_kept = 0;
 		if (is_inside) {
 			read = sum_of(&s, 0).rows;
@@ -314,8 +341,8 @@ static void turn_over(unsigned number, void *user)
 		for (uint64_t i = 0; i < 60000; i++) {
 			if (!thread_enter(s, t))
 				abort();
-			table_record(s, SEGMENT_TABLE_CPU, frames, make_stack(i * 8 + number, frames), 0,
-				     (uint64_t[]){1, 2});
+			table_record(s, SEGMENT_TABLE_CPU, frames,
+				     make_stack(i * 8 + number, frames), 0, (uint64_t[]){1, 2});
 			thread_leave(t);
 			atomic_fetch_add(&x->recorded, 1);
 			if (i % 64 == 0)
@@ -349,9 +376,10 @@ static void test_turnover(void)
 	thread_init(&s);
 	on_threads(4, turn_over, &x);
 	lost = s.header->lost[LOST_STACKS_FULL] + s.header->lost[LOST_TABLE_FULL];
-	is_u64(x.read + sum_of(&s, 0).values[0] + lost, x.recorded, "nothing is counted twice or forgotten");
-	ok(x.recycled > 3, "over %" PRIu64 " generations, %" PRIu64 " of %" PRIu64 " lost", x.recycled, lost,
-	   x.recorded);
+	is_u64(x.read + sum_of(&s, 0).values[0] + lost, x.recorded,
+	       "nothing is counted twice or forgotten");
+	ok(x.recycled > 3, "over %" PRIu64 " generations, %" PRIu64 " of %" PRIu64 " lost",
+	   x.recycled, lost, x.recorded);
 	is_u64(sum_of(&s, 0).broken, 0, "with their stacks");
 	segment_unmake(&s);
 }
@@ -405,7 +433,8 @@ static void test_killed(void)
 
 static void test_names(void)
 {
-	struct segment from = segment_make(SEGMENT_MIN_BYTES), to = segment_make(SEGMENT_MIN_BYTES), small;
+	struct segment from = segment_make(SEGMENT_MIN_BYTES), to = segment_make(SEGMENT_MIN_BYTES),
+		       small;
 	const char *const pair[] = {"key", "value"};
 	uint32_t set = labels_overlay(&from, 0, pair, 1), id, pairs[LABEL_SET_PAIRS][2];
 
@@ -413,11 +442,15 @@ static void test_names(void)
 	segment_module_at(&from, 0)->path = segment_string(&from, "/lib/x.so", 9);
 	from.header->modules_high = 1;
 	segment_copy_names(&to, &from);
-	is_str(segment_text(&to, to.header->program), "program", "a child knows the names by the same ids");
-	is_u64(segment_string(&to, "/lib/x.so", 9), segment_module_at(&to, 0)->path, "and finds them");
-	ok(labels_copy(&to, set, pairs) == 1 && labels_overlay(&to, 0, pair, 1) == set, "label sets, too");
+	is_str(segment_text(&to, to.header->program), "program",
+	       "a child knows the names by the same ids");
+	is_u64(segment_string(&to, "/lib/x.so", 9), segment_module_at(&to, 0)->path,
+	       "and finds them");
+	ok(labels_copy(&to, set, pairs) == 1 && labels_overlay(&to, 0, pair, 1) == set,
+	   "label sets, too");
 	id = segment_string(&to, "new", 3);
-	ok(id >= from.header->strings_used && segment_text(&from, id)[0] == '\0', "what is new is its own");
+	ok(id >= from.header->strings_used && segment_text(&from, id)[0] == '\0',
+	   "what is new is its own");
 	small = segment_make(SEGMENT_MIN_BYTES * 2);
 	segment_copy_names(&small, &from);
 	is_u64(small.header->modules_high, 0, "from another layout nothing is taken");

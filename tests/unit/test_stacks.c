@@ -49,9 +49,11 @@ static void test_one_by_one(void)
 	memset(frames, 0, sizeof(frames));
 	ok(stacks_intern(&s, 0, frames, 1) != stacks_intern(&s, 0, frames, 2), "frames of 0 count");
 	ids[0] = stacks_intern(&s, 0, frames, 0);
-	ok(ids[0] != 0 && stacks_frames(&s, 0, ids[0], &depth) != NULL && depth == 0, "the empty stack is one");
+	ok(ids[0] != 0 && stacks_frames(&s, 0, ids[0], &depth) != NULL && depth == 0,
+	   "the empty stack is one");
 	ids[0] = stacks_intern(&s, 0, frames, 1024);
-	ok(ids[0] != 0 && stacks_frames(&s, 0, ids[0], &depth) != NULL && depth == 1024, "1024 frames");
+	ok(ids[0] != 0 && stacks_frames(&s, 0, ids[0], &depth) != NULL && depth == 1024,
+	   "1024 frames");
 	ok(stacks_intern(&s, 1, frames, 3) != 0, "the other generation has its own");
 	segment_unmake(&s);
 }
@@ -64,14 +66,16 @@ static void test_full(void)
 
 	while ((id = stacks_intern(&s, 0, frames, make_stack(n, frames))) != 0)
 		n++;
-	ok(n > 500 && s.header->generations[0].stack_used <= room, "%u stacks fill a generation", n);
+	ok(n > 500 && s.header->generations[0].stack_used <= room, "%u stacks fill a generation",
+	   n);
 	for (uint32_t i = 0; i < n; i++)
 		n_right += is_stack(&s, 0, stacks_intern(&s, 0, frames, make_stack(i, frames)), i);
 	is_u64(n_right, n, "all are found when it is full");
 	used = s.header->generations[0].stack_used;
 	for (int i = 0; i < 1000; i++)
 		stacks_intern(&s, 0, frames, make_stack(1000000 + (uint64_t)i, frames));
-	ok(s.header->generations[0].stack_used <= used + 64, "years of attempts do not push the counter");
+	ok(s.header->generations[0].stack_used <= used + 64,
+	   "years of attempts do not push the counter");
 	segment_unmake(&s);
 }
 
@@ -87,9 +91,11 @@ static void test_hostile(void)
 		for (uint64_t id = 0; id < room + 100; id++) {
 			const uint64_t *at = stacks_frames(&s, 0, (uint32_t)id, &depth);
 
-			n_outside += at != NULL && (at < words || depth > (uint64_t)(words + room - at));
+			n_outside +=
+				at != NULL && (at < words || depth > (uint64_t)(words + room - at));
 		}
-		for (uint32_t i = 0; i < room; i++) /* depths that end just inside, just outside, nowhere */
+		for (uint32_t i = 0; i < room;
+		     i++) /* depths that end just inside, just outside, nowhere */
 			words[i] = round == 0 ? (uint64_t)(room - i - (i % 4)) << 32 : UINT64_MAX;
 	}
 	is_u64(n_outside, 0, "no id leads out of the words");
@@ -113,7 +119,8 @@ static void intern_all(unsigned number, void *user)
 		/* the same for all, in another order for each */
 		unsigned which = (i + number * 37) % STACKS;
 
-		race->ids[number][which] = stacks_intern(race->s, 0, frames, make_stack(which, frames));
+		race->ids[number][which] =
+			stacks_intern(race->s, 0, frames, make_stack(which, frames));
 		stacks_intern(race->s, 0, frames, make_stack(100000 + number * 1000 + i, frames));
 	}
 }

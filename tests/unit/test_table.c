@@ -33,7 +33,8 @@ static struct sums sum_of(const struct segment *s, uint32_t stack, uint32_t labe
 
 static bool add(struct segment *s, uint32_t stack, uint32_t labels, uint64_t count, uint64_t ns)
 {
-	return table_add(s, SEGMENT_TABLE_CPU, 0, stack, labels, (uint64_t[CPU_COLUMNS]){count, ns});
+	return table_add(s, SEGMENT_TABLE_CPU, 0, stack, labels,
+			 (uint64_t[CPU_COLUMNS]){count, ns});
 }
 
 static int stop_at_second(void *user, const struct table_row *row)
@@ -47,14 +48,19 @@ static void test_sums(void)
 	struct sums sums;
 	int n = 0;
 
-	ok(add(&s, 5, 0, 1, 100) && add(&s, 5, 0, 2, 50) && add(&s, 5, 1, 7, 0) && add(&s, 6, 0, 0, 3), "adds");
+	ok(add(&s, 5, 0, 1, 100) && add(&s, 5, 0, 2, 50) && add(&s, 5, 1, 7, 0) &&
+		   add(&s, 6, 0, 0, 3),
+	   "adds");
 	sums = sum_of(&s, 5, 0);
-	ok(sums.rows == 1 && sums.values[0] == 3 && sums.values[1] == 150, "one row for a stack and labels");
+	ok(sums.rows == 1 && sums.values[0] == 3 && sums.values[1] == 150,
+	   "one row for a stack and labels");
 	sums = sum_of(&s, 5, 1);
-	ok(sums.rows == 1 && sums.values[0] == 7 && sums.values[1] == 0, "another for other labels");
+	ok(sums.rows == 1 && sums.values[0] == 7 && sums.values[1] == 0,
+	   "another for other labels");
 	is_u64(sum_of(&s, 0, 0).rows, 3, "rows");
 	is_u64(sum_of(&s, 0, 0).values[2], 0, "columns that the table has not are zero");
-	is_u64((uint64_t)-table_read(&s, SEGMENT_TABLE_CPU, stop_at_second, &n), 7, "reading ends when asked to");
+	is_u64((uint64_t)-table_read(&s, SEGMENT_TABLE_CPU, stop_at_second, &n), 7,
+	       "reading ends when asked to");
 	is_u64((uint64_t)n, 2, "at once");
 	segment_unmake(&s);
 }
@@ -92,8 +98,10 @@ static void test_generations(void)
 	ok(at_switch > 0, "the second generation is begun after %" PRIu64 " stacks", at_switch);
 	is_u64(s.header->generations[1].serial, 2, "its serial");
 	ok(s.header->generations[1].begun_ns != 0, "and when it was begun");
-	ok(lost > 0 && lost < recorded, "when both are full, samples are lost: %" PRIu64 " of %" PRIu64, lost, recorded);
-	is_u64(sum_of(&s, 0, 0).values[0] + lost, recorded, "what is there and what is lost are all");
+	ok(lost > 0 && lost < recorded,
+	   "when both are full, samples are lost: %" PRIu64 " of %" PRIu64, lost, recorded);
+	is_u64(sum_of(&s, 0, 0).values[0] + lost, recorded,
+	       "what is there and what is lost are all");
 	is_u64(segment_next_generation(&s, 0), 1, "whoever comes late goes on in the second");
 	is_u64(segment_next_generation(&s, 1), 1, "there is no third");
 	segment_unmake(&s);
@@ -106,7 +114,8 @@ static void add_many(unsigned number, void *user)
 	for (uint64_t i = 0; i < ADDS; i++) {
 		frames[0] = i % 500;
 		frames[1] = i % 3 == 0 ? number : 9;
-		table_record(user, SEGMENT_TABLE_CPU, frames, 4, (uint32_t)(i % 2), (uint64_t[]){1, i});
+		table_record(user, SEGMENT_TABLE_CPU, frames, 4, (uint32_t)(i % 2),
+			     (uint64_t[]){1, i});
 	}
 }
 
@@ -123,7 +132,8 @@ static void test_threads(void)
 		on_threads(THREADS, add_many, &s);
 		sums = sum_of(&s, 0, 0);
 		lost = s.header->lost[LOST_STACKS_FULL] + s.header->lost[LOST_TABLE_FULL];
-		is_u64(sums.values[0] + lost, THREADS * ADDS, "every sample is counted or lost, by eight threads");
+		is_u64(sums.values[0] + lost, THREADS * ADDS,
+		       "every sample is counted or lost, by eight threads");
 		if (round < 3) {
 			is_u64(lost, 0, "none is lost when there is room");
 			is_u64(sums.values[1], THREADS * each, "sums are exact");

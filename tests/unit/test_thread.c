@@ -16,7 +16,8 @@ static void test_records(void)
 
 	ok(thread_init(&s) == 0, "blocks for %u threads", room);
 	a = thread_reserve(&s);
-	ok(a != NULL && a->index != 0 && thread_find(&s, 100) == NULL, "reserved, and nobody's yet");
+	ok(a != NULL && a->index != 0 && thread_find(&s, 100) == NULL,
+	   "reserved, and nobody's yet");
 	is_u64((uintptr_t)thread_publish(&s, a, 100), (uintptr_t)a, "published");
 	ok(thread_find(&s, 100) == a && a->tid == 100 && a->scratch != NULL, "found");
 	b = thread_publish(&s, thread_reserve(&s), 101);
@@ -30,7 +31,8 @@ static void test_records(void)
 		n++;
 	ok(n + 2 == room - 1 || n + 1 == room - 1, "%u records, index 0 is none", n);
 	is_u64(s.header->lost[LOST_THREADS], 1, "a thread without a record is counted");
-	ok(thread_at(&s, 0) == NULL && thread_at(&s, room) == NULL && thread_at(&s, UINT32_MAX) == NULL,
+	ok(thread_at(&s, 0) == NULL && thread_at(&s, room) == NULL &&
+		   thread_at(&s, UINT32_MAX) == NULL,
 	   "indexes that no thread has");
 	segment_unmake(&s);
 }
@@ -45,9 +47,11 @@ static void test_guard(void)
 	is_u64((uint64_t)thread_wait_outside(&s, NULL, 0), 0, "nobody is inside");
 	ok(thread_enter(&s, t), "in");
 	ok(!thread_enter(&s, t), "and not again");
-	is_u64((uint64_t)-thread_wait_outside(&s, NULL, 1000000), ETIMEDOUT, "whoever waits gives up");
+	is_u64((uint64_t)-thread_wait_outside(&s, NULL, 1000000), ETIMEDOUT,
+	       "whoever waits gives up");
 	is_u64((uint64_t)thread_wait_outside(&s, t, 1000000), 0, "but for itself");
-	is_u64((uint64_t)-thread_wait_generation(&s, 0, 1000000), ETIMEDOUT, "inside of generation 0");
+	is_u64((uint64_t)-thread_wait_generation(&s, 0, 1000000), ETIMEDOUT,
+	       "inside of generation 0");
 	is_u64((uint64_t)thread_wait_generation(&s, 1, 1000000), 0, "and not of generation 1");
 	thread_leave(t);
 	is_u64((uint64_t)thread_wait_outside(&s, NULL, 0), 0, "out");

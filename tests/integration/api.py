@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""The public functions, from programs that are linked with the library, and the examples."""
+
+import os
+import signal
+import subprocess
+import time
+
+import tap
+from cprof import BUILD, LIBRARY, Box, program, wait_for
+from pprof import Profile
+
+HEADER = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), 'include')
+
+
+def run(box, what):
+    r = box.plain('linked', what, box.root)
+    tap.ok(r.status == 0 and r.err == '' or what == 'errors', 'linked %s: every call returns what it should' % what, r.show())
+    return r
+
+
+def near(got, wanted, about, part=0.06):
+    tap.between(got / wanted, 1 - part, 1 + part, about)
+
+
+def at(box, name):
+    return Profile.read(os.path.join(box.root, name))
+
+
+def late_start():
+    box = Box()
+    r = run(box, 'late')
+    p = at(box, 'late.pb.gz')
+    # the threads were on their way already: each may be found a little after its start
+    near(p.within('burn_a'), r.truth['burn_a'], 'threads that ran before cprof_start(): their time')
+    tap.ok(p.within('burn_b') < 30e6, 'nothing from before', '%d ns' % p.within('burn_b'))
+    box.close()
+
+
+def windows():
+    box = Box()
+    r = run(box, 'windows')
+    first, second, truth = at(box, 'first.pb.gz'), at(box, 'second.pb.gz'), r.truth
+    # 100 Hz here: 60 samples each, 0.29 periods a gap: three standard deviations are 11 %
+    near(first.within('burn_a'), truth['burn_a'], 'first window: a', 0.12)
+    near(first.within('burn_b'), truth['burn_b'], 'first window: b', 0.12)
+    near(second.within('burn_b'), truth['burn_b'], 'second window: b', 0.12)
+    near(second.within('burn_c'), truth['burn_c'], 'second window: c', 0.12)
+    tap.equal((first.within('burn_c') > 25e6, second.within('burn_a') > 25e6), (False, False),
+              'nothing from outside a window')
+    tap.between(first.duration_ns / 1e9, 1.15, 10, 'duration of the first')
+    box.close()
+
+
+def deltas():
+    box = Box()
+    run(box, 'deltas')
+    delta, whole = at(box, 'delta.pb.gz'), at(box, 'all.pb.gz')
+    near(delta.within('burn_b'), 200e6, 'cprof_write_delta: what ran meanwhile')
+    tap.ok(delta.within('burn_a') < 15e6, 'cprof_write_delta: not what ran before')
+    near(whole.within('burn_a'), 300e6, 'cprof_write: all')
+    near(whole.within('burn_c'), 200e6, 'cprof_write: up to now')
+    box.close()
+
+
+def errors():
+    box = Box()
+    r = run(box, 'errors')
+    tap.ok(r.status == 0 and all(line.startswith('cprof: ') for line in r.err.splitlines()),
+           'error codes: as the header says', r.show())
+    near(at(box, 'errors.pb.gz').within('burn_a'), 50e6, 'and the file that worked', 0.5)
+    box.close()
+
+
+def start_and_stop():
+    for what in ('stop', 'exit'):
+        box = Box()
+        r = run(box, what)
+        p = at(box, 'out/cpu.pb.gz')
+        near(p.within('burn_a'), r.truth['burn_a'], 'out=, %s: the file' % what)
+        tap.equal(p.within('burn_b'), 0, 'out=, %s: nothing after' % what)
+        tap.equal(os.listdir(os.path.join(box.root, 'out')), ['cpu.pb.gz'], 'out=, %s: one file' % what)
+        box.close()
+    box = Box()
+    run(box, 'onoff')
+    tap.ok(at(box, 'onoff.pb.gz').total() > 0, 'on and off 200 times: a profile')
+    box.close()
+
+
+def labels():
+    box = Box()
+    r = box.run('linked', 'labels', box.root)
+    p = r.profile()
+    near(p.labelled('tenant', 'acme'), 800e6, 'labels: tenant=acme')
+    near(p.labelled('page', 'search'), 400e6, 'labels: page=search')
+    near(p.labelled('page', 'cart'), 400e6, 'labels: page=cart, in a thread that inherits it, too')
+    near(p.total() - p.labelled('tenant', 'acme'), 400e6, 'labels: none before and after')
+    cart = {n for s in p.samples if s.labels.get('page') == 'cart' for n in s.names if n.startswith('burn_')}
+    tap.equal(cart, {'burn_b', 'burn_c'}, 'labels: on the right functions')
+    child = r.profile(r.children()[0])
+    near(child.labelled('page', 'cart'), 200e6, 'labels: inherited by a child')
+    path = os.path.join(r.directory, 'cpu.pb.gz')
+    top = box.command('top', '-tagfocus', 'page=search', path)
+    tap.ok(top.status == 0 and 'burn_a' in top.out and 'burn_c' not in top.out, 'cprof top -tagfocus', top.show())
+    box.close()
+
+
+def header():
+    """As C99 and as C++11, with every warning."""
+    box = Box()
+    for compiler, language, standards in (('cc', 'c', ('c99', 'c11', 'c17')), ('c++', 'c++', ('c++11', 'c++20'))):
+        for standard in standards:
+            for defines in ([], ['-DCPROF_SHORT_NAMES'], ['-DCPROF_WEAK', '-DCPROF_SHORT_NAMES']):
+                source = '#include <cprof/cprof.h>\nint main(void) { return cprof_enable(CPROF_ALL) != 0; }\n'
+                done = subprocess.run([compiler, '-x', language, '-std=' + standard, '-Wall', '-Wextra', '-pedantic',
+                                       '-Werror', '-I', HEADER, '-c', '-o', os.devnull, '-'] + defines,
+                                      input=source.encode(), stderr=subprocess.PIPE, cwd=box.cwd)
+                tap.ok(done.returncode == 0, 'the header as %s %s' % (standard, ' '.join(defines)),
+                       done.stderr.decode()[:500])
+    box.close()
+
+
+def weak():
+    box = Box()
+    for name in ('weak', 'weak_cxx'):
+        if program(name) == name:
+            tap.skip(name, 'not built')
+            continue
+        tap.equal(box.plain(name).out, '0\n', '%s: without the library, nothing' % name)
+        r = box.run(name)
+        tap.equal(r.out, '1\n', '%s: under cprof run, the functions are there' % name)
+        tap.ok(r.profile().labelled('weak', 'yes') > 0.5 * r.profile().total(), '%s: and its labels count' % name)
+    box.close()
+
+
+def examples():
+    box = Box()
+    there = os.path.join(BUILD, 'examples')
+    file = os.path.join(box.root, 'window.pb.gz')
+    r = box.plain(os.path.join(there, 'cpu_window'), file)
+    tap.ok(r.status == 0 and Profile.read(file).total() > 100e6, 'examples/cpu_window', r.show())
+    r = box.run(os.path.join(there, 'labels'))
+    tap.ok(r.status == 0 and {'gold', 'free'} <= {s.labels.get('customer') for s in r.profile().samples},
+           'examples/labels', r.show())
+    file = os.path.join(box.root, 'service.pb.gz')
+    service = subprocess.Popen([os.path.join(there, 'service'), file], stdout=subprocess.PIPE, env=box.environment())
+    tap.equal(service.stdout.readline().split()[0], b'ready', 'examples/service: starts')
+    time.sleep(0.5)
+    service.send_signal(signal.SIGUSR1)
+    tap.ok(wait_for(lambda: os.path.exists(file)), 'examples/service: writes when asked')
+    service.send_signal(signal.SIGTERM)
+    tap.equal(service.wait(20), 0, 'examples/service: ends')
+    tap.ok(Profile.read(file).total() > 50e6, 'examples/service: a profile')
+    service.stdout.close()
+    box.close()
+
+
+tap.run(late_start, windows, deltas, errors, start_and_stop, labels, header, weak, examples)
