@@ -35,8 +35,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define WORKERS 4
-#define IN(name) __attribute__((noinline, noclone, section(#name)))
+#define WORKERS     4
+#define IN(name)    __attribute__((noinline, noclone, section(#name)))
 #define RANGE(name) extern const char __start_##name[], __stop_##name[]
 
 RANGE(part_a);
@@ -70,13 +70,13 @@ static uint64_t thread_ns(void)
 }
 
 /* A chain of dependent steps: the same number takes the same time. */
-#define BURN(n)                                                                                                 \
-	uint64_t x = (n) | 1;                                                                                   \
-                                                                                                                \
-	for (uint64_t i = (n); i-- > 0;) {                                                                      \
-		x = x * UINT64_C(6364136223846793005) + 1442695040888963407u;                                   \
-		__asm__ volatile("" : "+r"(x));                                                                 \
-	}                                                                                                       \
+#define BURN(n)                                                               \
+	uint64_t x = (n) | 1;                                                 \
+                                                                              \
+	for (uint64_t i = (n); i-- > 0;) {                                    \
+		x = x * UINT64_C(6364136223846793005) + 1442695040888963407u; \
+		__asm__ volatile("" : "+r"(x));                               \
+	}                                                                     \
 	sink = x
 
 IN(part_a) static void burn_a(uint64_t n)
@@ -133,7 +133,8 @@ static void burn_and_read(uint64_t until)
 /* Turns are counted from the thread's CPU clock, so that they never drift. */
 static void burn_in_time(uint64_t until)
 {
-	uint64_t begun = thread_ns(), now = begun, period_ns = (uint64_t)period_us * 1000, middle, from;
+	uint64_t begun = thread_ns(), now = begun, period_ns = (uint64_t)period_us * 1000, middle,
+		 from;
 	uint64_t step = turns_per_us * (uint64_t)period_us / 300;
 
 	for (uint64_t turn = 0; now < until; turn++) {
@@ -178,17 +179,18 @@ static void work(int index)
 	used_ns[index] = thread_ns() - from;
 }
 
-#define WORKER(n)                                                                                               \
-	IN(worker##n) static void *run_worker##n(void *unused)                                                  \
-	{                                                                                                       \
-		work(n);                                                                                        \
-		return (void *)(uintptr_t)n; /* not a tail call: this frame stays */                            \
+#define WORKER(n)                                                                    \
+	IN(worker##n) static void *run_worker##n(void *unused)                       \
+	{                                                                            \
+		work(n);                                                             \
+		return (void *)(uintptr_t)n; /* not a tail call: this frame stays */ \
 	}
 WORKER(0)
 WORKER(1)
 WORKER(2)
 WORKER(3)
-static void *(*const run_worker[WORKERS])(void *) = {run_worker0, run_worker1, run_worker2, run_worker3};
+static void *(*const run_worker[WORKERS])(void *) = {run_worker0, run_worker1, run_worker2,
+						     run_worker3};
 
 static void on_signal(int sig, siginfo_t *info, void *uc)
 {
@@ -204,7 +206,8 @@ static void on_signal(int sig, siginfo_t *info, void *uc)
 static void set_itimer(long hz)
 {
 	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
-	struct itimerval every = {{hz == 1, hz == 1 ? 0 : 1000000 / hz}, {hz == 1, hz == 1 ? 0 : 1000000 / hz}};
+	struct itimerval every = {{hz == 1, hz == 1 ? 0 : 1000000 / hz},
+				  {hz == 1, hz == 1 ? 0 : 1000000 / hz}};
 
 	sigaction(SIGPROF, &action, NULL);
 	setitimer(ITIMER_PROF, &every, NULL);
@@ -226,7 +229,8 @@ static void calibrate(void)
 
 static int parse(const char *load)
 {
-	static const double quarter[WORKERS] = {.25, .25, .25, .25}, unequal[WORKERS] = {.4, .3, .2, .1};
+	static const double quarter[WORKERS] = {.25, .25, .25, .25},
+			    unequal[WORKERS] = {.4, .3, .2, .1};
 
 	shares[0] = 1;
 	if (strcmp(load, "four") == 0 || strcmp(load, "unequal") == 0) {
@@ -234,7 +238,8 @@ static int parse(const char *load)
 		memcpy(shares, load[0] == 'f' ? quarter : unequal, sizeof(shares));
 	} else if (strcmp(load, "kernel") == 0) {
 		is_kernel = 1;
-	} else if (strcmp(load, "one") != 0 && sscanf(load, "split:%d:%d", &part_a_us, &part_b_us) != 2 &&
+	} else if (strcmp(load, "one") != 0 &&
+		   sscanf(load, "split:%d:%d", &part_a_us, &part_b_us) != 2 &&
 		   sscanf(load, "period:%d", &period_us) != 1) {
 		return -1;
 	}
@@ -251,8 +256,9 @@ static void report(long hz)
 	struct rusage usage;
 
 	getrusage(RUSAGE_SELF, &usage);
-	printf("cpu_ns %.0f\n", 1e9 * (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-					1e3 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec));
+	printf("cpu_ns %.0f\n",
+	       1e9 * (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+		       1e3 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec));
 	if (part_b_us > 0)
 		printf("truth %.3f\n", 100.0 * part_a_us / (part_a_us + part_b_us));
 	if (truth_a > 0)
@@ -266,8 +272,8 @@ static void report(long hz)
 	print_range("worker2", __start_worker2, __stop_worker2);
 	print_range("worker3", __start_worker3, __stop_worker3);
 	if (hz > 0)
-		printf("itimer %lu %lu %lu %lu %lu %lu %lu\n", samples, samples_a, samples_b, samples_of[0],
-		       samples_of[1], samples_of[2], samples_of[3]);
+		printf("itimer %lu %lu %lu %lu %lu %lu %lu\n", samples, samples_a, samples_b,
+		       samples_of[0], samples_of[1], samples_of[2], samples_of[3]);
 }
 
 int main(int argc, char **argv)
@@ -279,7 +285,8 @@ int main(int argc, char **argv)
 	while ((option = getopt(argc, argv, "i:")) == 'i')
 		hz = atol(optarg);
 	if (option != -1 || argc - optind != 2 || parse(argv[optind]) < 0) {
-		fputs("usage: load [-i HZ] one|four|unequal|split:A:B|kernel|period:US SECONDS\n", stderr);
+		fputs("usage: load [-i HZ] one|four|unequal|split:A:B|kernel|period:US SECONDS\n",
+		      stderr);
 		return 2;
 	}
 	all_ns = (uint64_t)(atof(argv[optind + 1]) * 1e9);

@@ -67,7 +67,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "spend: %s: %s\n", argv[optind], strerror(errno));
 		return 1;
 	}
-	fprintf(f, "%lld %lld %d\n", of_timeval(usage.ru_utime) + of_timeval(usage.ru_stime), begun, status);
+	fprintf(f, "%lld %lld %d\n", of_timeval(usage.ru_utime) + of_timeval(usage.ru_stime), begun,
+		status);
 	fclose(f);
 	return status;
 }

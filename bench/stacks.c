@@ -30,7 +30,7 @@
 #define FRAMES_MAX 128
 #define BATCH      200 /* walks between two turns of a way */
 #define REPEAT     16  /* walks under one reading of the clock, outside handlers */
-#define MOVING     4  /* frames that change from one walk to the next */
+#define MOVING     4   /* frames that change from one walk to the next */
 #define THREADS    64
 
 static struct segment *segment;
@@ -151,7 +151,8 @@ static void begin_segment(void)
 	struct why why = {""};
 	int fd;
 
-	if (segment_create(UINT64_C(64) << 20, &segment, &fd, &why) < 0 || thread_init(segment) < 0) {
+	if (segment_create(UINT64_C(64) << 20, &segment, &fd, &why) < 0 ||
+	    thread_init(segment) < 0) {
 		fprintf(stderr, "stacks: %s\n", why.text);
 		exit(1);
 	}
@@ -184,17 +185,18 @@ struct descent {
 };
 static int descend(struct descent *d);
 
-#define LEVEL(n)                                                                                                \
-	__attribute__((noinline)) static int level##n(struct descent *d)                                        \
-	{                                                                                                       \
-		volatile char space[16 + n % 8 * 24];                                                           \
-                                                                                                                \
-		space[0] = (char)d->left;                                                                       \
-		return descend(d) + space[0];                                                                   \
+#define LEVEL(n)                                                         \
+	__attribute__((noinline)) static int level##n(struct descent *d) \
+	{                                                                \
+		volatile char space[16 + n % 8 * 24];                    \
+                                                                         \
+		space[0] = (char)d->left;                                \
+		return descend(d) + space[0];                            \
 	}
-#define LEVELS(m)                                                                                               \
-	m(0) m(1) m(2) m(3) m(4) m(5) m(6) m(7) m(8) m(9) m(10) m(11) m(12) m(13) m(14) m(15) m(16) m(17) m(18) \
-	m(19) m(20) m(21) m(22) m(23) m(24) m(25) m(26) m(27) m(28) m(29) m(30) m(31)
+#define LEVELS(m)                                                                             \
+	m(0) m(1) m(2) m(3) m(4) m(5) m(6) m(7) m(8) m(9) m(10) m(11) m(12) m(13) m(14) m(15) \
+		m(16) m(17) m(18) m(19) m(20) m(21) m(22) m(23) m(24) m(25) m(26) m(27) m(28) \
+			m(29) m(30) m(31)
 #define LEVEL_NAME(n) level##n,
 
 LEVELS(LEVEL)
@@ -392,7 +394,8 @@ static long resident_bytes(void)
 
 static void walk_often(void *way)
 {
-	volatile char below[32768]; /* what a walk uses of the stack while it runs is no memory it keeps */
+	volatile char below
+		[32768]; /* what a walk uses of the stack while it runs is no memory it keeps */
 
 	for (size_t i = 0; i < sizeof(below); i += 512)
 		below[i] = 1;

@@ -231,7 +231,7 @@ static void child_directory(const struct recording *r, const struct image *image
 	char name[64];
 	struct stat st;
 
-	snprintf(name, sizeof(name), "%.40s", segment_text(&image->segment, image->segment.header->program));
+	segment_copy_text(&image->segment, image->segment.header->program, name, 41);
 	for (char *c = name; *c != '\0'; c++)
 		if (*c == '/' || (c == name && *c == '.') || (unsigned char)*c < ' ')
 			*c = '_';

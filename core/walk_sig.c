@@ -35,6 +35,9 @@ static bool widen(struct memory *m, uintptr_t address)
 	return true;
 }
 
+/* What a broken table leads to need not be aligned. */
+typedef uintptr_t __attribute__((aligned(1), may_alias)) any_word;
+
 /* AddressSanitizer's poisoned places are between the frames that it must read. */
 __attribute__((no_sanitize("address"))) static inline bool read_word(void *user, uintptr_t address, uintptr_t *ret)
 {
@@ -42,7 +45,7 @@ __attribute__((no_sanitize("address"))) static inline bool read_word(void *user,
 
 	if (unlikely(address < m->low || address > m->high - 8 || m->high < 8) && !widen(m, address))
 		return false;
-	*ret = *(const uintptr_t *)address;
+	*ret = *(const any_word *)address;
 	return true;
 }
 

@@ -144,7 +144,7 @@ def examples():
            'examples/labels', r.show())
     file = os.path.join(box.root, 'service.pb.gz')
     service = subprocess.Popen([os.path.join(there, 'service'), file], stdout=subprocess.PIPE, env=box.environment())
-    tap.equal(service.stdout.readline().split()[0], b'ready', 'examples/service: starts')
+    tap.equal(service.stdout.readline().split()[0], b'ready:', 'examples/service: starts')
     time.sleep(0.5)
     service.send_signal(signal.SIGUSR1)
     tap.ok(wait_for(lambda: os.path.exists(file)), 'examples/service: writes when asked')

@@ -104,7 +104,7 @@ static void run_places(void *path)
 		_exit(1);
 	}
 	for (; place->name != NULL; place++)
-		oracle_step(place->run, NULL, 1, strstr(path, "cxx") ? 25000 : 12000);
+		oracle_step(place->run, NULL, 1, strstr(path, "cxx") ? 16000 : 12000);
 }
 
 /* The C library and the vdso. */
@@ -497,7 +497,8 @@ static void sampled(void *path)
 
 	oracle_sample(mixture, NULL, 500);
 	for (const struct walk_place *place = places; place->name != NULL; place++)
-		oracle_sample(place->run, NULL, 300);
+		if (strcmp(place->name, "jumps") != 0) /* stepped; there libunwind is often wrong */
+			oracle_sample(place->run, NULL, 300);
 }
 
 /* What has been looked into, so that a reader of the counts need not. */
@@ -511,9 +512,9 @@ static void explain(void)
 	     "target's");
 	note("libunwind is wrong in realigned functions behind `leave`: gcc says that rbp is saved "
 	     "where rbp points");
-	note("libunwind is wrong when a call that does not return is a function's last "
-	     "instruction, below the loader's "
-	     "resolver: it looks up the function that follows");
+	note("libunwind is wrong where a function follows a call that does not return: it "
+	     "remembers "
+	     "rules by address, and a return address and an interrupted pc may be the same number");
 	note("libunwind ends early, or goes into data, in code without rules: .init, .fini and the "
 	     "plain stubs");
 	note("libunwind reports an error where makecontext()'s first frame is said to be the "

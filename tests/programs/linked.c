@@ -107,7 +107,7 @@ static void *write_delta(void *arg)
 	int fd = open_file("delta.pb.gz");
 
 	(void)arg;
-	expect(cprof_write_delta("cpu", fd, 0.5), 0, "cprof_write_delta");
+	expect(cprof_write_delta("cpu", fd, 2.0), 0, "cprof_write_delta");
 	close(fd);
 	return NULL;
 }
@@ -119,7 +119,7 @@ static void deltas(void)
 	expect(cprof_start("cpu=1000"), 0, "cprof_start");
 	burn_a(300 * MS);
 	pthread_create(&id, NULL, write_delta, NULL);
-	usleep(20000);
+	usleep(500000); /* until the output library is open and the window, too */
 	burn_b(200 * MS);
 	pthread_join(id, NULL);
 	burn_c(200 * MS);
