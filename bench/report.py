@@ -10,6 +10,7 @@ import json
 import math
 import os
 import sys
+import time
 
 OURS, PEER, TARGET, INK, FAINT = '#1f6f8b', '#b9c4cc', '#c0392b', '#22303a', '#dde4e8'
 
@@ -27,7 +28,6 @@ def first_line(path, start=''):
 
 def kernel_hz():
     """The tick, as coarse clocks show it."""
-    import time
     return round(1 / time.clock_getres(6))  # CLOCK_MONOTONIC_COARSE
 
 
@@ -331,6 +331,9 @@ def page(r, rows):
     yield ('`make bench` prints these tables and draws the picture. Everything is a ratio of two measurements that took '
            'turns in one run; times are there to show what the ratios are made of, and hold for this machine only.\n')
     yield '%s. %s.\n' % (datetime.date.today().isoformat(), machine())
+    if r.get('is_quick') or r.get('load', 0) > 1:
+        yield ('Read these with care: %sthe machine had a load of %.1f when it began.\n' %
+               ('this is a short run (`QUICK=1`), and ' if r.get('is_quick') else '', r.get('load', 0)))
     yield '![bars of the ratios below, with the targets marked](bench.svg)\n'
     yield '## Targets\n'
     yield ('`chance`: over the target, but by no more than two standard errors of so many samples. Few samples in a short '

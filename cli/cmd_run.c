@@ -158,6 +158,7 @@ static void become_program(const struct run *run, const char *socket_path, int g
 }
 
 static volatile sig_atomic_t child_pid;
+static const int passed_on[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT};
 
 /* A signal that somebody sent us is meant for the program. What the terminal sends reaches it by itself. */
 static void pass_on(int sig, siginfo_t *info, void *unused)
@@ -171,14 +172,21 @@ static void pass_on(int sig, siginfo_t *info, void *unused)
 
 static void pass_signals_on(void)
 {
-	static const int signals[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT};
 	struct sigaction action = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART};
 
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		sigaction(signals[i], &action, NULL);
+	for (size_t i = 0; i < sizeof(passed_on) / sizeof(passed_on[0]); i++)
+		sigaction(passed_on[i], &action, NULL);
 	/* our own writes to a closed pipe must not end us before the profiles are written */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGTTOU, SIG_IGN);
+}
+
+/* The program is gone: signals are for us again, so that a long writing can be ended. */
+static void stop_passing_on(void)
+{
+	child_pid = 0;
+	for (size_t i = 0; i < sizeof(passed_on) / sizeof(passed_on[0]); i++)
+		signal(passed_on[i], SIG_DFL);
 }
 
 /* Ends as the program did. */
@@ -220,17 +228,21 @@ static int make_directory(const struct run *run, struct recording *recording, pi
 static int start_program(const struct run *run, struct recording *recording, pid_t *ret_pid, int *ret_report)
 {
 	int gate[2], report[2];
+	struct sigaction by_default = {.sa_handler = SIG_DFL}, inherited;
 	sigset_t all, before;
 	pid_t pid;
 
 	if (pipe2(gate, O_CLOEXEC) < 0 || pipe2(report, O_CLOEXEC) < 0)
 		return -errno;
+	/* whoever ignores SIGCHLD never learns how a child ended; the program gets back what we inherited */
+	sigaction(SIGCHLD, &by_default, &inherited);
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &before);
 	pid = fork();
 	if (pid < 0)
 		return -errno;
 	if (pid == 0) {
+		sigaction(SIGCHLD, &inherited, NULL);
 		sigprocmask(SIG_SETMASK, &before, NULL);
 		close(gate[1]);
 		close(report[0]);
@@ -279,6 +291,7 @@ int cmd_run(int argc, char **argv)
 	r = start_program(&run, recording, &pid, &report);
 	if (r == 0) {
 		r = recording_wait(recording, pid, &status);
+		stop_passing_on();
 	} else {
 		recording_end(recording, false);
 		return r == STATUS_OURS ? r : fail(strerror(-r));

@@ -1,8 +1,10 @@
 #include "cli/recording.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +17,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/segment.h"
@@ -40,6 +43,7 @@ struct recording {
 	char socket_directory[64], socket_path[96];
 	int listener;
 	char directory[4096];
+	bool has_made_directory;
 	pid_t main_pid;
 	struct image *images, **last; /* in the order of their arrival */
 	unsigned over, refused;
@@ -104,9 +108,15 @@ const char *recording_socket(const struct recording *r)
 
 int recording_set_directory(struct recording *r, const char *directory, pid_t pid, struct why *why)
 {
+	struct stat st;
+	int error;
+
 	r->main_pid = pid;
-	snprintf(r->directory, sizeof(r->directory), "%s", directory);
-	return file_make_directory(directory, why);
+	r->has_made_directory = stat(directory, &st) != 0;
+	error = file_make_directory(directory, why);
+	if (error == 0)
+		snprintf(r->directory, sizeof(r->directory), "%s", directory);
+	return error;
 }
 
 /* Maps what a process sent. It must not be able to shrink: reading it would end us by SIGBUS. */
@@ -380,6 +390,27 @@ static void await_children(struct recording *r)
 	}
 }
 
+/*
+ * The program stopped: so do we, and the shell sees the job stop as it would have. Unless it goes on already, when the news
+ * of a stop by the terminal comes late.
+ */
+static void stop_like(pid_t pid)
+{
+	struct timespec moment = {0, 20000000};
+	char path[32], line[512] = "";
+	const char *state;
+	int fd;
+
+	nanosleep(&moment, NULL);
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && read(fd, line, sizeof(line) - 1) > 0 && (state = strrchr(line, ')')) != NULL &&
+	    strncmp(state, ") T", 3) == 0)
+		raise(SIGSTOP);
+	if (fd >= 0)
+		close(fd);
+}
+
 int recording_wait(struct recording *r, pid_t pid, int *ret_status)
 {
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -392,8 +423,13 @@ int recording_wait(struct recording *r, pid_t pid, int *ret_status)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	while ((ended = waitpid(pid, ret_status, WNOHANG)) == 0 || (ended < 0 && errno == EINTR))
-		attend(r, pidfd, pidfd >= 0 ? 500 : 50);
+	while ((ended = waitpid(pid, ret_status, WNOHANG | WUNTRACED)) == 0 || (ended < 0 && errno == EINTR) ||
+	       (ended == pid && WIFSTOPPED(*ret_status))) {
+		if (ended == pid)
+			stop_like(pid);
+		else
+			attend(r, pidfd, pidfd >= 0 ? 500 : 50);
+	}
 	if (pidfd >= 0)
 		close(pidfd);
 	receive_all(r);
@@ -414,16 +450,49 @@ static unsigned count_running(const struct recording *r)
 	return n;
 }
 
+static bool is_needed(const struct recording *r, int fd)
+{
+	if (fd < 3 || fd == r->listener)
+		return true;
+	for (const struct image *i = r->images; i != NULL; i = i->next)
+		if (i->pidfd == fd)
+			return true;
+	return false;
+}
+
+static void close_others(const struct recording *r)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		int fd = atoi(entry->d_name);
+
+		if (entry->d_name[0] != '.' && fd != dirfd(dir) && !is_needed(r, fd))
+			close(fd);
+	}
+	if (dir != NULL)
+		closedir(dir);
+}
+
 /* Waits, in a process of its own and out of everybody's way, for those that outlive the program. */
 static void keep(struct recording *r)
 {
 	int null = open("/dev/null", O_RDWR);
+	char absolute[PATH_MAX];
 
 	for (int fd = 0; fd < 3 && null >= 0; fd++)
 		dup2(null, fd);
 	if (null > 2)
 		close(null);
+	/* whoever waits for the end of a pipe waits for every copy of it */
+	close_others(r);
 	setsid();
+	if (realpath(r->directory, absolute) != NULL && strlen(absolute) < sizeof(r->directory)) {
+		strcpy(r->directory, absolute);
+		if (chdir("/") < 0)
+			_exit(1); /* it always works */
+	}
 	signal(SIGHUP, SIG_IGN);
 	r->main_pid = -1;
 	while (count_running(r) > 0) {
@@ -513,8 +582,8 @@ void recording_end(struct recording *r, bool is_worth)
 		}
 		write_over(r, true);
 		say_what_was_written(r, keeper > 0 ? running : 0);
-	} else if (r->directory[0] != '\0') {
-		rmdir(r->directory); /* only when empty, so only when we made it or nobody minds */
+	} else if (r->has_made_directory && r->directory[0] != '\0') {
+		rmdir(r->directory);
 	}
 	while (r->images != NULL) {
 		struct image *image = r->images;

@@ -25,6 +25,7 @@ static void mark_seen(uint32_t index, void *user)
 	struct refresh *r = user;
 
 	r->seen[index / 8] |= (uint8_t)(1u << index % 8);
+	segment_module_at(r->segment, index)->is_discovered = false; /* the loader knows it, and will say when it goes */
 }
 
 /* The loader's name of a file, made absolute: the launcher reads it from another directory. */
@@ -122,7 +123,7 @@ void modules_before_close(struct segment *s)
 {
 	atomic_fetch_add_explicit(&s->header->modules_closing, 1, memory_order_seq_cst);
 	/* whoever began a walk before sees its tables to the end */
-	thread_wait_outside(s, NULL, NS_PER_SECOND / 10);
+	thread_wait_outside(s, NULL, NS_PER_SECOND);
 }
 
 void modules_after_close(struct segment *s)

@@ -27,6 +27,9 @@ struct profile_ops {
 	void (*thread_begins)(struct segment *s, struct thread *t);
 	void (*thread_ends)(struct segment *s, struct thread *t);
 
+	/* At exit, on whatever thread: what no sample will stand for any more is counted. NULL when of no interest. */
+	void (*settle)(struct segment *s);
+
 	/* In a child of fork, before anything else: forget the parent's timers. */
 	void (*forked)(void);
 

@@ -25,6 +25,7 @@ static const char *const lost_names[LOST_KINDS][2] = {
 	[LOST_UNSAMPLED_NS] = {"CPU time without a sample", "ns"},
 	[LOST_MODULES] = {"module list full", "modules"},
 	[LOST_STRINGS] = {"string table full", "strings"},
+	[LOST_STACK_ROOM] = {"alternate signal stack too small", "samples"},
 	[LOST_CHILDREN] = {"child processes not followed", "processes"},
 };
 
@@ -185,15 +186,22 @@ static uint64_t within_limits(uint64_t wanted)
 	/* ftruncate() beyond RLIMIT_FSIZE would end the host by SIGXFSZ, on a memfd too */
 	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < wanted)
 		wanted = limit.rlim_cur;
+	/* address space is the host's to spend: with a limit on it, a thirty-second for this and as much for thread blocks */
+	if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur / 32 < wanted)
+		wanted = limit.rlim_cur / 32 > SEGMENT_MIN_BYTES ? limit.rlim_cur / 32 : SEGMENT_MIN_BYTES;
 	return wanted & ~UINT64_C(4095);
 }
 
+#define NOEXEC_SEAL 0x0008u /* MFD_NOEXEC_SEAL: vm.memfd_noexec=2 allows no other */
+
 static int map_memfd(uint64_t size, void **ret_base, int *ret_fd)
 {
-	int fd = (int)syscall(SYS_memfd_create, "cprof", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = (int)syscall(SYS_memfd_create, "cprof", MFD_CLOEXEC | MFD_ALLOW_SEALING | NOEXEC_SEAL);
 	void *base;
 	int r;
 
+	if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
+		fd = (int)syscall(SYS_memfd_create, "cprof", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
 	if (ftruncate(fd, (off_t)size) < 0)

@@ -68,6 +68,7 @@ enum segment_lost {
 	LOST_UNSAMPLED_NS,  /* CPU time of threads that no sample stands for, such as those that block the signal */
 	LOST_MODULES,       /* mapped files without a record */
 	LOST_STRINGS,       /* names that found no room */
+	LOST_STACK_ROOM,    /* samples: the alternate stack they came on was too small to walk from */
 	LOST_CHILDREN,      /* child processes that could not be followed */
 	LOST_KINDS,
 };

@@ -15,6 +15,16 @@
 /* True: the signal was ours. Runs in the handler. */
 typedef bool (*signals_ours)(int sig, siginfo_t *info, void *ucontext);
 
+/*
+ * True when the stack that the handler runs on has room for all that a sample may need. An alternate stack of the least size
+ * that the kernel allows has not.
+ */
+SIGSAFE bool signals_has_room(const void *ucontext);
+
+/* The host's SIG_IGN for taken signals, put into the kernel before exec, where it is inherited; and taken back. */
+void signals_before_exec(void);
+void signals_after_exec(void);
+
 /* Installs our handler for @sig in front of the host's. Once is enough; 0 or a negative errno. */
 int signals_take(int sig, signals_ours ours);
 bool signals_is_taken(int sig);
@@ -27,6 +37,7 @@ void signals_host_action(int sig, const struct sigaction *action, struct sigacti
 
 /*
  * What the host believes to have blocked on this thread although it is not: see preload/wrap_signal.c.
- * A foreign signal that arrives in that state is dropped, as the host could not have seen it.
+ * A foreign signal that arrives in that state is kept pending.
  */
+#define SIGNALS_NEARLY_ALL 24 /* of 31: programs leave out the synchronous ones, and a few of their own */
 extern __thread unsigned char signals_host_blocks __attribute__((tls_model("initial-exec")));

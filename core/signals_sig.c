@@ -30,22 +30,50 @@ static void die_as_usual(int sig)
 	sys3(SYS_tgkill, sys1(SYS_getpid, 0), sys1(SYS_gettid, 0), sig);
 }
 
+/*
+ * A foreign signal for a thread that believes to have it blocked: it is blocked from here on, and the signal waits, for
+ * sigwait() or for the day it is unblocked. Until then the thread cannot be sampled.
+ */
+static void keep_pending(int sig, siginfo_t *info, ucontext_t *uc)
+{
+	long pid = sys1(SYS_getpid, 0);
+	unsigned long mask;
+
+	memcpy(&mask, &uc->uc_sigmask, sizeof(mask));
+	mask |= 1ul << (sig - 1);
+	memcpy(&uc->uc_sigmask, &mask, sizeof(mask));
+	if (info->si_code == SI_TKILL)
+		sys4(SYS_rt_tgsigqueueinfo, pid, sys1(SYS_gettid, 0), sig, info);
+	else
+		sys3(SYS_rt_sigqueueinfo, pid, sig, info);
+}
+
 static void call_host(struct signals_taken *taken, int sig, siginfo_t *info, void *ucontext)
 {
 	unsigned slot = atomic_load_explicit(&taken->current, memory_order_acquire); /* pairs: signals_host_action */
 	struct sigaction action = taken->host[slot & 1];
+	ucontext_t *uc = ucontext;
 	unsigned long mask, before;
 
-	if (action.sa_handler == SIG_IGN || signals_host_blocks)
+	if (action.sa_handler == SIG_IGN)
 		return;
+	if (signals_host_blocks) {
+		keep_pending(sig, info, uc);
+		return;
+	}
 	if (action.sa_handler == SIG_DFL) {
 		die_as_usual(sig);
 		return;
 	}
 	if (action.sa_flags & (int)SA_RESETHAND)
 		taken->host[slot & 1].sa_handler = SIG_DFL;
+	/* ours blocks everything; the host's runs with what was blocked before, and what it asked for */
 	memcpy(&mask, &action.sa_mask, sizeof(mask));
-	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &mask, &before, 8);
+	memcpy(&before, &uc->uc_sigmask, sizeof(before));
+	mask |= before;
+	if (!(action.sa_flags & (int)SA_NODEFER))
+		mask |= 1ul << (sig - 1);
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, &before, 8);
 	if (action.sa_flags & SA_SIGINFO)
 		action.sa_sigaction(sig, info, ucontext);
 	else
@@ -56,12 +84,30 @@ static void call_host(struct signals_taken *taken, int sig, siginfo_t *info, voi
 SIGSAFE void signals_dispatch(int sig, siginfo_t *info, void *ucontext)
 {
 	struct signals_taken *taken = signals_find(sig);
+	const ucontext_t *uc = ucontext;
 	int saved = errno;
+	unsigned long mask;
 
+	/* a mask that came back behind our wrappers' back, by siglongjmp() or setcontext(): the view is an old one */
+	memcpy(&mask, &uc->uc_sigmask, sizeof(mask));
+	if (signals_host_blocks && __builtin_popcountl(mask & 0x7fffffff) < SIGNALS_NEARLY_ALL - 3)
+		signals_host_blocks = 0;
 	if (taken != NULL && !taken->ours(sig, info, ucontext)) {
 		errno = saved;
 		call_host(taken, sig, info, ucontext);
 		return; /* errno is the host's handler's affair */
 	}
 	errno = saved;
+}
+
+#define ROOM_BYTES 2304 /* measured: 1.6 KiB for the deepest walk, by -fstack-usage, and a reserve */
+
+SIGSAFE bool signals_has_room(const void *ucontext)
+{
+	const ucontext_t *uc = ucontext;
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0), low = (uintptr_t)uc->uc_stack.ss_sp;
+
+	if ((uc->uc_stack.ss_flags & SS_DISABLE) || here < low || here - low >= uc->uc_stack.ss_size)
+		return true; /* not on it */
+	return here - low >= ROOM_BYTES;
 }

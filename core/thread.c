@@ -1,6 +1,7 @@
 #include "core/thread.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "core/clock.h"
@@ -63,7 +64,7 @@ static int wait_for(struct segment *s, const struct thread *except, uint32_t ins
 				break;
 			if (clock_monotonic() > until)
 				return -ETIMEDOUT;
-			nanosleep(&pause, NULL);
+			sys2(SYS_nanosleep, &pause, NULL); /* the C library's is a cancellation point */
 		}
 	}
 	return 0;

@@ -20,7 +20,8 @@ int main(int argc, char **argv)
 
 	r = fd < 0 ? -1 : cprof_cpu_start(fd);
 	if (r < 0) {
-		fprintf(stderr, "cpu_window: no profile: %s\n", fd < 0 ? "cannot open the file" : strerror(-r));
+		fprintf(stderr, "cpu_window: no profile: %s\n",
+			fd < 0 ? "cannot open the file" : strerror(-r));
 		return 1;
 	}
 	printf("%lx\n", interesting(300000000));

@@ -30,7 +30,8 @@ static void write_profile(const char *path)
 	if (r == 0 && rename(part, path) == 0)
 		printf("wrote %s\n", path);
 	else
-		fprintf(stderr, "service: no profile: %s\n", r < -1 ? strerror(-r) : "cannot write the file");
+		fprintf(stderr, "service: no profile: %s\n",
+			r < -1 ? strerror(-r) : "cannot write the file");
 	fflush(stdout);
 }
 

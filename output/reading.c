@@ -377,11 +377,11 @@ static void add_sample(struct maker *m, const struct profile_ops *ops, const str
 	free(sample.locations);
 }
 
-/* A sample that stands for what has no stack, under a name that says why. */
-static void add_lost(struct maker *m, const char *name, uint64_t count, uint64_t value)
+/* A sample that stands for @count periods that have no stack, under a name that says why. */
+static void add_lost(struct maker *m, const char *name, uint64_t count, uint64_t period)
 {
 	uint32_t location = add_named(m, 0, PROFILE_NONE, name);
-	int64_t values[TABLE_COLUMNS_MAX] = {(int64_t)count, (int64_t)value};
+	int64_t values[TABLE_COLUMNS_MAX] = {(int64_t)count, (int64_t)(count * period)};
 	struct profile_sample sample = {.locations_n = 1, .locations = &location, .values = values};
 
 	profile_add_sample(m->p, &sample);
@@ -471,11 +471,11 @@ int reading_profile(const struct segment *s, const struct profile_ops *ops, cons
 	for (size_t i = 0; i < now.rows_n && !profile_error(ret); i++)
 		add_sample(&m, ops, &now.rows[i]);
 	if (now.lost[LOST_STACKS_FULL] + now.lost[LOST_TABLE_FULL] > 0)
-		add_lost(&m, "[lost: tables full]", now.lost[LOST_STACKS_FULL] + now.lost[LOST_TABLE_FULL],
-			 (now.lost[LOST_STACKS_FULL] + now.lost[LOST_TABLE_FULL]) * period);
-	if (now.lost[LOST_UNSAMPLED_NS] > 0)
-		add_lost(&m, "[lost: signal blocked]", now.lost[LOST_UNSAMPLED_NS] / period,
-			 now.lost[LOST_UNSAMPLED_NS]);
+		add_lost(&m, "[lost: tables full]", now.lost[LOST_STACKS_FULL] + now.lost[LOST_TABLE_FULL], period);
+	if (now.lost[LOST_STACK_ROOM] > 0)
+		add_lost(&m, "[lost: alternate stack too small]", now.lost[LOST_STACK_ROOM], period);
+	if (now.lost[LOST_UNSAMPLED_NS] >= period)
+		add_lost(&m, "[lost: signal blocked]", now.lost[LOST_UNSAMPLED_NS] / period, period);
 	profile_merge_samples(ret);
 	if (ret_counts != NULL)
 		reading_count(s, ops, ret_counts);
@@ -504,11 +504,15 @@ static int count_row(void *user, const struct table_row *row)
 void reading_count(const struct segment *s, const struct profile_ops *ops, struct reading_counts *ret)
 {
 	struct segment_header *h = s->header;
+	uint64_t period = atomic_load_explicit(&h->cpu_period_ns, memory_order_relaxed);
 
 	*ret = (struct reading_counts){
 		.signals = atomic_load_explicit(&h->notes[NOTE_SIGNALS], memory_order_relaxed),
 		.lost = atomic_load_explicit(&h->lost[LOST_STACKS_FULL], memory_order_relaxed) +
-			atomic_load_explicit(&h->lost[LOST_TABLE_FULL], memory_order_relaxed),
+			atomic_load_explicit(&h->lost[LOST_TABLE_FULL], memory_order_relaxed) +
+			atomic_load_explicit(&h->lost[LOST_STACK_ROOM], memory_order_relaxed) +
+			(period > 0 ? atomic_load_explicit(&h->lost[LOST_UNSAMPLED_NS], memory_order_relaxed) / period
+				    : 0),
 		.truncated = atomic_load_explicit(&h->notes[NOTE_TRUNCATED], memory_order_relaxed),
 	};
 	table_read(s, ops->table, count_row, ret);

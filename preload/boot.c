@@ -64,8 +64,9 @@ __attribute__((constructor)) static void boot(int argc, char **argv, char **envp
 		log_line("%s; nothing is profiled", why.text);
 }
 
-/* After the host's own exit handlers. Under a launcher there is nothing to do: it has the segment. */
+/* After the host's own exit handlers. Under a launcher there is nothing to write: it has the segment. */
 __attribute__((destructor)) static void leave(void)
 {
+	process_settle();
 	process_write_files();
 }

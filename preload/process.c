@@ -277,6 +277,17 @@ void process_stop(unsigned profiles)
 	lock_give(&process.lock);
 }
 
+void process_settle(void)
+{
+	struct segment *s = segment_live();
+
+	if (!process_is_ours(s))
+		return;
+	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
+		if ((*p)->settle != NULL)
+			(*p)->settle(s);
+}
+
 bool process_has_files(void)
 {
 	bool has_files;
@@ -453,6 +464,8 @@ struct thread *process_exec_begins(void)
 	struct segment *s = segment_live();
 	struct thread *t = thread_self_block;
 
+	if (s != NULL)
+		signals_before_exec();
 	/* a child of vfork shares all memory with its parent, this block too: it must not touch the parent's timers */
 	if (s == NULL || t == NULL || (int)sys1(SYS_gettid, 0) != t->tid)
 		return NULL;
@@ -467,6 +480,9 @@ void process_exec_failed(struct thread *t)
 	struct segment *s = segment_live();
 	int saved = errno;
 
+	if (s != NULL)
+		signals_after_exec();
+	errno = saved;
 	if (s == NULL || t == NULL)
 		return;
 	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)

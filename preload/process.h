@@ -50,6 +50,9 @@ void process_exec_failed(struct thread *t);
 /* True when the caller is the process that made the segment and not, say, its vfork child. Signal safe. */
 bool process_is_ours(const struct segment *s);
 
+/* At exit: lets the profiles count what they will not see any more. */
+void process_settle(void);
+
 /* True when files with all that was counted are still to be written. */
 bool process_has_files(void);
 

@@ -47,10 +47,69 @@ CPROF_PUBLIC sighandler_t signal(int sig, sighandler_t handler)
 	return is_shared(sig) ? set_handler(sig, handler, SA_RESTART) : real.signal(sig, handler);
 }
 
+CPROF_PUBLIC sighandler_t ssignal(int sig, sighandler_t handler)
+{
+	return signal(sig, handler);
+}
+
+CPROF_PUBLIC sighandler_t sysv_signal(int sig, sighandler_t handler)
+{
+	return __sysv_signal(sig, handler);
+}
+
 CPROF_PUBLIC sighandler_t __sysv_signal(int sig, sighandler_t handler)
 {
 	return is_shared(sig) ? set_handler(sig, handler, (int)(SA_RESETHAND | SA_NODEFER))
 			      : real.__sysv_signal(sig, handler);
+}
+
+CPROF_PUBLIC sighandler_t sigset(int sig, sighandler_t handler)
+{
+	sigset_t one;
+	bool was_blocked;
+
+	if (!is_shared(sig))
+		return real.sigset(sig, handler);
+	sigemptyset(&one);
+	sigaddset(&one, sig);
+	if (handler == SIG_HOLD) {
+		struct sigaction old;
+		sigset_t before;
+
+		signals_host_action(sig, NULL, &old);
+		pthread_sigmask(SIG_BLOCK, &one, &before);
+		return sigismember(&before, sig) == 1 ? SIG_HOLD : old.sa_handler;
+	}
+	handler = set_handler(sig, handler, 0);
+	if (handler != SIG_ERR) {
+		sigset_t before;
+
+		pthread_sigmask(SIG_UNBLOCK, &one, &before);
+		was_blocked = sigismember(&before, sig) == 1;
+		if (was_blocked)
+			return SIG_HOLD;
+	}
+	return handler;
+}
+
+CPROF_PUBLIC int sigignore(int sig)
+{
+	if (!is_shared(sig))
+		return real.sigignore(sig);
+	set_handler(sig, SIG_IGN, 0);
+	return 0;
+}
+
+CPROF_PUBLIC int siginterrupt(int sig, int interrupts)
+{
+	struct sigaction action;
+
+	if (!is_shared(sig))
+		return real.siginterrupt(sig, interrupts);
+	signals_host_action(sig, NULL, &action);
+	action.sa_flags = interrupts ? action.sa_flags & ~SA_RESTART : action.sa_flags | SA_RESTART;
+	signals_host_action(sig, &action, NULL);
+	return 0;
 }
 
 /* Signals 1 to 31 but the two that cannot be blocked. */
@@ -62,8 +121,6 @@ static int count_blocked(const sigset_t *set)
 		n += sigismember(set, sig) == 1;
 	return n;
 }
-
-#define NEARLY_ALL 24 /* of 31: programs leave out the synchronous ones, and a few of their own */
 
 enum { VIEW_PROF = 1, VIEW_TRAP = 2 };
 
@@ -87,7 +144,7 @@ static int set_mask(int (*real_call)(int, const sigset_t *, sigset_t *), int how
 		changed = *set;
 		if (how == SIG_UNBLOCK) {
 			after = before & ~view;
-		} else if (count_blocked(set) >= NEARLY_ALL || (how == SIG_SETMASK && before != 0)) {
+		} else if (count_blocked(set) >= SIGNALS_NEARLY_ALL || (how == SIG_SETMASK && before != 0)) {
 			/* the second: a thread that puts back the mask it was shown */
 			after = how == SIG_BLOCK ? before | view : view;
 			sigdelset(&changed, SIGPROF);
@@ -103,6 +160,9 @@ static int set_mask(int (*real_call)(int, const sigset_t *, sigset_t *), int how
 	r = real_call(how, set, old);
 	if (r != 0)
 		return r;
+	/* a thread that runs with the signal blocked would let the scout's strike another, in the middle of a wait */
+	if (set != NULL && how != SIG_UNBLOCK && sigismember(set, SIGPROF) == 1)
+		cpu_scout_stop();
 	signals_host_blocks = (unsigned char)after;
 	if (old != NULL && (before & VIEW_PROF))
 		sigaddset(old, SIGPROF);
@@ -127,8 +187,12 @@ CPROF_PUBLIC int sigprocmask(int how, const sigset_t *set, sigset_t *old)
  */
 static int wait_for_hosts(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
 {
-	uint64_t until = timeout != NULL ? clock_monotonic() + clock_of_timespec(*timeout) : 0;
-	struct timespec left = timeout != NULL ? *timeout : (struct timespec){0};
+	/* a hundred years are as good as for ever, and do not overflow */
+	uint64_t wait_ns = timeout == NULL ? 0
+			   : timeout->tv_sec < INT64_C(3153600000) ? clock_of_timespec(*timeout)
+								   : UINT64_C(3153600000) * NS_PER_SECOND;
+	uint64_t until = clock_monotonic() + wait_ns;
+	struct timespec left = clock_to_timespec(wait_ns);
 	int sig;
 
 	for (;;) {

@@ -73,6 +73,10 @@ static void choose_clocks(uint64_t hz)
 
 static void disarm_one(struct thread *t, void *user)
 {
+	uint64_t now = clock_read(clock_of_thread(t->tid));
+
+	if (now != 0) /* else it is gone */
+		cpu_settle(user, t, now);
 	cpu_disarm(&cpu_threads[t->index]);
 }
 
@@ -88,7 +92,7 @@ static void cpu_stop(struct segment *s)
 	if (!atomic_exchange_explicit(&cpu_is_on, 0, memory_order_seq_cst))
 		return;
 	cpu_scout_stop();
-	thread_each(s, disarm_one, NULL);
+	thread_each(s, disarm_one, s);
 	thread_wait_outside(s, NULL, NS_PER_SECOND / 10);
 	atomic_store_explicit(&s->header->cpu_ended_ns, clock_monotonic(), memory_order_release);
 }
@@ -129,21 +133,28 @@ static void cpu_thread_begins(struct segment *s, struct thread *t)
 		cpu_arm(s, t);
 }
 
-/*
- * A thread that goes without having been sampled, although it used more than chance allows: it blocked the signal.
- * What it used is lost, and said to be.
- */
 static void cpu_thread_ends(struct segment *s, struct thread *t)
 {
-	struct cpu_thread *ct = cpu_threads != NULL ? &cpu_threads[t->index] : NULL;
-	uint64_t now, assigned = atomic_load_explicit(&t->record->cpu_assigned_ns, memory_order_relaxed);
-
-	if (ct == NULL || atomic_load_explicit(&ct->way, memory_order_acquire) == CPU_OFF)
+	if (cpu_threads == NULL)
 		return;
-	now = clock_read(CLOCK_THREAD_CPUTIME_ID);
-	cpu_disarm(ct);
-	if (assigned == 0 && ct->is_first && now > ct->last_ns + 4 * ct->period_ns)
-		segment_count_lost(s, LOST_UNSAMPLED_NS, now - ct->last_ns);
+	cpu_settle(s, t, clock_read(CLOCK_THREAD_CPUTIME_ID));
+	cpu_disarm(&cpu_threads[t->index]);
+}
+
+/* Threads that burn time with the signal blocked; the others are about to end and have had their samples. */
+static void settle_blocked(struct thread *t, void *user)
+{
+	struct cpu_thread *ct = &cpu_threads[t->index];
+	uint64_t now = clock_read(clock_of_thread(t->tid));
+
+	if (now > ct->last_ns + 16 * ct->timer_period_ns)
+		cpu_settle(user, t, now);
+}
+
+static void cpu_settle_all(struct segment *s)
+{
+	if (atomic_load_explicit(&cpu_is_on, memory_order_acquire))
+		thread_each(s, settle_blocked, s);
 }
 
 static void cpu_forked(void)
@@ -180,6 +191,7 @@ const struct profile_ops cpu_profile = {
 	.stop = cpu_stop,
 	.thread_begins = cpu_thread_begins,
 	.thread_ends = cpu_thread_ends,
+	.settle = cpu_settle_all,
 	.forked = cpu_forked,
 	.exec = cpu_exec,
 };

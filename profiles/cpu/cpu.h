@@ -34,7 +34,7 @@ struct cpu_thread {
 	int32_t timer;        /* the kernel's id, -1 none */
 	int32_t perf;         /* file, -1 none */
 	uint64_t perf_id;     /* the kernel's, to know the file again */
-	bool is_first;        /* no sample yet */
+	bool is_first, is_second; /* the next sample is */
 	uint64_t period_ns, timer_period_ns;
 	uint64_t next_ns;     /* the timer's next moment, on the thread's CPU clock */
 	uint64_t perf_next_ns, perf_gap_ns; /* perf's next moment, and its distance from the last */
@@ -63,7 +63,10 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t);
 SIGSAFE void cpu_disarm(struct cpu_thread *ct);
 SIGSAFE void cpu_close_perf(struct cpu_thread *ct); /* the file alone, if it is still ours */
 
-/* Arms every thread of the process that has no record yet, and drops those that are gone. Signal safe. */
+/* What is to be counted when thread @t stops being sampled at @now on its CPU clock. */
+SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now);
+
+/* Arms every thread of the process that has no record yet. Signal safe, and long when there are many threads. */
 SIGSAFE void cpu_scan(struct segment *s);
 
 /* The process-wide timer that finds threads nobody told us about. */

@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 
 #include "core/clock.h"
+#include "core/modules.h"
+#include "core/signals.h"
 #include "core/table.h"
 #include "core/walk.h"
 
@@ -54,9 +56,13 @@ static uint64_t first_gap(struct cpu_thread *ct, uint64_t period_ns)
 	return 1 + random_next(ct) % g;
 }
 
-static void set_timer(int32_t timer, uint64_t at_ns, int flags)
+/*
+ * The next moment. Should its signal be lost, because the host's handler left ours by longjmp() or took the signal for
+ * an instant, another comes after eight periods.
+ */
+static void set_timer(int32_t timer, uint64_t at_ns, uint64_t again_ns, int flags)
 {
-	struct itimerspec spec = {{0, 0}, clock_to_timespec(at_ns)};
+	struct itimerspec spec = {clock_to_timespec(again_ns), clock_to_timespec(at_ns)};
 
 	sys4(SYS_timer_settime, timer, flags, &spec, NULL);
 }
@@ -138,6 +144,7 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 		return;
 	ct->timer = ct->perf = -1;
 	ct->is_first = true;
+	ct->is_second = false;
 	ct->timer_alone = 0;
 	ct->owed_ns = 0;
 	ct->period_ns = ct->timer_period_ns = cpu_settings.period_ns;
@@ -167,7 +174,7 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 	ct->next_ns = ct->last_ns + first_gap(ct, ct->timer_period_ns);
 	atomic_store_explicit(&ct->way, way, memory_order_release); /* pairs: cpu_on_signal, on that thread */
 	if (ct->timer >= 0)
-		set_timer(ct->timer, ct->next_ns, TIMER_ABSTIME);
+		set_timer(ct->timer, ct->next_ns, 8 * ct->timer_period_ns, TIMER_ABSTIME);
 	if (ct->perf >= 0)
 		sys3(SYS_ioctl, ct->perf, PERF_EVENT_IOC_ENABLE, 0);
 	segment_count_note(s, way == CPU_TIMER ? NOTE_TIMER_THREADS : NOTE_PERF_THREADS, 1);
@@ -187,6 +194,9 @@ SIGSAFE void cpu_disarm(struct cpu_thread *ct)
 {
 	if (atomic_exchange_explicit(&ct->way, CPU_OFF, memory_order_acq_rel) == CPU_OFF)
 		return;
+	/* a copy of the file in a child keeps the event alive: closing alone would not stop it */
+	if (ct->perf >= 0)
+		sys3(SYS_ioctl, ct->perf, PERF_EVENT_IOC_DISABLE, 0);
 	cpu_close_perf(ct);
 	if (ct->timer >= 0)
 		sys1(SYS_timer_delete, ct->timer);
@@ -229,8 +239,15 @@ static struct sample sample_of_all(struct cpu_thread *ct, uint64_t now, uint64_t
 {
 	struct sample x = {periods, now - ct->last_ns};
 
+	/*
+	 * What lies before the first belongs to it only by chance: on average it is 13/24 of a period, and so is what lies
+	 * behind the last. The first stands for a whole period and the second makes up for the twelfth that is missing.
+	 */
 	if (ct->is_first)
-		x.ns = periods * ct->period_ns; /* what lies before the first belongs to it only by chance */
+		x.ns = periods * ct->period_ns;
+	else if (ct->is_second)
+		x.ns += ct->period_ns / 12;
+	ct->is_second = ct->is_first;
 	ct->is_first = false;
 	ct->last_ns = now;
 	return x;
@@ -266,6 +283,12 @@ static struct sample sample_of_part(struct cpu_thread *ct, uint64_t now, uint64_
 	return x;
 }
 
+/* The two bytes before the pc may lie in another page, which need not be there; and code need not be readable. */
+static bool is_behind_syscall(uintptr_t pc)
+{
+	return memory_is_readable(pc - 8) && arch_is_after_syscall((const uint8_t *)pc);
+}
+
 /* Decides what a signal of the timer or of perf stands for. False: nothing. */
 static bool weigh(struct cpu_thread *ct, bool is_perf, const ucontext_t *uc, struct sample *ret)
 {
@@ -287,7 +310,7 @@ static bool weigh(struct cpu_thread *ct, bool is_perf, const ucontext_t *uc, str
 			ct->perf_struck_ns = now;
 		} else {
 			periods = moments_passed(ct, now);
-			if (periods > 0 && arch_is_after_syscall((const uint8_t *)arch_pc(uc))) {
+			if (periods > 0 && is_behind_syscall(arch_pc(uc))) {
 				*ret = sample_of_part(ct, now, periods * ct->timer_period_ns);
 			} else {
 				ct->timer_alone += periods > 0;
@@ -331,7 +354,14 @@ static void rearm(struct cpu_thread *ct, bool is_perf)
 		atomic_store_explicit(&ct->way, CPU_TIMER, memory_order_relaxed);
 	}
 	if (ct->timer >= 0)
-		set_timer(ct->timer, ct->next_ns, TIMER_ABSTIME);
+		set_timer(ct->timer, ct->next_ns, 8 * ct->timer_period_ns, TIMER_ABSTIME);
+}
+
+/* No room to walk: the sample keeps its weight and loses its stack. */
+static void lose_sample(struct segment *s, const struct sample *sample)
+{
+	segment_count_lost(s, LOST_STACK_ROOM, sample->periods);
+	segment_count_note(s, NOTE_SIGNALS, 1);
 }
 
 static void take_sample(struct segment *s, struct thread *t, const struct sample *sample, const ucontext_t *uc)
@@ -348,6 +378,48 @@ static void take_sample(struct segment *s, struct thread *t, const struct sample
 }
 
 /*
+ * The last words of a thread, on itself. A moment that passed since the last tick finds no signal any more; it belongs to
+ * whatever the thread was started for. And what no sample stands for, although more time went by than chance allows, was
+ * spent with our signal blocked.
+ */
+SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now)
+{
+	struct cpu_thread *ct = &cpu_threads[t->index];
+	uint64_t since = now - ct->last_ns, periods, frame;
+	uint32_t index;
+
+	switch (atomic_load_explicit(&ct->way, memory_order_acquire)) {
+	case CPU_TIMER:
+		if (since > 4 * ct->period_ns + 2 * cpu_settings.tick_ns) {
+			segment_count_lost(s, LOST_UNSAMPLED_NS, since);
+			ct->last_ns = now;
+			return;
+		}
+		periods = moments_passed(ct, now);
+		if (periods > 0 && t->start != NULL && thread_enter(s, t)) {
+			struct sample sample = sample_of_all(ct, now, periods);
+			uint64_t values[CPU_COLUMNS] = {sample.periods, sample.ns};
+
+			frame = FRAME_ADDRESS((uintptr_t)t->start) |
+				(modules_find(s, (uintptr_t)t->start, &index) ? (uint64_t)(index + 1) << 48 : 0);
+			table_record(s, SEGMENT_TABLE_CPU, &frame, 1,
+				     atomic_load_explicit(&t->record->labels, memory_order_relaxed), values);
+			thread_leave(t);
+		}
+		return;
+	case CPU_PERF:
+		/* perf strikes at the moment itself; the kernel's time may be a timer period late */
+		if (now - ct->given_ns > 4 * (ct->period_ns + ct->timer_period_ns) && since > 2 * ct->timer_period_ns) {
+			segment_count_lost(s, LOST_UNSAMPLED_NS, now - ct->given_ns);
+			ct->given_ns = ct->last_ns = now;
+		}
+		return;
+	default:
+		return;
+	}
+}
+
+/*
  * The scout: threads that came by a raw clone() are found by looking at the process's task list, at most ten times a
  * second, from the handler of any thread that is sampled. For the case that only unknown threads run there is a timer on
  * the process's CPU clock, pushed ahead by every look. Since Linux 6.4 its signal goes to the thread that runs.
@@ -355,17 +427,15 @@ static void take_sample(struct segment *s, struct thread *t, const struct sample
 #define SCOUT_NS (NS_PER_SECOND / 10)
 
 static _Atomic uint64_t scout_looked_ns;
-static _Atomic uint32_t scout_in_vain;
 static _Atomic int32_t scout_timer = -1;
 
 SIGSAFE void cpu_scout_start(void)
 {
 	int32_t timer = create_timer(CLOCK_PROCESS_CPUTIME_ID, 0, TAG_SCOUT);
 
-	atomic_store_explicit(&scout_in_vain, 0, memory_order_relaxed);
 	atomic_store_explicit(&scout_timer, timer, memory_order_release);
 	if (timer >= 0)
-		set_timer(timer, 2 * SCOUT_NS, 0);
+		set_timer(timer, 2 * SCOUT_NS, 0, 0);
 }
 
 SIGSAFE void cpu_scout_stop(void)
@@ -381,7 +451,7 @@ static void scout_push(uint64_t by_ns)
 	int32_t timer = atomic_load_explicit(&scout_timer, memory_order_acquire);
 
 	if (timer >= 0)
-		set_timer(timer, by_ns, 0);
+		set_timer(timer, by_ns, 0, 0);
 }
 
 /* How many threads the process has, by the link count of its task directory. */
@@ -404,19 +474,6 @@ static uint32_t threads_known(struct segment *s)
 	return n;
 }
 
-static void look_for_threads(struct segment *s)
-{
-	uint64_t now = clock_monotonic(), looked = atomic_load_explicit(&scout_looked_ns, memory_order_relaxed);
-
-	if (now - looked < SCOUT_NS ||
-	    !atomic_compare_exchange_strong_explicit(&scout_looked_ns, &looked, now, memory_order_relaxed,
-						     memory_order_relaxed))
-		return;
-	if (threads_alive() != threads_known(s))
-		cpu_scan(s);
-	scout_push(2 * SCOUT_NS + 2 * cpu_settings.period_ns);
-}
-
 static int parse_tid(const char *name)
 {
 	int tid = 0;
@@ -434,55 +491,108 @@ struct linux_dirent64 {
 	char name[];
 };
 
-static void drop_if_gone(struct segment *s, struct thread *t, int pid)
+/*
+ * One look costs a few dozen system calls at most, whatever the number of threads: it goes on where the last one ended.
+ */
+#define SCAN_RECORDS 64
+#define SCAN_READS   4 /* of 1 KiB, 32 to 42 threads each */
+
+static struct scan {
+	uint32_t record;   /* the next one to look at */
+	int64_t directory; /* where in the task directory, 0 its start */
+	alignas(8) char buffer[1024]; /* not on the interrupted stack, which may be tiny */
+} scan;
+
+static void drop_the_gone(struct segment *s)
 {
-	if (sys3(SYS_tgkill, pid, t->tid, 0) != -ESRCH)
+	uint32_t high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire);
+	int pid = (int)sys1(SYS_getpid, 0);
+
+	for (unsigned n = 0; n < SCAN_RECORDS && n < high; n++) {
+		struct thread *t = thread_at(s, scan.record);
+
+		if (t != NULL && t->record != NULL &&
+		    atomic_load_explicit(&t->record->tid, memory_order_acquire) > 0 &&
+		    sys3(SYS_tgkill, pid, t->tid, 0) == -ESRCH) {
+			cpu_disarm(&cpu_threads[t->index]);
+			thread_release(s, t);
+		}
+		scan.record = scan.record + 1 < high ? scan.record + 1 : 1;
+	}
+}
+
+/* False: there is no room for more. */
+static bool adopt(struct segment *s, int tid)
+{
+	struct thread *t;
+
+	if (thread_find(s, tid) != NULL)
+		return true;
+	t = thread_reserve(s);
+	if (t == NULL)
+		return false;
+	t = thread_try_publish(s, t, tid);
+	if (t != NULL)
+		cpu_arm(s, t);
+	return true;
+}
+
+static void adopt_unknown(struct segment *s, unsigned reads)
+{
+	int fd = (int)sys4(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	bool has_room = true;
+	long n = 0;
+
+	if (fd < 0)
 		return;
-	cpu_disarm(&cpu_threads[t->index]);
-	thread_release(s, t);
+	if (scan.directory != 0)
+		sys3(SYS_lseek, fd, scan.directory, SEEK_SET);
+	while (has_room && reads-- > 0 && (n = sys3(SYS_getdents64, fd, scan.buffer, sizeof(scan.buffer))) > 0) {
+		for (long at = 0; at < n && has_room;) {
+			struct linux_dirent64 *entry = (struct linux_dirent64 *)(scan.buffer + at);
+			int tid = parse_tid(entry->name);
+
+			at += entry->length;
+			scan.directory = entry->offset;
+			if (tid > 0)
+				has_room = adopt(s, tid);
+		}
+	}
+	if (n <= 0)
+		scan.directory = 0;
+	sys1(SYS_close, fd);
+}
+
+static void scan_some(struct segment *s, unsigned reads)
+{
+	uint32_t free = 0;
+
+	if (!atomic_compare_exchange_strong_explicit(&cpu_scan_is_busy, &free, 1, memory_order_acquire,
+						     memory_order_relaxed))
+		return; /* another thread is looking already */
+	drop_the_gone(s);
+	if (threads_known(s) + 1 < segment_count(s, SEGMENT_THREADS, 0)) /* else they are counted as lost already */
+		adopt_unknown(s, reads);
+	atomic_store_explicit(&cpu_scan_is_busy, 0, memory_order_release);
 }
 
 SIGSAFE void cpu_scan(struct segment *s)
 {
-	int fd = (int)sys4(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	int pid = (int)sys1(SYS_getpid, 0);
-	uint32_t high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire);
-	alignas(8) static char buffer[1024]; /* not on the interrupted stack, which may be tiny */
-	uint32_t free = 0;
-	long n;
+	scan.directory = 0;
+	scan_some(s, UINT32_MAX);
+}
 
-	for (uint32_t i = 1; i < high; i++) {
-		struct thread *t = thread_at(s, i);
+static void look_for_threads(struct segment *s)
+{
+	uint64_t now = clock_monotonic(), looked = atomic_load_explicit(&scout_looked_ns, memory_order_relaxed);
 
-		if (t != NULL && t->record != NULL &&
-		    atomic_load_explicit(&t->record->tid, memory_order_acquire) > 0)
-			drop_if_gone(s, t, pid);
-	}
-	if (fd < 0)
+	if (now - looked < SCOUT_NS ||
+	    !atomic_compare_exchange_strong_explicit(&scout_looked_ns, &looked, now, memory_order_relaxed,
+						     memory_order_relaxed))
 		return;
-	if (!atomic_compare_exchange_strong_explicit(&cpu_scan_is_busy, &free, 1, memory_order_acquire,
-						     memory_order_relaxed)) {
-		sys1(SYS_close, fd);
-		return; /* another thread is looking already */
-	}
-	while ((n = sys3(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0) {
-		for (long at = 0; at < n;) {
-			struct linux_dirent64 *entry = (struct linux_dirent64 *)(buffer + at);
-			int tid = parse_tid(entry->name);
-			struct thread *t;
-
-			at += entry->length;
-			if (tid == 0 || thread_find(s, tid) != NULL)
-				continue;
-			t = thread_reserve(s);
-			if (t != NULL)
-				t = thread_try_publish(s, t, tid);
-			if (t != NULL)
-				cpu_arm(s, t);
-		}
-	}
-	atomic_store_explicit(&cpu_scan_is_busy, 0, memory_order_release);
-	sys1(SYS_close, fd);
+	if (threads_alive() != threads_known(s))
+		scan_some(s, SCAN_READS);
+	scout_push(2 * SCOUT_NS + 2 * cpu_settings.period_ns);
 }
 
 /* The process timer struck: whoever runs has used up its time without a sample of a known thread. */
@@ -490,14 +600,12 @@ static void on_scout(struct segment *s)
 {
 	int tid = (int)sys1(SYS_gettid, 0);
 
-	if (thread_find(s, tid) == NULL) {
-		cpu_scan(s);
-		atomic_store_explicit(&scout_in_vain, 0, memory_order_relaxed);
-	} else if (atomic_fetch_add_explicit(&scout_in_vain, 1, memory_order_relaxed) >= 2) {
-		/* It reaches threads that have nothing to do with it, and could interrupt their waits: no more. */
+	/* It reached a thread that has nothing to do with it, and may have interrupted its wait: once, and no more. */
+	if (thread_find(s, tid) != NULL) {
 		cpu_scout_stop();
 		return;
 	}
+	adopt(s, tid);
 	scout_push(2 * SCOUT_NS + 2 * cpu_settings.period_ns);
 }
 
@@ -512,10 +620,15 @@ static uint64_t tag_of(int sig, const siginfo_t *info, bool *ret_perf)
 		*ret_perf = true;
 	} else if (info->si_code == SI_TIMER) {
 		tag = (uint64_t)info->si_value.sival_ptr;
-	} else if (info->si_code > 0 && thread_self_block != NULL && cpu_threads != NULL &&
-		   cpu_threads[thread_self_block->index].perf == info->si_fd && info->si_fd >= 0) {
-		tag = TAG_THREAD | thread_self_block->index; /* F_SETSIG: SIGPROF with a file and POLL_IN */
+	} else if (info->si_code > 0 && info->si_fd >= PERF_FILES_FROM && cpu_settings.try_perf) {
+		/* F_SETSIG: SIGPROF with a file. The file of a thread that is no longer sampled is ours all the same. */
+		const struct segment *s = segment_live();
+		const struct thread *t = s != NULL ? thread_find(s, (int)sys1(SYS_gettid, 0)) : NULL;
+
 		*ret_perf = true;
+		tag = TAG_THREAD;
+		if (t != NULL && cpu_threads != NULL && cpu_threads[t->index].perf == info->si_fd)
+			tag |= t->index;
 	}
 	return tag;
 }
@@ -552,7 +665,7 @@ SIGSAFE bool cpu_on_dequeued(int sig, const siginfo_t *info)
 	if ((tag & TAG_MASK) != TAG_THREAD && tag != TAG_SCOUT)
 		return false;
 	t = s != NULL && tag != TAG_SCOUT ? thread_at(s, (uint32_t)tag) : NULL;
-	if (t == NULL || t->record == NULL || !thread_enter(s, t))
+	if (t == NULL || t->record == NULL || t->tid != (int)sys1(SYS_gettid, 0) || !thread_enter(s, t))
 		return true;
 	if (atomic_load_explicit(&cpu_is_on, memory_order_seq_cst)) {
 		struct cpu_thread *ct = &cpu_threads[t->index];
@@ -596,10 +709,17 @@ SIGSAFE bool cpu_on_signal(int sig, siginfo_t *info, void *ucontext)
 	if (atomic_load_explicit(&cpu_is_on, memory_order_seq_cst)) {
 		struct cpu_thread *ct = &cpu_threads[t->index];
 
-		if (weigh(ct, is_perf, ucontext, &sample))
-			take_sample(s, t, &sample, ucontext);
+		bool has_room = signals_has_room(ucontext);
+
+		if (weigh(ct, is_perf, ucontext, &sample)) {
+			if (has_room)
+				take_sample(s, t, &sample, ucontext);
+			else
+				lose_sample(s, &sample);
+		}
 		rearm(ct, is_perf);
-		look_for_threads(s);
+		if (has_room)
+			look_for_threads(s);
 	}
 	thread_leave(t);
 	return true;

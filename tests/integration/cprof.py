@@ -80,7 +80,8 @@ class Box:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def environment(self, extra=None):
-        env = {k: v for k, v in os.environ.items() if not k.startswith('CPROF') and k != 'LD_PRELOAD'}
+        env = {k: v for k, v in os.environ.items() if not k.startswith('CPROF')
+               and k not in ('LD_PRELOAD', 'LD_LIBRARY_PATH')}  # meson sets the latter for its tests
         env['XDG_RUNTIME_DIR'] = self.runtime
         env.update(extra or {})
         return env

@@ -9,7 +9,7 @@ from pprof import Profile
 
 BURN_MS = 400
 # of 400 samples
-NEARLY = (0.96, 1.04)
+NEARLY = (0.95, 1.05)
 
 
 def only(profile, name, others):
@@ -113,7 +113,8 @@ def two_hundred():
     total = sum(r.profile(n).within('burn_child') for n in names)
     truth = sum(int(line.split(': ')[-1].rstrip('}')) for line in r.out.splitlines() if '"child"' in line)
     # a child's clock starts with its fork, the sampling some 0.2 ms later
-    tap.between(total / truth, 0.95, 1.03, '200 forks: CPU time of all children')
+    # a life of 20 ms is too short to make good what went into taking the samples
+    tap.between(total / truth, 0.88, 1.03, '200 forks: CPU time of all children')
     tap.equal(box.leftovers(), [], '200 forks: nothing left behind')
     box.close()
 

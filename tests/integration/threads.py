@@ -38,10 +38,11 @@ def posix_threads():
 def storm():
     """
     10,000 threads of a tenth of a period: each has one sample with a probability of a tenth, some 1,000 in all. Their
-    number has a standard deviation of 3 %, so 12 % are four.
+    number has a standard deviation of 3 %, so 12 % are four. A perf clock does not strike before 50 us: moments that
+    belong to the first steps of a thread, a tenth of it, fall into storm_main.
     """
     box = Box()
-    check(box, 'storm', 10000, 0.88, 1.12, name='storm_main', whole=False)
+    check(box, 'storm', 10000, 0.88, 1.25, name='storm_main', whole=False)
     box.close()
 
 

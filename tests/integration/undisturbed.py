@@ -51,9 +51,10 @@ def owners_of_signals():
     for what in ('signal', 'sigwait', 'traps'):
         for spec in RATES:
             both(box, 'guest', what, spec=spec)
-    # a file that the host reads by itself may show one signal of ours for each thread that blocks SIGPROF
+    # What the host reads from a signalfd by itself cannot be sorted: a few signals of ours are among it, each of which
+    # stops the clock that sent it.
     plain, r = box.plain('guest', 'signalfd').truth, box.run('guest', 'signalfd').truth
-    tap.ok(r.pop('strange') <= 2, 'signalfd: no more than one of ours')
+    tap.ok(r.pop('strange') <= 8, 'signalfd: no more than a few of ours')
     plain.pop('strange')
     tap.equal(r, plain, 'signalfd: the host\'s own all come')
     plain, r = box.plain('guest', 'profiler'), box.run('guest', 'profiler')
@@ -122,7 +123,6 @@ def other_rights():
 def other_preloads():
     box = Box()
     mine = os.path.join(PROGRAMS, 'plugins', 'libplugin_one.so')
-    r = both(box, 'burn', 'deep', 3, '0.0', env={'LD_PRELOAD': mine}) if False else None
     r = box.run('sh', '-c', 'echo $LD_PRELOAD; grep -c plugin_one /proc/self/maps', env={'LD_PRELOAD': mine})
     preload = r.out.splitlines()[0].split(':')
     tap.ok(len(preload) == 2 and preload[1] == mine and 'libcprof' in preload[0], 'LD_PRELOAD keeps what it had', r.out)
@@ -154,7 +154,6 @@ def libraries():
         tap.between(p.total() / p.within('libraries'), 1.0, 3.0, 'dlopen and dlclose at %s: a profile' % spec)
         tap.note('%s; plugin_work %.2f of libraries; %.4f truncated' % (
             r.err.splitlines()[0], p.within('plugin_work') / p.within('libraries'), p.truncated()))
-    # opened once and kept: every sample has its name
     box.close()
 
 

@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "tests/programs/host.h"
 
 BURNER(burn_a)
 BURNER(burn_b)

@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "tests/programs/host.h"
 
 BURNER(burn_a)
 BURNER(burn_main)
@@ -27,7 +27,8 @@ static _Atomic int finished;
 
 static int print(void)
 {
-	printf("{\"burn_a\": %lld, \"process_ns\": %lld}\n", (long long)burnt, (long long)process_ns());
+	printf("{\"burn_a\": %lld, \"process_ns\": %lld}\n", (long long)burnt,
+	       (long long)process_ns());
 	return 0;
 }
 
@@ -72,7 +73,8 @@ static int storm(int n)
 		for (int j = 0; j < 10; j++)
 			pthread_join(id[j], NULL);
 	}
-	printf("{\"storm_main\": %lld, \"process_ns\": %lld}\n", (long long)burnt, (long long)process_ns());
+	printf("{\"storm_main\": %lld, \"process_ns\": %lld}\n", (long long)burnt,
+	       (long long)process_ns());
 	return 0;
 }
 
@@ -117,8 +119,9 @@ static void *exit_main(void *arg)
 static void *cancel_main(void *arg)
 {
 	just_burn(arg);
-	for (;;)
+	while (finished > 0) /* until it is cancelled */
 		pause();
+	return NULL;
 }
 
 static int leaving(void)
@@ -206,7 +209,8 @@ static int clone_main(void *arg)
 
 static char *new_stack(void)
 {
-	char *memory = mmap(NULL, 1 << 18, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	char *memory = mmap(NULL, 1 << 18, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 
 	return memory + (1 << 18) - 64;
 }
@@ -243,8 +247,8 @@ static int by_instruction(void)
 			 "hlt\n"
 			 "1:"
 			 : "=a"(tid)
-			 : "a"((long)SYS_clone), "D"((long)CLONE_ALL), "r"(stack), "d"(0L), "r"(r10), "r"(r8),
-			   [entry] "b"(clone_main)
+			 : "a"((long)SYS_clone), "D"((long)CLONE_ALL), "r"(stack), "d"(0L),
+			   "r"(r10), "r"(r8), [entry] "b"(clone_main)
 			 : "rcx", "r11", "memory");
 	if (tid < 0)
 		return 1;

@@ -4,7 +4,7 @@
 #include <thread>
 #include <vector>
 
-#include "host.h"
+#include "tests/programs/host.h"
 
 static int64_t sums[8];
 

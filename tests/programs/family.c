@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "tests/programs/host.h"
 
 BURNER(burn_parent)
 BURNER(burn_child)
@@ -129,7 +129,8 @@ int main(int argc, char **argv)
 			_exit(0);
 		}
 		waitpid(pid, NULL, 0);
-		usleep(500000 + (useconds_t)(amount / 1000) * 3); /* nobody waits for the grandchild */
+		usleep(500000 +
+		       (useconds_t)(amount / 1000) * 3); /* nobody waits for the grandchild */
 	} else if (strcmp(how, "daemon") == 0) {
 		if (daemon(1, 1) != 0)
 			return 1;

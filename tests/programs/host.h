@@ -37,17 +37,17 @@ __attribute__((unused)) static void host_spin(void)
 }
 
 /* A function of this name that burns @ns of its thread's CPU time, and returns how much it was exactly. */
-#define BURNER(name)                                                                               \
-	KEEP static int64_t name(int64_t ns)                                                       \
-	{                                                                                          \
-		int64_t begun = thread_ns(), now;                                                  \
-                                                                                                   \
-		do {                                                                               \
-			host_spin();                                                               \
-			now = thread_ns();                                                         \
-		} while (now < begun + ns);                                                        \
-		__asm__ volatile("" ::: "memory"); /* no tail call */                              \
-		return now - begun;                                                                \
+#define BURNER(name)                                                  \
+	KEEP static int64_t name(int64_t ns)                          \
+	{                                                             \
+		int64_t begun = thread_ns(), now;                     \
+                                                                      \
+		do {                                                  \
+			host_spin();                                  \
+			now = thread_ns();                            \
+		} while (now < begun + ns);                           \
+		__asm__ volatile("" ::: "memory"); /* no tail call */ \
+		return now - begun;                                   \
 	}
 
 /* On standard output, past any buffer. */

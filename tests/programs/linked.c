@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "tests/programs/host.h"
 
 BURNER(burn_a)
 BURNER(burn_b)
@@ -99,7 +99,8 @@ static void windows(void)
 	expect(cprof_cpu_stop(second), 0, "end of the second");
 	expect(cprof_cpu_stop(second), -EINVAL, "end of what has ended");
 	burn_a(50 * MS);
-	printf("{\"burn_a\": %lld, \"burn_b\": %lld, \"burn_c\": %lld}\n", (long long)a, (long long)b, (long long)c);
+	printf("{\"burn_a\": %lld, \"burn_b\": %lld, \"burn_c\": %lld}\n", (long long)a,
+	       (long long)b, (long long)c);
 }
 
 static void *write_delta(void *arg)

@@ -1,5 +1,5 @@
 /* plugin: a library that comes and goes. Built twice, so that one is mapped where the other was. */
-#include "host.h"
+#include "tests/programs/host.h"
 
 __attribute__((visibility("default"))) int64_t plugin_burn(int64_t ns);
 

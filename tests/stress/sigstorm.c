@@ -54,7 +54,8 @@ static void *make_threads(void *arg)
 		int n = 0;
 
 		for (; n < 8; n++)
-			if (pthread_create(&id[n], NULL, short_thread, (void *)(intptr_t)(i + n)) != 0)
+			if (pthread_create(&id[n], NULL, short_thread, (void *)(intptr_t)(i + n)) !=
+			    0)
 				break;
 		failures += n == 0;
 		for (int j = 0; j < n; j++) {
@@ -114,7 +115,8 @@ static void *burn_deep(void *arg)
 
 int main(int argc, char **argv)
 {
-	void *(*const kinds[])(void *) = {make_threads, make_threads, open_libraries, make_processes, burn_deep};
+	void *(*const kinds[])(void *) = {make_threads, make_threads, open_libraries,
+					  make_processes, burn_deep};
 	pthread_t id[5];
 
 	if (argc < 2)
@@ -129,7 +131,8 @@ int main(int argc, char **argv)
 	stop = 1;
 	for (int i = 0; i < 5; i++)
 		pthread_join(id[i], NULL);
-	printf("{\"threads\": %ld, \"opened\": %ld, \"forks\": %ld, \"signals\": %ld, \"failures\": %ld}\n", threads,
-	       opened, forks, signals, failures);
+	printf("{\"threads\": %ld, \"opened\": %ld, \"forks\": %ld, \"signals\": %ld, "
+	       "\"failures\": %ld}\n",
+	       threads, opened, forks, signals, failures);
 	return failures != 0;
 }

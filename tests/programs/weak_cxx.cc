@@ -1,0 +1,2 @@
+/* weak, as C++11. */
+#include "tests/programs/weak.c"
