@@ -216,14 +216,15 @@ def draw(r):
         groups = []
         for hz, limit in (('100', 1), ('1000', 3)):
             for name, of in r['programs'].items():
-                bars = [(way.replace(' ' + hz, ''), 100 * (of[way][0] - 1), is_ours(way)) for way in (
-                    'cprof ' + hz, 'cprof %s with launcher' % hz, 'libprofiler ' + hz) if way in of]
+                bars = [(way.split()[0], 100 * (of[way][0] - 1), is_ours(way))
+                        for way in ('cprof ' + hz, 'libprofiler ' + hz) if way in of]
                 bars.append(('none again (noise)', 100 * (of['none again'][0] - 1), False))
                 groups.append(('%s, %s Hz' % (name, hz), limit, bars))
-        most = max(abs(value) for _, _, bars in groups for _, value, _ in bars)
-        span = max(5, math.ceil(most))
-        p.panel('CPU time of whole programs', 'percent above the program alone; less is better', groups,
-                lambda v: '%+.1f %%' % v, lambda v: (v + 2) / (span + 2), range(-2, span + 1))
+        values = [value for _, _, bars in groups for _, value, _ in bars]
+        low, high = math.floor(min(values + [-1])), math.ceil(max(values + [5]))
+        p.panel('CPU time of whole programs', 'percent above the program alone, the launcher aside; less is better', groups,
+                lambda v: '%+.1f %%' % v, lambda v: (v - low) / (high - low), range(low - low % 5 + 5 * (low % 5 > 0),
+                                                                                  high + 1, 5))
     if 'delivery' in r:
         groups = [('%s, %s Hz' % (words, hz), 1 if hz != '1000' else 0.98,
                    [(way, cell['real'], is_ours(way)) for way, cell in r['delivery'][load][hz].items()])

@@ -385,7 +385,10 @@ static void take_sample(struct segment *s, struct thread *t, const struct sample
 SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now)
 {
 	struct cpu_thread *ct = &cpu_threads[t->index];
-	uint64_t since = now - ct->last_ns, periods, frame;
+	/* a signal may have come between the reading of the clock and here, and samples may be ahead of it */
+	uint64_t since = now > ct->last_ns ? now - ct->last_ns : 0;
+	uint64_t behind = now > ct->given_ns ? now - ct->given_ns : 0;
+	uint64_t periods, frame;
 	uint32_t index;
 
 	switch (atomic_load_explicit(&ct->way, memory_order_acquire)) {
@@ -395,7 +398,7 @@ SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now)
 			ct->last_ns = now;
 			return;
 		}
-		periods = moments_passed(ct, now);
+		periods = since > 0 ? moments_passed(ct, now) : 0;
 		if (periods > 0 && t->start != NULL && thread_enter(s, t)) {
 			struct sample sample = sample_of_all(ct, now, periods);
 			uint64_t values[CPU_COLUMNS] = {sample.periods, sample.ns};
@@ -409,8 +412,8 @@ SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now)
 		return;
 	case CPU_PERF:
 		/* perf strikes at the moment itself; the kernel's time may be a timer period late */
-		if (now - ct->given_ns > 4 * (ct->period_ns + ct->timer_period_ns) && since > 2 * ct->timer_period_ns) {
-			segment_count_lost(s, LOST_UNSAMPLED_NS, now - ct->given_ns);
+		if (behind > 4 * (ct->period_ns + ct->timer_period_ns) && since > 2 * ct->timer_period_ns) {
+			segment_count_lost(s, LOST_UNSAMPLED_NS, behind);
 			ct->given_ns = ct->last_ns = now;
 		}
 		return;
