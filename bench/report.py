@@ -122,7 +122,8 @@ def program_targets(r):
         for hz, limit in (('100', 1.01), ('1000', 1.03)):
             peer = of.get('libprofiler ' + hz)
             yield Target('%s, CPU at %s Hz against none' % (name, hz), of['cprof ' + hz][0], limit,
-                         ('libprofiler %.3f, ' % peer[0] if peer else '') + floor, 3)
+                         ('libprofiler %.3f, ' % peer[0] if peer else '') + floor, 3,
+                         chance=abs(of['none again'][0] - 1) / 2)
 
 
 def start_targets(r):
@@ -338,7 +339,7 @@ def page(r, rows):
     yield '![bars of the ratios below, with the targets marked](bench.svg)\n'
     yield '## Targets\n'
     yield ('`chance`: over the target, but by no more than two standard errors of so many samples. Few samples in a short '
-           'run say no more.\n')
+           'run say no more. For whole programs: by no more than two runs of the program alone differ.\n')
     yield table(['work', 'target', 'measured', '', 'beside it'], [[c.replace('<=', '≤').replace('>=', '≥') for c in row]
                                                                  for row in rows])
     for name, part in PAGES.items():

@@ -1,6 +1,7 @@
 #include "core/modules.h"
 
 #include <elf.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
@@ -62,23 +63,83 @@ static int visit(struct dl_phdr_info *info, size_t size, void *user)
 	return 0;
 }
 
-/* A file whose linker made no search table gets one of ours; the file's sections say where .eh_frame lies. */
-static void build_missing_table(struct segment_module *m)
+static void make_table(struct segment_module *m, uintptr_t eh_frame)
 {
-	const uint8_t *header = (const uint8_t *)m->cfi_header;
 	struct cfi_own_entry *table;
 	uint32_t count;
-	int32_t relative;
 
-	/* version 1, .eh_frame relative to itself in 4 bytes, no table: what old linkers and -r links leave */
-	if (m->cfi_header == 0 || m->own_table != 0 || m->cfi_header + 8 > m->readable_end ||
-	    header[0] != 1 || header[1] != 0x1b || header[2] != 0xff)
-		return;
-	memcpy(&relative, header + 4, sizeof(relative));
-	if (cfi_build_table(m, m->cfi_header + 4 + (uintptr_t)(intptr_t)relative, &table, &count) < 0)
+	if (cfi_build_table(m, eh_frame, &table, &count) < 0)
 		return;
 	m->own_table = (uintptr_t)table;
 	m->own_table_count = count;
+}
+
+/* Where the section .eh_frame of the ELF file @fd will be loaded, before bias; 0 when there is none. */
+static uint64_t find_section(int fd, const Elf64_Ehdr *elf)
+{
+	Elf64_Shdr names, section;
+	char name[sizeof(".eh_frame")];
+
+	if (elf->e_shentsize != sizeof(section) || elf->e_shstrndx >= elf->e_shnum ||
+	    pread(fd, &names, sizeof(names), (off_t)(elf->e_shoff + elf->e_shstrndx * sizeof(names))) !=
+		    (ssize_t)sizeof(names))
+		return 0;
+	for (unsigned i = 0; i < elf->e_shnum; i++) {
+		if (pread(fd, &section, sizeof(section), (off_t)(elf->e_shoff + i * sizeof(section))) !=
+		    (ssize_t)sizeof(section))
+			return 0;
+		if ((section.sh_flags & SHF_ALLOC) && section.sh_type != SHT_NOBITS &&
+		    pread(fd, name, sizeof(name), (off_t)(names.sh_offset + section.sh_name)) ==
+			    (ssize_t)sizeof(name) &&
+		    memcmp(name, ".eh_frame", sizeof(name)) == 0)
+			return section.sh_addr;
+	}
+	return 0;
+}
+
+/* A file without PT_GNU_EH_FRAME, linked with --no-eh-frame-hdr: its sections say where the tables are. */
+static void look_into_file(struct segment *s, struct segment_module *m)
+{
+	int fd = open(segment_text(s, m->path), O_RDONLY | O_CLOEXEC);
+	Elf64_Ehdr elf;
+	Elf64_Phdr ph;
+	uint64_t at = 0;
+
+	if (fd < 0)
+		return;
+	if (pread(fd, &elf, sizeof(elf), 0) == (ssize_t)sizeof(elf) && memcmp(elf.e_ident, ELFMAG, SELFMAG) == 0 &&
+	    elf.e_ident[EI_CLASS] == ELFCLASS64 && elf.e_phentsize == sizeof(ph))
+		at = find_section(fd, &elf);
+	for (unsigned i = 0; at != 0 && i < elf.e_phnum; i++) {
+		if (pread(fd, &ph, sizeof(ph), (off_t)(elf.e_phoff + i * sizeof(ph))) != (ssize_t)sizeof(ph))
+			break;
+		if (ph.p_type != PT_LOAD || !(ph.p_flags & PF_R) || at < ph.p_vaddr ||
+		    at - ph.p_vaddr >= ph.p_filesz || !memory_is_readable(m->bias + at))
+			continue;
+		m->readable_start = m->bias + ph.p_vaddr;
+		m->readable_end = m->readable_start + ph.p_filesz;
+		make_table(m, m->bias + at);
+	}
+	close(fd);
+}
+
+/* A file whose linker made no search table gets one of ours. Normal context; only for what is there at the start. */
+static void build_missing_table(struct segment *s, struct segment_module *m)
+{
+	const uint8_t *header = (const uint8_t *)m->cfi_header;
+	int32_t relative;
+
+	if (m->own_table != 0 || m->may_close)
+		return;
+	if (m->cfi_header == 0) {
+		look_into_file(s, m);
+		return;
+	}
+	/* version 1, .eh_frame relative to itself in 4 bytes, no table: what old linkers and -r links leave */
+	if (m->cfi_header + 8 > m->readable_end || header[0] != 1 || header[1] != 0x1b || header[2] != 0xff)
+		return;
+	memcpy(&relative, header + 4, sizeof(relative));
+	make_table(m, m->cfi_header + 4 + (uintptr_t)(intptr_t)relative);
 }
 
 void modules_refresh(struct segment *s)
@@ -97,7 +158,7 @@ void modules_refresh(struct segment *s)
 		uint32_t loaded = MODULE_LOADED;
 
 		if (r.seen[i / 8] & 1u << i % 8) {
-			build_missing_table(m);
+			build_missing_table(s, m);
 			continue;
 		}
 		/* The loader does not know it: gone, or never its own. The latter stay while they can be read. */

@@ -146,6 +146,7 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 	ct->is_first = true;
 	ct->is_second = false;
 	ct->timer_alone = 0;
+	ct->last_depth = 0;
 	ct->owed_ns = 0;
 	ct->period_ns = ct->timer_period_ns = cpu_settings.period_ns;
 	ct->random = (clock_monotonic() ^ (uint64_t)t->tid << 32) * UINT64_C(0x9e3779b97f4a7c15) | 1;
@@ -357,6 +358,18 @@ static void rearm(struct cpu_thread *ct, bool is_perf)
 		set_timer(ct->timer, ct->next_ns, 8 * ct->timer_period_ns, TIMER_ABSTIME);
 }
 
+static void record(struct segment *s, struct thread *t, const uint64_t *frames, uint32_t depth,
+		   const struct sample *sample)
+{
+	uint64_t values[CPU_COLUMNS] = {sample->periods, sample->ns};
+
+	table_record(s, SEGMENT_TABLE_CPU, frames, depth,
+		     atomic_load_explicit(&t->record->labels, memory_order_relaxed), values);
+	atomic_store_explicit(&t->record->cpu_assigned_ns,
+			      atomic_load_explicit(&t->record->cpu_assigned_ns, memory_order_relaxed) + sample->ns,
+			      memory_order_relaxed);
+}
+
 /* No room to walk: the sample keeps its weight and loses its stack. */
 static void lose_sample(struct segment *s, const struct sample *sample)
 {
@@ -367,20 +380,37 @@ static void lose_sample(struct segment *s, const struct sample *sample)
 static void take_sample(struct segment *s, struct thread *t, const struct sample *sample, const ucontext_t *uc)
 {
 	struct walk_result stack = walk_signal(s, t, uc);
-	uint64_t values[CPU_COLUMNS] = {sample->periods, sample->ns};
 
-	table_record(s, SEGMENT_TABLE_CPU, stack.frames, stack.depth,
-		     atomic_load_explicit(&t->record->labels, memory_order_relaxed), values);
+	cpu_threads[t->index].last_depth = stack.depth;
+	record(s, t, stack.frames, stack.depth, sample);
 	segment_count_note(s, NOTE_SIGNALS, 1);
-	atomic_store_explicit(&t->record->cpu_assigned_ns,
-			      atomic_load_explicit(&t->record->cpu_assigned_ns, memory_order_relaxed) + sample->ns,
-			      memory_order_relaxed);
 }
 
 /*
- * The last words of a thread, on itself. A moment that passed since the last tick finds no signal any more; it belongs to
- * whatever the thread was started for. And what no sample stands for, although more time went by than chance allows, was
- * spent with our signal blocked.
+ * A sample without a signal, at a thread's end: for the stack of its last one, or for what it was started for when it had
+ * none.
+ */
+static void record_end(struct segment *s, struct thread *t, const struct sample *sample)
+{
+	uint32_t depth = cpu_threads[t->index].last_depth, index;
+	uint64_t start;
+
+	if (!thread_enter(s, t))
+		return;
+	if (depth > 0) {
+		record(s, t, t->scratch->frames, depth, sample);
+	} else if (t->start != NULL) {
+		start = FRAME_ADDRESS((uintptr_t)t->start) |
+			(modules_find(s, (uintptr_t)t->start, &index) ? (uint64_t)(index + 1) << 48 : 0);
+		record(s, t, &start, 1, sample);
+	}
+	thread_leave(t);
+}
+
+/*
+ * The last words of a thread. What no sample stands for, although more time went by than chance allows, was spent with our
+ * signal blocked: it is lost. A moment that passed since the last tick found no signal any more, and perf's samples may
+ * stand for a little less than the thread used: that is made good, so that short threads count in full.
  */
 SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now)
 {
@@ -388,8 +418,7 @@ SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now)
 	/* a signal may have come between the reading of the clock and here, and samples may be ahead of it */
 	uint64_t since = now > ct->last_ns ? now - ct->last_ns : 0;
 	uint64_t behind = now > ct->given_ns ? now - ct->given_ns : 0;
-	uint64_t periods, frame;
-	uint32_t index;
+	struct sample sample;
 
 	switch (atomic_load_explicit(&ct->way, memory_order_acquire)) {
 	case CPU_TIMER:
@@ -398,24 +427,22 @@ SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now)
 			ct->last_ns = now;
 			return;
 		}
-		periods = since > 0 ? moments_passed(ct, now) : 0;
-		if (periods > 0 && t->start != NULL && thread_enter(s, t)) {
-			struct sample sample = sample_of_all(ct, now, periods);
-			uint64_t values[CPU_COLUMNS] = {sample.periods, sample.ns};
-
-			frame = FRAME_ADDRESS((uintptr_t)t->start) |
-				(modules_find(s, (uintptr_t)t->start, &index) ? (uint64_t)(index + 1) << 48 : 0);
-			table_record(s, SEGMENT_TABLE_CPU, &frame, 1,
-				     atomic_load_explicit(&t->record->labels, memory_order_relaxed), values);
-			thread_leave(t);
+		sample.periods = since > 0 ? moments_passed(ct, now) : 0;
+		if (sample.periods > 0) {
+			sample = sample_of_all(ct, now, sample.periods);
+			record_end(s, t, &sample);
 		}
 		return;
 	case CPU_PERF:
-		/* perf strikes at the moment itself; the kernel's time may be a timer period late */
 		if (behind > 4 * (ct->period_ns + ct->timer_period_ns) && since > 2 * ct->timer_period_ns) {
 			segment_count_lost(s, LOST_UNSAMPLED_NS, behind);
-			ct->given_ns = ct->last_ns = now;
+		} else if (behind > 0 && !ct->is_first) {
+			ct->owed_ns += (int64_t)behind;
+			sample.ns = behind;
+			sample.periods = ct->owed_ns > 0 ? (uint64_t)ct->owed_ns / ct->period_ns : 0;
+			record_end(s, t, &sample);
 		}
+		ct->given_ns = ct->last_ns = now;
 		return;
 	default:
 		return;
