@@ -32,10 +32,12 @@ enum { STATUS_OURS = 125, STATUS_NOT_RUNNABLE = 126, STATUS_NOT_FOUND = 127 };
 static const char usage[] =
 	"usage: cprof run [-p SPEC] [-o DIR] [--] PROGRAM [ARG...]\n"
 	"\n"
-	"Runs PROGRAM and writes where its CPU time went. No rebuild, no root. Its output and exit\n"
+	"Runs PROGRAM and writes where its CPU time went. No rebuild, no root. Its output and "
+	"exit\n"
 	"status are its own; a profile is written however it ends.\n"
 	"\n"
-	"  -p, --profile SPEC  what to record, as in cprof(7): cpu, cpu=1000, cpu=250,depth=64 ...\n"
+	"  -p, --profile SPEC  what to record, as in cprof(7): cpu, cpu=1000, cpu=250,depth=64 "
+	"...\n"
 	"                      (default: cpu, 100 samples a second of CPU time)\n"
 	"  -o, --output DIR    where to write (default: cprof.NAME.PID here)\n"
 	"  -h, --help          this text\n"
@@ -158,7 +160,8 @@ static void become_program(const struct run *run, const char *socket_path, int g
 }
 
 static volatile sig_atomic_t child_pid;
-static const int passed_on[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT};
+static const int passed_on[] = {SIGINT,  SIGQUIT, SIGTERM, SIGHUP,
+				SIGUSR1, SIGUSR2, SIGALRM, SIGCONT};
 
 /* A signal that somebody sent us is meant for the program. What the terminal sends reaches it by itself. */
 static void pass_on(int sig, siginfo_t *info, void *unused)
@@ -211,8 +214,8 @@ static int end_like(int status)
 static int make_directory(const struct run *run, struct recording *recording, pid_t pid)
 {
 	char host[256] = "", directory[4096];
-	struct option_names names = {.program = run->argv[0], .host = host, .pid = pid,
-				     .unix_time_sec = time(NULL)};
+	struct option_names names = {
+		.program = run->argv[0], .host = host, .pid = pid, .unix_time_sec = time(NULL)};
 	struct why why = {""};
 	int r;
 
@@ -225,7 +228,8 @@ static int make_directory(const struct run *run, struct recording *recording, pi
 	return r;
 }
 
-static int start_program(const struct run *run, struct recording *recording, pid_t *ret_pid, int *ret_report)
+static int start_program(const struct run *run, struct recording *recording, pid_t *ret_pid,
+			 int *ret_report)
 {
 	int gate[2], report[2];
 	struct sigaction by_default = {.sa_handler = SIG_DFL}, inherited;
@@ -280,7 +284,9 @@ int cmd_run(int argc, char **argv)
 	r = program_find(run.argv[0], &run.program, &why);
 	if (r < 0) {
 		fail(why.text);
-		return r == -ENOENT ? STATUS_NOT_FOUND : r == -EACCES ? STATUS_NOT_RUNNABLE : STATUS_OURS;
+		return r == -ENOENT   ? STATUS_NOT_FOUND
+		       : r == -EACCES ? STATUS_NOT_RUNNABLE
+				      : STATUS_OURS;
 	}
 	r = program_find_library(run.library, sizeof(run.library), &why);
 	if (r == 0)

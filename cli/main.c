@@ -21,7 +21,9 @@ static const struct command {
 
 static void print_usage(FILE *out)
 {
-	fputs("usage: cprof COMMAND [ARG...]\n\nProfiles of native programs, in pprof's format.\n\n", out);
+	fputs("usage: cprof COMMAND [ARG...]\n\nProfiles of native programs, in pprof's "
+	      "format.\n\n",
+	      out);
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(out, "  %-7s %s\n", commands[i].name, commands[i].about);
 	fputs("\n`cprof COMMAND --help` says more, and so do cprof(1) and cprof(7).\n"

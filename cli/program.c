@@ -36,8 +36,8 @@ static int search_path(const char *name, char *ret, size_t size)
 	for (path = path != NULL ? path : "/usr/local/bin:/usr/bin:/bin"; path != NULL;
 	     path = *end == ':' ? end + 1 : NULL) {
 		end = strchrnul(path, ':');
-		if (snprintf(ret, size, "%.*s/%s", end > path ? (int)(end - path) : 1, end > path ? path : ".",
-			     name) >= (int)size ||
+		if (snprintf(ret, size, "%.*s/%s", end > path ? (int)(end - path) : 1,
+			     end > path ? path : ".", name) >= (int)size ||
 		    !is_file(ret))
 			continue;
 		if (access(ret, X_OK) == 0)
@@ -85,7 +85,8 @@ static int read_interpreter(int fd, const Elf64_Ehdr *elf, char *ret, size_t siz
 	for (unsigned i = 0; i < elf->e_phnum; i++) {
 		Elf64_Phdr ph;
 
-		if (pread(fd, &ph, sizeof(ph), (off_t)(elf->e_phoff + i * sizeof(ph))) != (ssize_t)sizeof(ph))
+		if (pread(fd, &ph, sizeof(ph), (off_t)(elf->e_phoff + i * sizeof(ph))) !=
+		    (ssize_t)sizeof(ph))
 			return -ENOEXEC;
 		if (ph.p_type != PT_INTERP)
 			continue;
@@ -121,7 +122,9 @@ static int check_image(const char *shown, const char *path, int depth, struct wh
 		goto out; /* no image we know: execv() gives the reason */
 	r = -ENOTSUP;
 	if (head.elf.e_ident[EI_CLASS] != ELFCLASS64 || head.elf.e_machine != EM_X86_64) {
-		why_set(why, "%s is not an x86-64 program: this cprof has no library to preload into it", shown);
+		why_set(why,
+			"%s is not an x86-64 program: this cprof has no library to preload into it",
+			shown);
 		goto out;
 	}
 	r = read_interpreter(fd, &head.elf, loader, sizeof(loader));
@@ -129,12 +132,16 @@ static int check_image(const char *shown, const char *path, int depth, struct wh
 		why_set(why, "%s: its program headers make no sense", shown);
 		r = -ENOTSUP;
 	} else if (loader[0] == '\0') {
-		why_set(why, "%s is statically linked: nothing can be preloaded into it; link it dynamically, or "
-			     "build it with -lcprof and call cprof_enable()", shown);
+		why_set(why,
+			"%s is statically linked: nothing can be preloaded into it; link it "
+			"dynamically, or "
+			"build it with -lcprof and call cprof_enable()",
+			shown);
 		r = -ENOTSUP;
 	} else if (strstr(loader, "ld-linux") == NULL) {
-		why_set(why, "%s is linked to another C library (loader %s): libcprof.so needs glibc", shown,
-			loader);
+		why_set(why,
+			"%s is linked to another C library (loader %s): libcprof.so needs glibc",
+			shown, loader);
 		r = -ENOTSUP;
 	}
 out:
@@ -142,8 +149,11 @@ out:
 	return r;
 
 privileged:
-	why_set(why, "%s raises privileges (setuid, setgid or file capabilities): the loader preloads nothing "
-		     "into it; run it as its owner, or profile what it starts", shown);
+	why_set(why,
+		"%s raises privileges (setuid, setgid or file capabilities): the loader preloads "
+		"nothing "
+		"into it; run it as its owner, or profile what it starts",
+		shown);
 	return -ENOTSUP;
 }
 
@@ -160,8 +170,11 @@ int program_find(const char *name, struct program *ret, struct why *why)
 	if (r < 0)
 		return r;
 	if (is_privileged(ret->path)) {
-		why_set(why, "%s raises privileges (setuid, setgid or file capabilities): the loader preloads "
-			     "nothing into it; run it as its owner, or profile what it starts", name);
+		why_set(why,
+			"%s raises privileges (setuid, setgid or file capabilities): the loader "
+			"preloads "
+			"nothing into it; run it as its owner, or profile what it starts",
+			name);
 		return -ENOTSUP;
 	}
 	return check_image(name, ret->path, 0, why);
@@ -170,7 +183,8 @@ int program_find(const char *name, struct program *ret, struct why *why)
 int program_find_library(char *ret, size_t size, struct why *why)
 {
 	static const char *const places[] = {"../preload/" LIBRARY_FILE, "../lib/" LIBRARY_FILE,
-					     "../lib64/" LIBRARY_FILE, "../lib/x86_64-linux-gnu/" LIBRARY_FILE};
+					     "../lib64/" LIBRARY_FILE,
+					     "../lib/x86_64-linux-gnu/" LIBRARY_FILE};
 	char self[PATH_MAX], joined[PATH_MAX + 64];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash;
@@ -179,7 +193,8 @@ int program_find_library(char *ret, size_t size, struct why *why)
 	slash = strrchr(self, '/');
 	for (size_t i = 0; slash != NULL && i <= sizeof(places) / sizeof(places[0]); i++) {
 		if (i < sizeof(places) / sizeof(places[0]))
-			snprintf(joined, sizeof(joined), "%.*s/%s", (int)(slash - self), self, places[i]);
+			snprintf(joined, sizeof(joined), "%.*s/%s", (int)(slash - self), self,
+				 places[i]);
 		else
 			snprintf(joined, sizeof(joined), "%s", CPROF_LIBDIR "/" LIBRARY_FILE);
 		if (realpath(joined, self) != NULL)
@@ -188,14 +203,19 @@ int program_find_library(char *ret, size_t size, struct why *why)
 		self[n > 0 ? n : 0] = '\0';
 		slash = strrchr(self, '/');
 	}
-	why_set(why, "%s is missing: it belongs beside this program, in ../lib, or in %s; install cprof again",
+	why_set(why,
+		"%s is missing: it belongs beside this program, in ../lib, or in %s; install cprof "
+		"again",
 		LIBRARY_FILE, CPROF_LIBDIR);
 	return -ENOENT;
 
 found:
 	if (strpbrk(self, " :") != NULL || strlen(self) >= size) {
-		why_set(why, "%s: the loader takes no name with a blank or a colon in LD_PRELOAD; install cprof "
-			     "elsewhere", self);
+		why_set(why,
+			"%s: the loader takes no name with a blank or a colon in LD_PRELOAD; "
+			"install cprof "
+			"elsewhere",
+			self);
 		return -ENOTSUP;
 	}
 	strcpy(ret, self);

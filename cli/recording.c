@@ -27,7 +27,8 @@
 #include "output/reading.h"
 #include "output/symbols.h"
 
-#define PENDING_MAX 64 /* ended processes that wait to be written, so that a busy program keeps the processors */
+#define PENDING_MAX \
+	64 /* ended processes that wait to be written, so that a busy program keeps the processors */
 
 /* One image of one process: exec makes a new one. */
 struct image {
@@ -62,7 +63,8 @@ static int make_socket_directory(struct recording *r)
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
 
 	if (runtime != NULL && runtime[0] == '/' && strlen(runtime) < 40) {
-		snprintf(r->socket_directory, sizeof(r->socket_directory), "%s/cprof-XXXXXX", runtime);
+		snprintf(r->socket_directory, sizeof(r->socket_directory), "%s/cprof-XXXXXX",
+			 runtime);
 		if (mkdtemp(r->socket_directory) != NULL)
 			return 0;
 	}
@@ -70,7 +72,8 @@ static int make_socket_directory(struct recording *r)
 	return mkdtemp(r->socket_directory) != NULL ? 0 : -errno; /* mode 0700 */
 }
 
-int recording_begin(struct recording **ret, const struct profile_ops *const *profiles, struct why *why)
+int recording_begin(struct recording **ret, const struct profile_ops *const *profiles,
+		    struct why *why)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct recording *r = calloc(1, sizeof(*r));
@@ -82,7 +85,8 @@ int recording_begin(struct recording **ret, const struct profile_ops *const *pro
 	r->last = &r->images;
 	error = make_socket_directory(r);
 	if (error < 0) {
-		why_set(why, "cannot make a directory for the session in $XDG_RUNTIME_DIR or /tmp: %s",
+		why_set(why,
+			"cannot make a directory for the session in $XDG_RUNTIME_DIR or /tmp: %s",
 			strerror(-error));
 		free(r);
 		return error;
@@ -90,7 +94,8 @@ int recording_begin(struct recording **ret, const struct profile_ops *const *pro
 	snprintf(r->socket_path, sizeof(r->socket_path), "%s/socket", r->socket_directory);
 	strcpy(address.sun_path, r->socket_path);
 	r->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (r->listener < 0 || bind(r->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	if (r->listener < 0 ||
+	    bind(r->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    listen(r->listener, 4096) < 0) {
 		error = -errno;
 		why_set(why, "cannot listen at %s: %s", r->socket_path, strerror(-error));
@@ -182,7 +187,9 @@ static void receive(struct recording *r, int connection)
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control;
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
+	struct msghdr message = {.msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = control.bytes,
 				 .msg_controllen = sizeof(control.bytes)};
 	struct ucred peer = {0};
 	socklen_t length = sizeof(peer);
@@ -193,7 +200,8 @@ static void receive(struct recording *r, int connection)
 	int fd = -1;
 
 	/* it was sent right behind the connect; a second is for a machine on its knees */
-	if (poll(&ready, 1, 1000) != 1 || recvmsg(connection, &message, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(hello))
+	if (poll(&ready, 1, 1000) != 1 ||
+	    recvmsg(connection, &message, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(hello))
 		return;
 	header = CMSG_FIRSTHDR(&message);
 	if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
@@ -236,7 +244,8 @@ static void notice_ends(struct recording *r)
 }
 
 /* The directory's part for a child: NAME.PID, with a number when one process ran several images of that name. */
-static void child_directory(const struct recording *r, const struct image *image, char *ret, size_t size)
+static void child_directory(const struct recording *r, const struct image *image, char *ret,
+			    size_t size)
 {
 	char name[64];
 	struct stat st;
@@ -247,11 +256,12 @@ static void child_directory(const struct recording *r, const struct image *image
 			*c = '_';
 	snprintf(ret, size, "%s/%s.%d", r->directory, name[0] ? name : "unknown", (int)image->pid);
 	for (unsigned n = 2; stat(ret, &st) == 0 && n < 1000; n++)
-		snprintf(ret, size, "%s/%s.%d.%u", r->directory, name[0] ? name : "unknown", (int)image->pid, n);
+		snprintf(ret, size, "%s/%s.%d.%u", r->directory, name[0] ? name : "unknown",
+			 (int)image->pid, n);
 }
 
-static int write_profile(struct recording *r, const struct image *image, const struct profile_ops *ops,
-			 const char *directory, struct why *why)
+static int write_profile(struct recording *r, const struct image *image,
+			 const struct profile_ops *ops, const char *directory, struct why *why)
 {
 	struct profile profile;
 	struct file file;
@@ -302,8 +312,10 @@ static void write_image(struct recording *r, const struct image *image, bool is_
 	}
 	r->samples += all.samples;
 	r->lost += all.lost;
-	r->unwatched += atomic_load_explicit(&image->segment.header->lost[LOST_THREADS], memory_order_relaxed) +
-			atomic_load_explicit(&image->segment.header->lost[LOST_CHILDREN], memory_order_relaxed);
+	for (enum segment_lost kind = 0; kind < LOST_KINDS; kind++)
+		if (kind == LOST_THREADS || kind == LOST_CHILDREN || kind == LOST_CONFINED)
+			r->unwatched += atomic_load_explicit(&image->segment.header->lost[kind],
+							     memory_order_relaxed);
 	r->has_main = r->has_main || is_main;
 	r->children += !is_main;
 }
@@ -404,8 +416,8 @@ static void stop_like(pid_t pid)
 	nanosleep(&moment, NULL);
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0 && read(fd, line, sizeof(line) - 1) > 0 && (state = strrchr(line, ')')) != NULL &&
-	    strncmp(state, ") T", 3) == 0)
+	if (fd >= 0 && read(fd, line, sizeof(line) - 1) > 0 &&
+	    (state = strrchr(line, ')')) != NULL && strncmp(state, ") T", 3) == 0)
 		raise(SIGSTOP);
 	if (fd >= 0)
 		close(fd);
@@ -423,8 +435,8 @@ int recording_wait(struct recording *r, pid_t pid, int *ret_status)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	while ((ended = waitpid(pid, ret_status, WNOHANG | WUNTRACED)) == 0 || (ended < 0 && errno == EINTR) ||
-	       (ended == pid && WIFSTOPPED(*ret_status))) {
+	while ((ended = waitpid(pid, ret_status, WNOHANG | WUNTRACED)) == 0 ||
+	       (ended < 0 && errno == EINTR) || (ended == pid && WIFSTOPPED(*ret_status))) {
 		if (ended == pid)
 			stop_like(pid);
 		else
@@ -531,7 +543,8 @@ static void say_what_was_written(const struct recording *r, unsigned running)
 		fprintf(stderr, "cprof: %s\n", r->failure.text);
 	if (!r->has_main && r->children == 0) {
 		if (r->failure.text[0] == '\0')
-			fprintf(stderr, "cprof: nothing was recorded: the program ended before its libraries were "
+			fprintf(stderr, "cprof: nothing was recorded: the program ended before its "
+					"libraries were "
 					"loaded, or dropped LD_PRELOAD\n");
 		return;
 	}
@@ -539,15 +552,19 @@ static void say_what_was_written(const struct recording *r, unsigned running)
 		snprintf(children, sizeof(children), " (and %u other program%s)", r->children,
 			 r->children == 1 ? "" : "s");
 	if (running > 0)
-		snprintf(kept, sizeof(kept), "; %u process%s still run%s: theirs follow when they end", running,
+		snprintf(kept, sizeof(kept),
+			 "; %u process%s still run%s: theirs follow when they end", running,
 			 running == 1 ? "" : "es", running == 1 ? "s" : "");
 	if (r->unwatched > 0)
-		snprintf(unwatched, sizeof(unwatched), "; %" PRIu64 " threads or children not recorded (see the profile's "
-			 "comments)", r->unwatched);
+		snprintf(unwatched, sizeof(unwatched),
+			 "; %" PRIu64
+			 " threads or processes not recorded in full (see the profile's "
+			 "comments)",
+			 r->unwatched);
 	fprintf(stderr, "cprof: %s samples, %s lost%s in %s%s%s; next: cprof top %s/%s\n",
-		with_commas(r->samples, samples, sizeof(samples)), with_commas(r->lost, lost, sizeof(lost)),
-		children, r->directory, unwatched, kept, r->directory,
-		r->has_main ? "cpu.pb.gz" : "*/cpu.pb.gz");
+		with_commas(r->samples, samples, sizeof(samples)),
+		with_commas(r->lost, lost, sizeof(lost)), children, r->directory, unwatched, kept,
+		r->directory, r->has_main ? "cpu.pb.gz" : "*/cpu.pb.gz");
 }
 
 void recording_end(struct recording *r, bool is_worth)

@@ -12,7 +12,8 @@
 struct recording;
 
 /* Opens the socket. recording_end() is due whatever happens after. */
-int recording_begin(struct recording **ret, const struct profile_ops *const *profiles, struct why *why);
+int recording_begin(struct recording **ret, const struct profile_ops *const *profiles,
+		    struct why *why);
 const char *recording_socket(const struct recording *r);
 
 /* Where to write; @pid is the program's, whose profiles go into @directory itself. Makes it. */

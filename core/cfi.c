@@ -7,7 +7,8 @@
 #include "core/mem.h"
 
 /* Calls @each for every FDE of the .eh_frame at @at until it ends or makes no sense. */
-static uint32_t scan(const struct segment_module *m, uintptr_t at, struct cfi_own_entry *table, uint32_t room)
+static uint32_t scan(const struct segment_module *m, uintptr_t at, struct cfi_own_entry *table,
+		     uint32_t room)
 {
 	uint32_t count = 0;
 
@@ -21,8 +22,9 @@ static uint32_t scan(const struct segment_module *m, uintptr_t at, struct cfi_ow
 			break;
 		if (id != 0 && cfi_fde_code(m, at, &code) && code >= m->start && code < m->end) {
 			if (count < room)
-				table[count] = (struct cfi_own_entry){(int32_t)(code - m->start),
-								      (int32_t)(at - m->readable_start)};
+				table[count] =
+					(struct cfi_own_entry){(int32_t)(code - m->start),
+							       (int32_t)(at - m->readable_start)};
 			count++;
 		}
 		at += 4 + length;
@@ -32,12 +34,14 @@ static uint32_t scan(const struct segment_module *m, uintptr_t at, struct cfi_ow
 
 static int compare(const void *a, const void *b)
 {
-	int32_t x = ((const struct cfi_own_entry *)a)->code, y = ((const struct cfi_own_entry *)b)->code;
+	int32_t x = ((const struct cfi_own_entry *)a)->code,
+		y = ((const struct cfi_own_entry *)b)->code;
 
 	return (x > y) - (x < y);
 }
 
-int cfi_build_table(const struct segment_module *m, uintptr_t eh_frame, struct cfi_own_entry **ret, uint32_t *ret_count)
+int cfi_build_table(const struct segment_module *m, uintptr_t eh_frame, struct cfi_own_entry **ret,
+		    uint32_t *ret_count)
 {
 	uint32_t count = scan(m, eh_frame, NULL, 0);
 	struct cfi_own_entry *table;
@@ -48,7 +52,8 @@ int cfi_build_table(const struct segment_module *m, uintptr_t eh_frame, struct c
 	if (table == NULL)
 		return -ENOMEM;
 	scan(m, eh_frame, table, count);
-	qsort(table, count, sizeof(*table), compare); /* nearly sorted; glibc's may use malloc for large ones: normal context */
+	qsort(table, count, sizeof(*table),
+	      compare); /* nearly sorted; glibc's may use malloc for large ones: normal context */
 	*ret = table;
 	*ret_count = count;
 	return 0;

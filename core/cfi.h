@@ -51,13 +51,15 @@ SIGSAFE bool cfi_rules(const struct segment_module *m, uintptr_t pc, struct cfi_
 		       struct cfi_frame *ret);
 
 /* Evaluates a DWARF expression over @regs. @cfa is pushed first when @has_cfa. False: not understood or unreadable. */
-SIGSAFE bool cfi_expression(const struct cfi_frame *f, const struct cfi_rule *rule, const struct arch_regs *regs,
-			    bool has_cfa, uintptr_t cfa, cfi_read_word read, void *user, uintptr_t *ret);
+SIGSAFE bool cfi_expression(const struct cfi_frame *f, const struct cfi_rule *rule,
+			    const struct arch_regs *regs, bool has_cfa, uintptr_t cfa,
+			    cfi_read_word read, void *user, uintptr_t *ret);
 
 /*
  * One step with all registers: @regs become the caller's. 1 done, 0 outermost frame, -1 no way on.
  */
-SIGSAFE int cfi_step(const struct cfi_frame *f, struct arch_regs *regs, cfi_read_word read, void *user);
+SIGSAFE int cfi_step(const struct cfi_frame *f, struct arch_regs *regs, cfi_read_word read,
+		     void *user);
 
 /*
  * A search table for a module without a usable .eh_frame_hdr: pairs of (code, FDE) as distances from @m->start and
@@ -68,4 +70,5 @@ struct cfi_own_entry {
 };
 /* Where the code of the FDE at @address begins; false when it is no FDE. */
 bool cfi_fde_code(const struct segment_module *m, uint64_t address, uint64_t *ret_code);
-int cfi_build_table(const struct segment_module *m, uintptr_t eh_frame, struct cfi_own_entry **ret, uint32_t *ret_count);
+int cfi_build_table(const struct segment_module *m, uintptr_t eh_frame, struct cfi_own_entry **ret,
+		    uint32_t *ret_count);

@@ -15,7 +15,8 @@ static struct reader reader_at(const struct segment_module *m, uint64_t address,
 {
 	struct reader r = {NULL, NULL, true};
 
-	if (address < m->readable_start || address > m->readable_end || size > m->readable_end - address)
+	if (address < m->readable_start || address > m->readable_end ||
+	    size > m->readable_end - address)
 		return r;
 	r.at = (const uint8_t *)address;
 	r.end = r.at + size;
@@ -88,20 +89,45 @@ static uint64_t encoded(struct reader *r, uint8_t encoding, uint64_t data_base)
 	if (encoding == PE_OMIT)
 		return 0;
 	switch (encoding & 0x0f) {
-	case 0x00: case 0x04: case 0x0c: value = fixed(r, 8); break;
-	case 0x01: value = uleb(r); break;
-	case 0x02: value = fixed(r, 2); break;
-	case 0x03: value = fixed(r, 4); break;
-	case 0x09: value = (uint64_t)sleb(r); break;
-	case 0x0a: value = (uint64_t)fixed_signed(r, 2); break;
-	case 0x0b: value = (uint64_t)fixed_signed(r, 4); break;
-	default: r->bad = true; return 0;
+	case 0x00:
+	case 0x04:
+	case 0x0c:
+		value = fixed(r, 8);
+		break;
+	case 0x01:
+		value = uleb(r);
+		break;
+	case 0x02:
+		value = fixed(r, 2);
+		break;
+	case 0x03:
+		value = fixed(r, 4);
+		break;
+	case 0x09:
+		value = (uint64_t)sleb(r);
+		break;
+	case 0x0a:
+		value = (uint64_t)fixed_signed(r, 2);
+		break;
+	case 0x0b:
+		value = (uint64_t)fixed_signed(r, 4);
+		break;
+	default:
+		r->bad = true;
+		return 0;
 	}
 	switch (encoding & 0x70) {
-	case 0x00: break;
-	case PE_PCREL: value += place; break;
-	case PE_DATAREL: value += data_base; break;
-	default: r->bad = true; return 0;
+	case 0x00:
+		break;
+	case PE_PCREL:
+		value += place;
+		break;
+	case PE_DATAREL:
+		value += data_base;
+		break;
+	default:
+		r->bad = true;
+		return 0;
 	}
 	return value; /* PE_INDIRECT occurs for personality routines only, which nobody asks for */
 }
@@ -257,7 +283,8 @@ static uint64_t find_fde(const struct segment_module *m, uintptr_t pc)
 	return base + (uint64_t)(int64_t)table_word(table, 2 * low + 1);
 }
 
-static void set_rule(struct cfi_state *state, uint64_t reg, enum cfi_rule_kind kind, int64_t value, bool *bad)
+static void set_rule(struct cfi_state *state, uint64_t reg, enum cfi_rule_kind kind, int64_t value,
+		     bool *bad)
 {
 	if (reg >= ARCH_REGS)
 		return; /* vector registers: no frame depends on them */
@@ -266,13 +293,14 @@ static void set_rule(struct cfi_state *state, uint64_t reg, enum cfi_rule_kind k
 	state->rules[reg] = (struct cfi_rule){.kind = (uint8_t)kind, .value = (int32_t)value};
 }
 
-static void set_expression(const struct segment_module *m, struct cfi_rule *rule, enum cfi_rule_kind kind,
-			   struct reader *r)
+static void set_expression(const struct segment_module *m, struct cfi_rule *rule,
+			   enum cfi_rule_kind kind, struct reader *r)
 {
 	uint64_t size = uleb(r);
 	uint64_t distance = (uint64_t)r->at - m->readable_start;
 
-	if (r->bad || size > (uint64_t)(r->end - r->at) || size > UINT16_MAX || distance > INT32_MAX) {
+	if (r->bad || size > (uint64_t)(r->end - r->at) || size > UINT16_MAX ||
+	    distance > INT32_MAX) {
 		r->bad = true;
 		return;
 	}
@@ -330,7 +358,8 @@ static bool run(struct machine *vm, struct reader r, uint64_t location, uint64_t
 		case 0x00: /* DW_CFA_nop */
 			continue;
 		case 0x01: /* DW_CFA_set_loc */
-			advance = encoded(&r, vm->cie->fde_encoding, vm->module->cfi_header) - location;
+			advance = encoded(&r, vm->cie->fde_encoding, vm->module->cfi_header) -
+				  location;
 			goto advance;
 		case 0x02: /* DW_CFA_advance_loc1, 2, 4 */
 			advance = fixed(&r, 1) * vm->cie->code_align;
@@ -358,7 +387,7 @@ static bool run(struct machine *vm, struct reader r, uint64_t location, uint64_t
 			reg = uleb(&r);
 			set_rule(state, reg, CFI_REGISTER, (int64_t)uleb(&r), &bad);
 			continue;
-		case 0x0a: /* DW_CFA_remember_state */
+		case 0x0a:                               /* DW_CFA_remember_state */
 			if (vm->depth == CFI_STATES - 1) /* the first is what the CIE says */
 				return false;
 			vm->stack[vm->depth++] = *state;
@@ -374,7 +403,9 @@ static bool run(struct machine *vm, struct reader r, uint64_t location, uint64_t
 			state->cfa = (struct cfi_rule){.kind = CFI_REGISTER};
 			state->cfa_register = reg < ARCH_REGS ? (uint8_t)reg : 0;
 			bad = bad || reg >= ARCH_REGS;
-			set_distance(state, low == 0x0c ? (int64_t)uleb(&r) : factored((uint64_t)sleb(&r), align),
+			set_distance(state,
+				     low == 0x0c ? (int64_t)uleb(&r)
+						 : factored((uint64_t)sleb(&r), align),
 				     &bad);
 			continue;
 		case 0x0d: /* DW_CFA_def_cfa_register */
@@ -391,12 +422,13 @@ static bool run(struct machine *vm, struct reader r, uint64_t location, uint64_t
 		case 0x0f: /* DW_CFA_def_cfa_expression */
 			set_expression(vm->module, &state->cfa, CFI_IS_EXPR, &r);
 			continue;
-		case 0x10: /* DW_CFA_expression */
+		case 0x10:   /* DW_CFA_expression */
 		case 0x16: { /* DW_CFA_val_expression */
 			struct cfi_rule rule = {0};
 
 			reg = uleb(&r);
-			set_expression(vm->module, &rule, low == 0x10 ? CFI_AT_EXPR : CFI_IS_EXPR, &r);
+			set_expression(vm->module, &rule, low == 0x10 ? CFI_AT_EXPR : CFI_IS_EXPR,
+				       &r);
 			if (reg < ARCH_REGS)
 				state->rules[reg] = rule;
 			continue;
@@ -444,8 +476,8 @@ SIGSAFE bool cfi_rules(const struct segment_module *m, uintptr_t pc, struct cfi_
 	struct machine vm = {m, &fde.cie, &ret->state, NULL, states + 1, 0};
 	uint64_t address = find_fde(m, pc);
 
-	if (address == 0 || !parse_fde(m, address, &fde) || pc < fde.start || pc - fde.start >= fde.size ||
-	    fde.cie.pc_column >= ARCH_REGS)
+	if (address == 0 || !parse_fde(m, address, &fde) || pc < fde.start ||
+	    pc - fde.start >= fde.size || fde.cie.pc_column >= ARCH_REGS)
 		return false;
 	memset(&ret->state, 0, sizeof(ret->state));
 	ret->state.cfa.kind = CFI_UNDEFINED;
@@ -465,10 +497,12 @@ SIGSAFE bool cfi_rules(const struct segment_module *m, uintptr_t pc, struct cfi_
 #define EXPRESSION_STACK 16
 #define EXPRESSION_STEPS 256
 
-SIGSAFE bool cfi_expression(const struct cfi_frame *f, const struct cfi_rule *rule, const struct arch_regs *regs,
-			    bool has_cfa, uintptr_t cfa, cfi_read_word read, void *user, uintptr_t *ret)
+SIGSAFE bool cfi_expression(const struct cfi_frame *f, const struct cfi_rule *rule,
+			    const struct arch_regs *regs, bool has_cfa, uintptr_t cfa,
+			    cfi_read_word read, void *user, uintptr_t *ret)
 {
-	struct reader r = reader_at(f->module, f->module->readable_start + (uint32_t)rule->value, rule->expr_size);
+	struct reader r = reader_at(f->module, f->module->readable_start + (uint32_t)rule->value,
+				    rule->expr_size);
 	const uint8_t *start = r.at;
 	uint64_t stack[EXPRESSION_STACK] = {0};
 	unsigned n = 0, steps = 0;
@@ -484,10 +518,11 @@ SIGSAFE bool cfi_expression(const struct cfi_frame *f, const struct cfi_rule *ru
 		if (++steps > EXPRESSION_STEPS)
 			return false;
 		/* how many operands each takes, so that one check covers all */
-		if (op >= 0x1a && op <= 0x2e && op != 0x1f && op != 0x20 && op != 0x23 && op != 0x28)
+		if (op >= 0x1a && op <= 0x2e && op != 0x1f && op != 0x20 && op != 0x23 &&
+		    op != 0x28)
 			pops = 2;
-		if (op == 0x06 || op == 0x12 || op == 0x13 || op == 0x19 || op == 0x1f || op == 0x20 ||
-		    op == 0x23 || op == 0x28 || op == 0x94)
+		if (op == 0x06 || op == 0x12 || op == 0x13 || op == 0x19 || op == 0x1f ||
+		    op == 0x20 || op == 0x23 || op == 0x28 || op == 0x94)
 			pops = 1;
 		if (op == 0x14 || op == 0x16)
 			pops = 2;
@@ -506,25 +541,54 @@ SIGSAFE bool cfi_expression(const struct cfi_frame *f, const struct cfi_rule *ru
 			push = regs->r[op - 0x70] + (uint64_t)sleb(&r);
 		} else {
 			switch (op) {
-			case 0x03: push = fixed(&r, 8); break; /* addr */
-			case 0x06: /* deref */
+			case 0x03:
+				push = fixed(&r, 8);
+				break; /* addr */
+			case 0x06:     /* deref */
 				if (!read(user, a, &word))
 					return false;
 				push = word;
 				break;
-			case 0x08: push = fixed(&r, 1); break; /* const1u … consts */
-			case 0x09: push = (uint64_t)fixed_signed(&r, 1); break;
-			case 0x0a: push = fixed(&r, 2); break;
-			case 0x0b: push = (uint64_t)fixed_signed(&r, 2); break;
-			case 0x0c: push = fixed(&r, 4); break;
-			case 0x0d: push = (uint64_t)fixed_signed(&r, 4); break;
-			case 0x0e: case 0x0f: push = fixed(&r, 8); break;
-			case 0x10: push = uleb(&r); break;
-			case 0x11: push = (uint64_t)sleb(&r); break;
-			case 0x12: pops = 0; push = a; break; /* dup */
-			case 0x13: pushes = 0; break; /* drop */
-			case 0x14: pops = 0; push = b; break; /* over */
-			case 0x15: { /* pick */
+			case 0x08:
+				push = fixed(&r, 1);
+				break; /* const1u … consts */
+			case 0x09:
+				push = (uint64_t)fixed_signed(&r, 1);
+				break;
+			case 0x0a:
+				push = fixed(&r, 2);
+				break;
+			case 0x0b:
+				push = (uint64_t)fixed_signed(&r, 2);
+				break;
+			case 0x0c:
+				push = fixed(&r, 4);
+				break;
+			case 0x0d:
+				push = (uint64_t)fixed_signed(&r, 4);
+				break;
+			case 0x0e:
+			case 0x0f:
+				push = fixed(&r, 8);
+				break;
+			case 0x10:
+				push = uleb(&r);
+				break;
+			case 0x11:
+				push = (uint64_t)sleb(&r);
+				break;
+			case 0x12:
+				pops = 0;
+				push = a;
+				break; /* dup */
+			case 0x13:
+				pushes = 0;
+				break; /* drop */
+			case 0x14:
+				pops = 0;
+				push = b;
+				break; /* over */
+			case 0x15: {   /* pick */
 				uint64_t index = fixed(&r, 1);
 
 				if (index >= n)
@@ -544,29 +608,55 @@ SIGSAFE bool cfi_expression(const struct cfi_frame *f, const struct cfi_rule *ru
 				stack[n - 3] = a;
 				continue;
 			}
-			case 0x19: push = (int64_t)a < 0 ? -a : a; break; /* abs */
-			case 0x1a: push = b & a; break;
+			case 0x19:
+				push = (int64_t)a < 0 ? -a : a;
+				break; /* abs */
+			case 0x1a:
+				push = b & a;
+				break;
 			case 0x1b: /* div */
 				if (a == 0 || (a == UINT64_MAX && b == UINT64_C(1) << 63))
 					return false;
 				push = (uint64_t)((int64_t)b / (int64_t)a);
 				break;
-			case 0x1c: push = b - a; break;
+			case 0x1c:
+				push = b - a;
+				break;
 			case 0x1d: /* mod */
 				if (a == 0)
 					return false;
 				push = b % a;
 				break;
-			case 0x1e: push = b * a; break;
-			case 0x1f: push = -a; break;
-			case 0x20: push = ~a; break;
-			case 0x21: push = b | a; break;
-			case 0x22: push = b + a; break;
-			case 0x23: push = a + uleb(&r); break; /* plus_uconst */
-			case 0x24: push = a < 64 ? b << a : 0; break;
-			case 0x25: push = a < 64 ? b >> a : 0; break;
-			case 0x26: push = (uint64_t)((int64_t)b >> (a < 64 ? a : 63)); break;
-			case 0x27: push = b ^ a; break;
+			case 0x1e:
+				push = b * a;
+				break;
+			case 0x1f:
+				push = -a;
+				break;
+			case 0x20:
+				push = ~a;
+				break;
+			case 0x21:
+				push = b | a;
+				break;
+			case 0x22:
+				push = b + a;
+				break;
+			case 0x23:
+				push = a + uleb(&r);
+				break; /* plus_uconst */
+			case 0x24:
+				push = a < 64 ? b << a : 0;
+				break;
+			case 0x25:
+				push = a < 64 ? b >> a : 0;
+				break;
+			case 0x26:
+				push = (uint64_t)((int64_t)b >> (a < 64 ? a : 63));
+				break;
+			case 0x27:
+				push = b ^ a;
+				break;
 			case 0x28: { /* bra */
 				int64_t distance = fixed_signed(&r, 2);
 
@@ -578,12 +668,24 @@ SIGSAFE bool cfi_expression(const struct cfi_frame *f, const struct cfi_rule *ru
 				r.at += distance;
 				continue;
 			}
-			case 0x29: push = b == a; break;
-			case 0x2a: push = (int64_t)b >= (int64_t)a; break;
-			case 0x2b: push = (int64_t)b > (int64_t)a; break;
-			case 0x2c: push = (int64_t)b <= (int64_t)a; break;
-			case 0x2d: push = (int64_t)b < (int64_t)a; break;
-			case 0x2e: push = b != a; break;
+			case 0x29:
+				push = b == a;
+				break;
+			case 0x2a:
+				push = (int64_t)b >= (int64_t)a;
+				break;
+			case 0x2b:
+				push = (int64_t)b > (int64_t)a;
+				break;
+			case 0x2c:
+				push = (int64_t)b <= (int64_t)a;
+				break;
+			case 0x2d:
+				push = (int64_t)b < (int64_t)a;
+				break;
+			case 0x2e:
+				push = b != a;
+				break;
 			case 0x2f: { /* skip */
 				int64_t distance = fixed_signed(&r, 2);
 
@@ -608,8 +710,10 @@ SIGSAFE bool cfi_expression(const struct cfi_frame *f, const struct cfi_rule *ru
 				push = size == 8 ? word : word & ((UINT64_C(1) << 8 * size) - 1);
 				break;
 			}
-			case 0x96: continue; /* nop */
-			default: return false;
+			case 0x96:
+				continue; /* nop */
+			default:
+				return false;
 			}
 		}
 		n -= pops;
@@ -625,8 +729,8 @@ SIGSAFE bool cfi_expression(const struct cfi_frame *f, const struct cfi_rule *ru
 	return true;
 }
 
-static bool apply_rule(const struct cfi_frame *f, unsigned reg, const struct arch_regs *regs, uintptr_t cfa,
-		       cfi_read_word read, void *user, uintptr_t *ret)
+static bool apply_rule(const struct cfi_frame *f, unsigned reg, const struct arch_regs *regs,
+		       uintptr_t cfa, cfi_read_word read, void *user, uintptr_t *ret)
 {
 	const struct cfi_rule *rule = &f->state.rules[reg];
 	uintptr_t place;
@@ -663,7 +767,8 @@ static bool apply_rule(const struct cfi_frame *f, unsigned reg, const struct arc
 	}
 }
 
-SIGSAFE int cfi_step(const struct cfi_frame *f, struct arch_regs *regs, cfi_read_word read, void *user)
+SIGSAFE int cfi_step(const struct cfi_frame *f, struct arch_regs *regs, cfi_read_word read,
+		     void *user)
 {
 	struct arch_regs caller;
 	uintptr_t cfa;

@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-static void put(const struct segment *s, struct segment_label_set *set, uint32_t key, uint32_t value)
+static void put(const struct segment *s, struct segment_label_set *set, uint32_t key,
+		uint32_t value)
 {
 	const char *text = segment_text(s, key);
 	uint32_t at = 0;
@@ -38,12 +39,14 @@ static uint32_t intern(struct segment *s, const struct segment_label_set *wanted
 
 		if (at == 0)
 			continue; /* the empty set */
-		if (atomic_compare_exchange_strong_explicit(&set->state, &state, 1, memory_order_acquire,
-							    memory_order_acquire)) {
+		if (atomic_compare_exchange_strong_explicit(
+			    &set->state, &state, 1, memory_order_acquire, memory_order_acquire)) {
 			set->count = wanted->count;
 			memcpy(set->pairs, wanted->pairs, sizeof(set->pairs));
-			atomic_fetch_add_explicit(&s->header->label_sets_used, 1, memory_order_relaxed);
-			atomic_store_explicit(&set->state, 2, memory_order_release); /* pairs: labels_set */
+			atomic_fetch_add_explicit(&s->header->label_sets_used, 1,
+						  memory_order_relaxed);
+			atomic_store_explicit(&set->state, 2,
+					      memory_order_release); /* pairs: labels_set */
 			return at;
 		}
 		if (state == 2 && set->count == wanted->count &&
@@ -87,7 +90,8 @@ const struct segment_label_set *labels_set(const struct segment *s, uint32_t id)
 	if (id == 0 || id >= segment_count(s, SEGMENT_LABEL_SETS, 0))
 		return NULL;
 	set = (const struct segment_label_set *)segment_part(s, SEGMENT_LABEL_SETS, 0) + id;
-	if (atomic_load_explicit(&set->state, memory_order_acquire) != 2 || set->count > LABEL_SET_PAIRS)
+	if (atomic_load_explicit(&set->state, memory_order_acquire) != 2 ||
+	    set->count > LABEL_SET_PAIRS)
 		return NULL;
 	return set;
 }

@@ -29,7 +29,8 @@ static inline void lock_take(struct lock *l)
 {
 	uint32_t seen = 0;
 
-	if (atomic_compare_exchange_strong_explicit(&l->state, &seen, 1, memory_order_acquire, /* pairs: lock_give */
+	if (atomic_compare_exchange_strong_explicit(&l->state, &seen, 1,
+						    memory_order_acquire, /* pairs: lock_give */
 						    memory_order_relaxed))
 		return;
 	while (atomic_exchange_explicit(&l->state, 2, memory_order_acquire) != 0)
@@ -41,7 +42,8 @@ static inline bool lock_try(struct lock *l)
 {
 	uint32_t seen = 0;
 
-	return atomic_compare_exchange_strong_explicit(&l->state, &seen, 1, memory_order_acquire, /* pairs: lock_give */
+	return atomic_compare_exchange_strong_explicit(&l->state, &seen, 1,
+						       memory_order_acquire, /* pairs: lock_give */
 						       memory_order_relaxed);
 }
 

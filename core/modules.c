@@ -26,7 +26,8 @@ static void mark_seen(uint32_t index, void *user)
 	struct refresh *r = user;
 
 	r->seen[index / 8] |= (uint8_t)(1u << index % 8);
-	segment_module_at(r->segment, index)->is_discovered = false; /* the loader knows it, and will say when it goes */
+	segment_module_at(r->segment, index)->is_discovered =
+		false; /* the loader knows it, and will say when it goes */
 }
 
 /* The loader's name of a file, made absolute: the launcher reads it from another directory. */
@@ -39,7 +40,8 @@ static const char *full_path(const struct dl_phdr_info *info, char *buffer, size
 		buffer[n > 0 ? n : 0] = '\0';
 		return buffer;
 	}
-	if (info->dlpi_addr != 0 && info->dlpi_name[0] != '/' && strchr(info->dlpi_name, '/') == NULL)
+	if (info->dlpi_addr != 0 && info->dlpi_name[0] != '/' &&
+	    strchr(info->dlpi_name, '/') == NULL)
 		return "[vdso]"; /* linux-vdso.so.1: the only one that is in no directory */
 	if (info->dlpi_name[0] == '/' || getcwd(buffer, size - strlen(info->dlpi_name) - 2) == NULL)
 		return info->dlpi_name;
@@ -81,12 +83,13 @@ static uint64_t find_section(int fd, const Elf64_Ehdr *elf)
 	char name[sizeof(".eh_frame")];
 
 	if (elf->e_shentsize != sizeof(section) || elf->e_shstrndx >= elf->e_shnum ||
-	    pread(fd, &names, sizeof(names), (off_t)(elf->e_shoff + elf->e_shstrndx * sizeof(names))) !=
+	    pread(fd, &names, sizeof(names),
+		  (off_t)(elf->e_shoff + elf->e_shstrndx * sizeof(names))) !=
 		    (ssize_t)sizeof(names))
 		return 0;
 	for (unsigned i = 0; i < elf->e_shnum; i++) {
-		if (pread(fd, &section, sizeof(section), (off_t)(elf->e_shoff + i * sizeof(section))) !=
-		    (ssize_t)sizeof(section))
+		if (pread(fd, &section, sizeof(section),
+			  (off_t)(elf->e_shoff + i * sizeof(section))) != (ssize_t)sizeof(section))
 			return 0;
 		if ((section.sh_flags & SHF_ALLOC) && section.sh_type != SHT_NOBITS &&
 		    pread(fd, name, sizeof(name), (off_t)(names.sh_offset + section.sh_name)) ==
@@ -107,11 +110,13 @@ static void look_into_file(struct segment *s, struct segment_module *m)
 
 	if (fd < 0)
 		return;
-	if (pread(fd, &elf, sizeof(elf), 0) == (ssize_t)sizeof(elf) && memcmp(elf.e_ident, ELFMAG, SELFMAG) == 0 &&
-	    elf.e_ident[EI_CLASS] == ELFCLASS64 && elf.e_phentsize == sizeof(ph))
+	if (pread(fd, &elf, sizeof(elf), 0) == (ssize_t)sizeof(elf) &&
+	    memcmp(elf.e_ident, ELFMAG, SELFMAG) == 0 && elf.e_ident[EI_CLASS] == ELFCLASS64 &&
+	    elf.e_phentsize == sizeof(ph))
 		at = find_section(fd, &elf);
 	for (unsigned i = 0; at != 0 && i < elf.e_phnum; i++) {
-		if (pread(fd, &ph, sizeof(ph), (off_t)(elf.e_phoff + i * sizeof(ph))) != (ssize_t)sizeof(ph))
+		if (pread(fd, &ph, sizeof(ph), (off_t)(elf.e_phoff + i * sizeof(ph))) !=
+		    (ssize_t)sizeof(ph))
 			break;
 		if (ph.p_type != PT_LOAD || !(ph.p_flags & PF_R) || at < ph.p_vaddr ||
 		    at - ph.p_vaddr >= ph.p_filesz || !memory_is_readable(m->bias + at))
@@ -136,7 +141,8 @@ static void build_missing_table(struct segment *s, struct segment_module *m)
 		return;
 	}
 	/* version 1, .eh_frame relative to itself in 4 bytes, no table: what old linkers and -r links leave */
-	if (m->cfi_header + 8 > m->readable_end || header[0] != 1 || header[1] != 0x1b || header[2] != 0xff)
+	if (m->cfi_header + 8 > m->readable_end || header[0] != 1 || header[1] != 0x1b ||
+	    header[2] != 0xff)
 		return;
 	memcpy(&relative, header + 4, sizeof(relative));
 	make_table(m, m->cfi_header + 4 + (uintptr_t)(intptr_t)relative);
@@ -165,8 +171,9 @@ void modules_refresh(struct segment *s)
 		if (m->is_discovered && memory_is_readable(m->start) &&
 		    (m->cfi_header == 0 || memory_is_readable(m->cfi_header)))
 			continue;
-		retired += atomic_compare_exchange_strong_explicit(&m->state, &loaded, MODULE_RETIRED,
-								   memory_order_acq_rel, memory_order_relaxed);
+		retired += atomic_compare_exchange_strong_explicit(
+			&m->state, &loaded, MODULE_RETIRED, memory_order_acq_rel,
+			memory_order_relaxed);
 	}
 	if (retired > 0)
 		atomic_fetch_add_explicit(&s->header->modules_serial, 1, memory_order_release);

@@ -27,13 +27,15 @@ void modules_before_close(struct segment *s);
 void modules_after_close(struct segment *s);
 
 /* The record of the module with code at @pc, loaded, else NULL. *ret_index is what a stack's word holds. Signal safe. */
-SIGSAFE const struct segment_module *modules_find(const struct segment *s, uintptr_t pc, uint32_t *ret_index);
+SIGSAFE const struct segment_module *modules_find(const struct segment *s, uintptr_t pc,
+						  uint32_t *ret_index);
 
 /*
  * Whether a walk may look at @address in the memory of @m, of which dlclose may be about to take it away. The answer
  * holds until the caller's thread_leave().
  */
-SIGSAFE bool modules_may_read(const struct segment *s, const struct segment_module *m, uintptr_t address);
+SIGSAFE bool modules_may_read(const struct segment *s, const struct segment_module *m,
+			      uintptr_t address);
 
 /* Looks for a file mapped at @pc that the list does not have. True when the list grew. */
 SIGSAFE bool modules_discover(struct segment *s, uintptr_t pc);
@@ -45,7 +47,7 @@ void modules_discover_forked(void); /* in a child: whoever was looking is not he
  */
 struct module_image {
 	uintptr_t bias;
-	const ElfW(Phdr) *program_headers;
+	const ElfW(Phdr) * program_headers;
 	unsigned program_headers_count;
 	const char *path;
 	bool may_close, is_discovered;

@@ -33,7 +33,8 @@ static bool range_is_readable(uintptr_t start, uintptr_t size)
 	return memory_is_readable(end - 8);
 }
 
-SIGSAFE const struct segment_module *modules_find(const struct segment *s, uintptr_t pc, uint32_t *ret_index)
+SIGSAFE const struct segment_module *modules_find(const struct segment *s, uintptr_t pc,
+						  uint32_t *ret_index)
 {
 	struct segment_module *modules = segment_part(s, SEGMENT_MODULES, 0);
 	uint32_t high = atomic_load_explicit(&s->header->modules_high, memory_order_acquire);
@@ -53,11 +54,13 @@ SIGSAFE const struct segment_module *modules_find(const struct segment *s, uintp
 	return NULL;
 }
 
-SIGSAFE bool modules_may_read(const struct segment *s, const struct segment_module *m, uintptr_t address)
+SIGSAFE bool modules_may_read(const struct segment *s, const struct segment_module *m,
+			      uintptr_t address)
 {
 	/* pairs: modules_before_close, which counts first and then waits for whoever is inside */
-	return !m->may_close || (atomic_load_explicit(&s->header->modules_closing, memory_order_seq_cst) == 0 &&
-				 memory_is_readable(address));
+	return !m->may_close ||
+	       (atomic_load_explicit(&s->header->modules_closing, memory_order_seq_cst) == 0 &&
+		memory_is_readable(address));
 }
 
 /* The GNU build id among the notes of @image, in memory that is mapped. */
@@ -116,7 +119,8 @@ static void find_cfi(struct segment_module *m, const struct module_image *image)
  * The record of the same file at the same place, in whatever state. The loader and /proc/self/maps may know a file by
  * different names (a symbolic link's, say): the build id decides, and only without one the name.
  */
-static struct segment_module *find_record(const struct segment *s, const struct segment_module *like, uint32_t *ret_index)
+static struct segment_module *find_record(const struct segment *s,
+					  const struct segment_module *like, uint32_t *ret_index)
 {
 	struct segment_module *modules = segment_part(s, SEGMENT_MODULES, 0);
 	uint32_t high = atomic_load_explicit(&s->header->modules_high, memory_order_acquire);
@@ -138,8 +142,8 @@ static struct segment_module *find_record(const struct segment *s, const struct 
 	return NULL;
 }
 
-static bool add_one(struct segment *s, const struct module_image *image, const ElfW(Phdr) *ph, uint32_t path,
-		    uint32_t *ret_index)
+static bool add_one(struct segment *s, const struct module_image *image, const ElfW(Phdr) * ph,
+		    uint32_t path, uint32_t *ret_index)
 {
 	uint64_t offset = ph->p_offset & ~(uint64_t)(PAGE - 1);
 	uint64_t start = (image->bias + ph->p_vaddr) & ~(uint64_t)(PAGE - 1);
@@ -161,7 +165,8 @@ static bool add_one(struct segment *s, const struct module_image *image, const E
 
 		/* the same file at the same place again: its record comes back to life */
 		return atomic_compare_exchange_strong_explicit(&m->state, &retired, MODULE_LOADED,
-							       memory_order_release, memory_order_relaxed);
+							       memory_order_release,
+							       memory_order_relaxed);
 	}
 
 	*ret_index = atomic_fetch_add_explicit(&s->header->modules_high, 1, memory_order_relaxed);
@@ -172,7 +177,8 @@ static bool add_one(struct segment *s, const struct module_image *image, const E
 	}
 	m = segment_module_at(s, *ret_index);
 	*m = fresh;
-	atomic_store_explicit(&m->state, MODULE_LOADED, memory_order_release); /* pairs: modules_find acquire */
+	atomic_store_explicit(&m->state, MODULE_LOADED,
+			      memory_order_release); /* pairs: modules_find acquire */
 	return true;
 }
 
@@ -279,11 +285,13 @@ static bool find_mapping(uintptr_t pc, uintptr_t *ret_image)
 		if (n <= 0)
 			break;
 		have += (size_t)n;
-		while (!found && (newline = memchr(at, '\n', (size_t)(buffer + have - at))) != NULL) {
+		while (!found &&
+		       (newline = memchr(at, '\n', (size_t)(buffer + have - at))) != NULL) {
 			if (parse_line(at, newline, line)) {
 				if (line->offset == 0 && line->path[0] == '/') {
 					first_start = line->start;
-					memcpy(first_path, line->path, sizeof(maps_search.first_path));
+					memcpy(first_path, line->path,
+					       sizeof(maps_search.first_path));
 				}
 				found = pc >= line->start && pc < line->end;
 			}
@@ -295,7 +303,8 @@ static bool find_mapping(uintptr_t pc, uintptr_t *ret_image)
 		memmove(buffer, at, have);
 	}
 	sys1(SYS_close, fd);
-	if (!found || !line->is_executable || line->path[0] != '/' || strcmp(first_path, line->path) != 0)
+	if (!found || !line->is_executable || line->path[0] != '/' ||
+	    strcmp(first_path, line->path) != 0)
 		return false;
 	*ret_image = first_start;
 	return true;
@@ -316,7 +325,8 @@ static bool add_mapped_image(struct segment *s, uintptr_t start, const char *pat
 	image.program_headers = (const ElfW(Phdr) *)(start + elf->e_phoff);
 	image.program_headers_count = elf->e_phnum;
 	for (unsigned i = 0; i < elf->e_phnum; i++)
-		if (image.program_headers[i].p_type == PT_LOAD && image.program_headers[i].p_vaddr < low)
+		if (image.program_headers[i].p_type == PT_LOAD &&
+		    image.program_headers[i].p_vaddr < low)
 			low = image.program_headers[i].p_vaddr;
 	image.bias = start - (low & ~(uintptr_t)(PAGE - 1));
 	return modules_add_image(s, &image, NULL, NULL) > 0;
@@ -338,8 +348,8 @@ SIGSAFE bool modules_discover(struct segment *s, uintptr_t pc)
 	/* Code without a file (a JIT's) is met again and again: ask at most ten times a second. */
 	if (now - asked < NS_PER_SECOND / 10 ||
 	    atomic_load_explicit(&s->header->modules_closing, memory_order_acquire) != 0 ||
-	    !atomic_compare_exchange_strong_explicit(&maps_search.is_busy, &free, 1, memory_order_acquire,
-						     memory_order_relaxed))
+	    !atomic_compare_exchange_strong_explicit(&maps_search.is_busy, &free, 1,
+						     memory_order_acquire, memory_order_relaxed))
 		return false;
 	added = find_mapping(pc, &start) && add_mapped_image(s, start, maps_search.line.path);
 	if (!added)

@@ -22,9 +22,9 @@ enum row_kind {
 	ROW_SP,       /* the caller's frame begins at sp + cfa */
 	ROW_BP,       /* at bp + cfa */
 	ROW_BP_DEREF, /* at what lies at bp + cfa: a realigned stack */
-	ROW_SIGNAL,   /* the kernel's frame of a signal: the interrupted registers lie on the stack */
-	ROW_END,      /* the outermost frame */
-	ROW_FULL,     /* anything else: needs all registers */
+	ROW_SIGNAL, /* the kernel's frame of a signal: the interrupted registers lie on the stack */
+	ROW_END,    /* the outermost frame */
+	ROW_FULL,   /* anything else: needs all registers */
 };
 
 enum row_bp { ROW_BP_SAME, ROW_BP_AT_CFA, ROW_BP_AT_BP };

@@ -13,15 +13,16 @@ static bool fits(int64_t value, unsigned bits)
 	return value >= -(INT64_C(1) << (bits - 1)) && value < INT64_C(1) << (bits - 1);
 }
 
-static row_t make_row(enum row_kind kind, uint32_t module, int64_t cfa, enum row_bp bp_rule, int64_t bp)
+static row_t make_row(enum row_kind kind, uint32_t module, int64_t cfa, enum row_bp bp_rule,
+		      int64_t bp)
 {
 	return (row_t)kind | (row_t)bp_rule << 4 | (row_t)((uint64_t)(bp / 8) & 0x3fff) << 6 |
 	       (row_t)((uint64_t)cfa & 0xffffff) << 20 | (row_t)module << 44;
 }
 
 /* Evaluates @rule over registers that are all @base but the pc. */
-static bool evaluate_at(const struct cfi_frame *f, const struct cfi_rule *rule, uintptr_t pc, uintptr_t base,
-			bool has_cfa, uintptr_t *ret)
+static bool evaluate_at(const struct cfi_frame *f, const struct cfi_rule *rule, uintptr_t pc,
+			uintptr_t base, bool has_cfa, uintptr_t *ret)
 {
 	struct arch_regs regs;
 
@@ -37,7 +38,8 @@ static bool is_at_sp(const struct cfi_frame *f, unsigned reg, uintptr_t pc, uint
 	uintptr_t at;
 
 	return f->state.rules[reg].kind == CFI_AT_EXPR &&
-	       evaluate_at(f, &f->state.rules[reg], pc, 0x10000, true, &at) && at == 0x10000 + distance;
+	       evaluate_at(f, &f->state.rules[reg], pc, 0x10000, true, &at) &&
+	       at == 0x10000 + distance;
 }
 
 /* The bytes of an expression rule. */
@@ -83,8 +85,8 @@ static row_t simplify(const struct cfi_frame *f, uintptr_t pc, uint32_t module)
 			kind = ROW_BP_DEREF; /* breg6 n, deref: how gcc finds the caller of a realigned frame */
 			distance = small_sleb(op[1]);
 		} else if (evaluate_at(f, cfa, pc, 0x10000, false, &low) &&
-			   evaluate_at(f, cfa, pc, 0x30000, false, &high) && high - low == 0x20000 &&
-			   op[0] == 0x77) {
+			   evaluate_at(f, cfa, pc, 0x30000, false, &high) &&
+			   high - low == 0x20000 && op[0] == 0x77) {
 			kind = ROW_SP; /* breg7 and arithmetic on the pc: a PLT stub */
 			distance = (int64_t)(low - 0x10000);
 		}
@@ -99,8 +101,8 @@ static row_t simplify(const struct cfi_frame *f, uintptr_t pc, uint32_t module)
 	} else if (bp->kind != CFI_SAME && bp->kind != CFI_UNDEFINED) {
 		kind = ROW_FULL;
 	}
-	if (ret_pc->kind != CFI_AT_CFA || ret_pc->value != -8 || f->state.rules[ARCH_SP].kind != CFI_SAME ||
-	    !fits(distance, 24))
+	if (ret_pc->kind != CFI_AT_CFA || ret_pc->value != -8 ||
+	    f->state.rules[ARCH_SP].kind != CFI_SAME || !fits(distance, 24))
 		kind = ROW_FULL;
 	return make_row(kind, module, distance, bp_rule, bp_distance);
 }

@@ -26,6 +26,7 @@ static const char *const lost_names[LOST_KINDS][2] = {
 	[LOST_MODULES] = {"module list full", "modules"},
 	[LOST_STRINGS] = {"string table full", "strings"},
 	[LOST_STACK_ROOM] = {"alternate signal stack too small", "samples"},
+	[LOST_CONFINED] = {"sampling stopped before a seccomp filter", "processes"},
 	[LOST_CHILDREN] = {"child processes not followed", "processes"},
 };
 
@@ -85,18 +86,23 @@ static int lay_out(struct segment_header *h, uint64_t size)
 	uint64_t cpu_slots = power_of_two_below(each / 16 / TABLE_STRIDE(CPU_COLUMNS));
 
 	l.used = (l.used + l.page - 1) & ~(l.page - 1);
-	place(&l, SEGMENT_THREADS, size / 64 / sizeof(struct thread_record), sizeof(struct thread_record));
-	place(&l, SEGMENT_MODULES, size / 128 / sizeof(struct segment_module), sizeof(struct segment_module));
-	place(&l, SEGMENT_STRING_BUCKETS, power_of_two_below(size / 512 / sizeof(uint32_t)), sizeof(uint32_t));
+	place(&l, SEGMENT_THREADS, size / 64 / sizeof(struct thread_record),
+	      sizeof(struct thread_record));
+	place(&l, SEGMENT_MODULES, size / 128 / sizeof(struct segment_module),
+	      sizeof(struct segment_module));
+	place(&l, SEGMENT_STRING_BUCKETS, power_of_two_below(size / 512 / sizeof(uint32_t)),
+	      sizeof(uint32_t));
 	place(&l, SEGMENT_STRING_BYTES, size / 64, 1);
-	place(&l, SEGMENT_LABEL_SETS, power_of_two_below(size / 128 / sizeof(struct segment_label_set)),
+	place(&l, SEGMENT_LABEL_SETS,
+	      power_of_two_below(size / 128 / sizeof(struct segment_label_set)),
 	      sizeof(struct segment_label_set));
-	place(&l, SEGMENT_ROWS, power_of_two_below(size / 64 / sizeof(struct row_slot)), sizeof(struct row_slot));
+	place(&l, SEGMENT_ROWS, power_of_two_below(size / 64 / sizeof(struct row_slot)),
+	      sizeof(struct row_slot));
 	for (unsigned g = 0; g < SEGMENT_GENERATIONS; g++) {
 		unsigned at = g * (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS);
 
-		place(&l, at + SEGMENT_STACK_BUCKETS, power_of_two_below(each / 16 / sizeof(uint32_t)),
-		      sizeof(uint32_t));
+		place(&l, at + SEGMENT_STACK_BUCKETS,
+		      power_of_two_below(each / 16 / sizeof(uint32_t)), sizeof(uint32_t));
 		place(&l, at + SEGMENT_STACK_WORDS, each / 2 / sizeof(uint64_t), sizeof(uint64_t));
 		place(&l, at + SEGMENT_TABLE_CPU, cpu_slots, TABLE_STRIDE(CPU_COLUMNS));
 	}
@@ -127,7 +133,8 @@ int segment_format(void *base, uint64_t size, struct segment *ret)
 	atomic_store_explicit(&h->strings_used, 8, memory_order_relaxed); /* id 0 means none */
 	atomic_store_explicit(&h->generations[0].serial, 1, memory_order_relaxed);
 	for (unsigned g = 0; g < SEGMENT_GENERATIONS; g++)
-		atomic_store_explicit(&h->generations[g].stack_used, STACKS_FIRST_ID, memory_order_relaxed);
+		atomic_store_explicit(&h->generations[g].stack_used, STACKS_FIRST_ID,
+				      memory_order_relaxed);
 	give_access(h, size, ret);
 	return 0;
 }
@@ -135,11 +142,18 @@ int segment_format(void *base, uint64_t size, struct segment *ret)
 int segment_attach(void *base, uint64_t size, struct segment *ret, struct why *why)
 {
 	static const uint32_t strides[SEGMENT_PARTS] = {
-		sizeof(struct thread_record), sizeof(struct segment_module), sizeof(uint32_t), 1,
-		sizeof(struct segment_label_set), sizeof(struct row_slot), sizeof(uint32_t),
-		sizeof(uint64_t), TABLE_STRIDE(CPU_COLUMNS),
+		sizeof(struct thread_record),
+		sizeof(struct segment_module),
+		sizeof(uint32_t),
+		1,
+		sizeof(struct segment_label_set),
+		sizeof(struct row_slot),
+		sizeof(uint32_t),
+		sizeof(uint64_t),
+		TABLE_STRIDE(CPU_COLUMNS),
 	};
-	struct segment_header copy = {0}; /* what is checked is what is used, whoever writes meanwhile */
+	struct segment_header copy = {
+		0}; /* what is checked is what is used, whoever writes meanwhile */
 	const struct segment_header *h = &copy;
 
 	if (size >= SEGMENT_MIN_BYTES)
@@ -149,7 +163,9 @@ int segment_attach(void *base, uint64_t size, struct segment *ret, struct why *w
 		return -EBADMSG;
 	}
 	if (h->version != SEGMENT_VERSION || h->header_bytes != sizeof(*h)) {
-		why_set(why, "segment version %u, this cprof reads %u: use the cprof that came with its library",
+		why_set(why,
+			"segment version %u, this cprof reads %u: use the cprof that came with its "
+			"library",
 			h->version, SEGMENT_VERSION);
 		return -EBADMSG;
 	}
@@ -169,7 +185,9 @@ int segment_attach(void *base, uint64_t size, struct segment *ret, struct why *w
 		if (p->stride != strides[part] || p->offset % 8 != 0 || p->offset < sizeof(*h) ||
 		    p->offset > size || (uint64_t)p->count * p->stride > size - p->offset ||
 		    p->count == 0 || (is_hash && (p->count & (p->count - 1)) != 0)) {
-			why_set(why, "segment part %u lies outside the segment or has an unknown shape", i);
+			why_set(why,
+				"segment part %u lies outside the segment or has an unknown shape",
+				i);
 			return -EBADMSG;
 		}
 	}
@@ -188,7 +206,8 @@ static uint64_t within_limits(uint64_t wanted)
 		wanted = limit.rlim_cur;
 	/* address space is the host's to spend: with a limit on it, a thirty-second for this and as much for thread blocks */
 	if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur / 32 < wanted)
-		wanted = limit.rlim_cur / 32 > SEGMENT_MIN_BYTES ? limit.rlim_cur / 32 : SEGMENT_MIN_BYTES;
+		wanted = limit.rlim_cur / 32 > SEGMENT_MIN_BYTES ? limit.rlim_cur / 32
+								 : SEGMENT_MIN_BYTES;
 	return wanted & ~UINT64_C(4095);
 }
 
@@ -196,7 +215,8 @@ static uint64_t within_limits(uint64_t wanted)
 
 static int map_memfd(uint64_t size, void **ret_base, int *ret_fd)
 {
-	int fd = (int)syscall(SYS_memfd_create, "cprof", MFD_CLOEXEC | MFD_ALLOW_SEALING | NOEXEC_SEAL);
+	int fd = (int)syscall(SYS_memfd_create, "cprof",
+			      MFD_CLOEXEC | MFD_ALLOW_SEALING | NOEXEC_SEAL);
 	void *base;
 	int r;
 
@@ -240,8 +260,11 @@ int segment_create(uint64_t memory_bytes, struct segment **ret, int *ret_fd, str
 	}
 	do {
 		if (size < SEGMENT_MIN_BYTES) {
-			why_set(why, "limits of this process leave no room for a segment (ulimit -f, -v): "
-				     "at least %u KiB are needed", (unsigned)(SEGMENT_MIN_BYTES >> 10));
+			why_set(why,
+				"limits of this process leave no room for a segment (ulimit -f, "
+				"-v): "
+				"at least %u KiB are needed",
+				(unsigned)(SEGMENT_MIN_BYTES >> 10));
 			return -ENOMEM;
 		}
 		r = map_memfd(size, &base, &fd);
@@ -256,14 +279,15 @@ int segment_create(uint64_t memory_bytes, struct segment **ret, int *ret_fd, str
 	if (r < 0) {
 		munmap(base, size);
 		close(fd);
-		why_set(why, "the segment's layout does not fit in %llu bytes", (unsigned long long)size);
+		why_set(why, "the segment's layout does not fit in %llu bytes",
+			(unsigned long long)size);
 		return r;
 	}
 	own_segment.header->pid = getpid();
 	own_segment.header->begun_monotonic_ns = clock_monotonic();
 	own_segment.header->begun_realtime_ns = clock_realtime();
-	atomic_store_explicit(&own_segment.header->generations[0].begun_ns, own_segment.header->begun_monotonic_ns,
-			      memory_order_relaxed);
+	atomic_store_explicit(&own_segment.header->generations[0].begun_ns,
+			      own_segment.header->begun_monotonic_ns, memory_order_relaxed);
 	*ret = &own_segment;
 	*ret_fd = fd;
 	return 0;
@@ -271,7 +295,8 @@ int segment_create(uint64_t memory_bytes, struct segment **ret, int *ret_fd, str
 
 int segment_publish(struct segment *s)
 {
-	atomic_store_explicit(&segment_live_page->segment, s, memory_order_release); /* pairs: segment_live */
+	atomic_store_explicit(&segment_live_page->segment, s,
+			      memory_order_release); /* pairs: segment_live */
 	return 0;
 }
 
@@ -307,9 +332,12 @@ static void wipe(struct segment *s, enum segment_part part, unsigned generation)
 {
 	const struct segment_place *place = segment_place(s, part, generation);
 	uint64_t bytes = (uint64_t)place->count * place->stride;
-	uint64_t pages = (bytes + 4095) & ~UINT64_C(4095); /* lay_out() leaves what is behind it on its last page unused */
+	uint64_t pages =
+		(bytes + 4095) &
+		~UINT64_C(4095); /* lay_out() leaves what is behind it on its last page unused */
 
-	if (pages > s->size - place->offset || madvise(s->base + place->offset, pages, MADV_REMOVE) < 0)
+	if (pages > s->size - place->offset ||
+	    madvise(s->base + place->offset, pages, MADV_REMOVE) < 0)
 		memset(s->base + place->offset, 0, bytes);
 }
 
@@ -327,7 +355,8 @@ int segment_recycle(struct segment *s, uint64_t needed, uint64_t wait_ns)
 	serial = atomic_load_explicit(&g->serial, memory_order_acquire);
 	/* a greater one is the next, which a handler is just about to begin */
 	if (serial == 0 || serial >= needed ||
-	    serial > atomic_load_explicit(&s->header->generations[now].serial, memory_order_acquire))
+	    serial >
+		    atomic_load_explicit(&s->header->generations[now].serial, memory_order_acquire))
 		return -EBUSY;
 
 	/*
@@ -343,12 +372,14 @@ int segment_recycle(struct segment *s, uint64_t needed, uint64_t wait_ns)
 		wipe(s, (enum segment_part)part, old);
 	atomic_store_explicit(&g->begun_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&g->stack_used, STACKS_FIRST_ID, memory_order_relaxed);
-	atomic_store_explicit(&g->serial, 0, memory_order_release); /* pairs: segment_next_generation */
+	atomic_store_explicit(&g->serial, 0,
+			      memory_order_release); /* pairs: segment_next_generation */
 	segment_count_note(s, NOTE_RECYCLED, 1);
 	return 0;
 }
 
-static void copy_part(struct segment *to, const struct segment *from, enum segment_part part, uint64_t count)
+static void copy_part(struct segment *to, const struct segment *from, enum segment_part part,
+		      uint64_t count)
 {
 	const struct segment_place *place = segment_place(to, part, 0);
 

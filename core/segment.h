@@ -52,7 +52,8 @@ enum segment_part {
 	SEGMENT_PARTS,
 };
 
-#define SEGMENT_PLACES (SEGMENT_PARTS + (SEGMENT_GENERATIONS - 1) * (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS))
+#define SEGMENT_PLACES \
+	(SEGMENT_PARTS + (SEGMENT_GENERATIONS - 1) * (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS))
 
 struct segment_place {
 	uint64_t offset; /* from the segment's start */
@@ -62,14 +63,15 @@ struct segment_place {
 
 /* What could not be recorded. segment_lost_name() has a word for each. */
 enum segment_lost {
-	LOST_STACKS_FULL,   /* samples: no room for a new stack */
-	LOST_TABLE_FULL,    /* samples: no room for a new (stack, labels) pair */
-	LOST_THREADS,       /* threads that got no record or no timer */
-	LOST_UNSAMPLED_NS,  /* CPU time of threads that no sample stands for, such as those that block the signal */
-	LOST_MODULES,       /* mapped files without a record */
-	LOST_STRINGS,       /* names that found no room */
-	LOST_STACK_ROOM,    /* samples: the alternate stack they came on was too small to walk from */
-	LOST_CHILDREN,      /* child processes that could not be followed */
+	LOST_STACKS_FULL, /* samples: no room for a new stack */
+	LOST_TABLE_FULL,  /* samples: no room for a new (stack, labels) pair */
+	LOST_THREADS,     /* threads that got no record or no timer */
+	LOST_UNSAMPLED_NS, /* CPU time of threads that no sample stands for, such as those that block the signal */
+	LOST_MODULES,    /* mapped files without a record */
+	LOST_STRINGS,    /* names that found no room */
+	LOST_STACK_ROOM, /* samples: the alternate stack they came on was too small to walk from */
+	LOST_CONFINED,   /* processes that were left alone when they set a seccomp filter */
+	LOST_CHILDREN,   /* child processes that could not be followed */
 	LOST_KINDS,
 };
 
@@ -100,21 +102,22 @@ struct segment_header {
 	uint64_t check; /* of all above */
 
 	/* the process */
-	int32_t pid, is_kept;          /* is_kept: a launcher reads it at the end, so nothing is recycled */
+	int32_t pid, is_kept; /* is_kept: a launcher reads it at the end, so nothing is recycled */
 	uint64_t begun_monotonic_ns, begun_realtime_ns;
-	uint32_t program, executable;  /* string ids: the name and the path */
-	uint32_t is_forked, reserved;  /* made in a child of fork: one of its parent's NOTE_FORKS */
+	uint32_t program, executable; /* string ids: the name and the path */
+	uint32_t is_forked, reserved; /* made in a child of fork: one of its parent's NOTE_FORKS */
 
 	/* the cpu profile, as it was last started */
-	_Atomic uint64_t cpu_period_ns; /* 0: never started */
+	_Atomic uint64_t cpu_period_ns;              /* 0: never started */
 	_Atomic uint64_t cpu_begun_ns, cpu_ended_ns; /* CLOCK_MONOTONIC; ended 0: running */
 
 	/* grow while it runs */
 	_Atomic uint32_t threads_high, modules_high; /* records that were ever used */
 	_Atomic uint32_t strings_used, label_sets_used;
-	_Atomic uint32_t generation;    /* the one that is written now */
+	_Atomic uint32_t generation;     /* the one that is written now */
 	_Atomic uint32_t modules_serial; /* grows with each change of the module list */
-	_Atomic uint32_t modules_closing; /* dlclose calls under way: tables of files that may go are not read */
+	_Atomic uint32_t
+		modules_closing; /* dlclose calls under way: tables of files that may go are not read */
 	_Atomic uint64_t modules_asked_ns; /* when /proc/self/maps was last read in vain */
 	_Atomic uint64_t lost[LOST_KINDS];
 	_Atomic uint64_t notes[NOTE_KINDS];
@@ -132,13 +135,14 @@ struct segment_module {
 	uint64_t start, end, file_offset; /* as in a line of /proc/self/maps */
 	uint64_t bias;                    /* run-time address minus the file's virtual address */
 	uint64_t cfi_header;              /* run-time address of .eh_frame_hdr, 0 none */
-	uint64_t readable_start, readable_end; /* the loaded segment that holds it: all that a walk reads */
-	uint64_t own_table;               /* private address of a search table made for it, 0 none */
-	_Atomic uint32_t state;           /* enum module_state */
-	uint32_t path;                    /* string id */
+	uint64_t readable_start,
+		readable_end;   /* the loaded segment that holds it: all that a walk reads */
+	uint64_t own_table;     /* private address of a search table made for it, 0 none */
+	_Atomic uint32_t state; /* enum module_state */
+	uint32_t path;          /* string id */
 	uint32_t own_table_count;
 	uint8_t build_id_size, build_id[20];
-	bool may_close;   /* opened while the program ran: dlclose can take it away */
+	bool may_close;     /* opened while the program ran: dlclose can take it away */
 	bool is_discovered; /* found in /proc/self/maps; the loader may not know it */
 	uint8_t reserved[5];
 };
@@ -165,7 +169,7 @@ struct segment {
  * Every word of a stack: the address to look up (48 bits) and the module it was found in (16 bits, index + 1).
  * Return addresses are stored less one, so that every word lies inside the instruction it stands for.
  */
-#define FRAME_ADDRESS(word) ((word) & UINT64_C(0xffffffffffff))
+#define FRAME_ADDRESS(word) ((word)&UINT64_C(0xffffffffffff))
 #define FRAME_MODULE(word)  ((uint32_t)((word) >> 48))
 #define FRAME_TRUNCATED     (UINT64_C(0xffff) << 48) /* the walk could not go on, or was cut, here */
 
@@ -236,20 +240,24 @@ SIGSAFE static inline void segment_count_note(struct segment *s, enum segment_no
 	atomic_fetch_add_explicit(&s->header->notes[kind], n, memory_order_relaxed);
 }
 
-static inline const struct segment_place *segment_place(const struct segment *s, enum segment_part part,
-							unsigned generation)
+static inline const struct segment_place *segment_place(const struct segment *s,
+							enum segment_part part, unsigned generation)
 {
-	unsigned shift = part >= SEGMENT_STACK_BUCKETS ? generation * (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS) : 0;
+	unsigned shift = part >= SEGMENT_STACK_BUCKETS
+				 ? generation * (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS)
+				 : 0;
 
 	return &s->parts[part + shift];
 }
 
-static inline void *segment_part(const struct segment *s, enum segment_part part, unsigned generation)
+static inline void *segment_part(const struct segment *s, enum segment_part part,
+				 unsigned generation)
 {
 	return s->base + segment_place(s, part, generation)->offset;
 }
 
-static inline uint32_t segment_count(const struct segment *s, enum segment_part part, unsigned generation)
+static inline uint32_t segment_count(const struct segment *s, enum segment_part part,
+				     unsigned generation)
 {
 	return segment_place(s, part, generation)->count;
 }

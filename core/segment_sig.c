@@ -37,7 +37,8 @@ uint32_t segment_string(struct segment *s, const char *text, size_t length)
 			return 0;
 		}
 	} while (!atomic_compare_exchange_weak_explicit(&s->header->strings_used, &id, id + need,
-							memory_order_relaxed, memory_order_relaxed));
+							memory_order_relaxed,
+							memory_order_relaxed));
 	head = (struct string_head *)(bytes + id);
 	head->length = (uint32_t)length;
 	memcpy(head + 1, text, length);
@@ -45,13 +46,15 @@ uint32_t segment_string(struct segment *s, const char *text, size_t length)
 	/* Two threads may both add the same text: it then has two ids, which costs bytes and nothing else. */
 	do
 		head->next = first;
-	while (!atomic_compare_exchange_weak_explicit(bucket, &first, id, memory_order_release,
-						      memory_order_relaxed)); /* pairs: the acquire above */
+	while (!atomic_compare_exchange_weak_explicit(
+		bucket, &first, id, memory_order_release,
+		memory_order_relaxed)); /* pairs: the acquire above */
 	return id;
 }
 
 /* The head of string @id when all of it lies in the part, else NULL. */
-static const struct string_head *find_string(const struct segment *s, uint32_t id, uint32_t *ret_length)
+static const struct string_head *find_string(const struct segment *s, uint32_t id,
+					     uint32_t *ret_length)
 {
 	uint64_t size = segment_count(s, SEGMENT_STRING_BYTES, 0);
 	const uint8_t *bytes = segment_part(s, SEGMENT_STRING_BYTES, 0);

@@ -13,7 +13,9 @@ int session_send(const char *socket_path, int fd, uint64_t bytes)
 	struct session_hello hello = {SESSION_MAGIC, bytes};
 	struct iovec part = {&hello, sizeof(hello)};
 	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr message = {.msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = control,
 				 .msg_controllen = sizeof(control)};
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 	int sock, r = 0;

@@ -106,7 +106,8 @@ void signals_host_action(int sig, const struct sigaction *action, struct sigacti
 
 	if (action != NULL) {
 		taken->host[(slot + 1) & 1] = *action;
-		atomic_store_explicit(&taken->current, slot + 1, memory_order_release); /* pairs: call_host */
+		atomic_store_explicit(&taken->current, slot + 1,
+				      memory_order_release); /* pairs: call_host */
 		install(sig, action);
 	}
 	if (ret_old != NULL)

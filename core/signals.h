@@ -39,5 +39,6 @@ void signals_host_action(int sig, const struct sigaction *action, struct sigacti
  * What the host believes to have blocked on this thread although it is not: see preload/wrap_signal.c.
  * A foreign signal that arrives in that state is kept pending.
  */
-#define SIGNALS_NEARLY_ALL 24 /* of 31: programs leave out the synchronous ones, and a few of their own */
+#define SIGNALS_NEARLY_ALL \
+	24 /* of 31: programs leave out the synchronous ones, and a few of their own */
 extern __thread unsigned char signals_host_blocks __attribute__((tls_model("initial-exec")));

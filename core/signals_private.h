@@ -11,7 +11,7 @@
 #define SIGNALS_MAX 4
 
 struct signals_taken {
-	_Atomic int sig; /* 0 free */
+	_Atomic int sig;          /* 0 free */
 	_Atomic unsigned current; /* which of @host holds; the other is written */
 	signals_ours ours;
 	struct sigaction host[2];

@@ -1,6 +1,7 @@
 #include "core/stacks.h"
 
-const uint64_t *stacks_frames(const struct segment *s, unsigned generation, uint32_t id, uint32_t *ret_depth)
+const uint64_t *stacks_frames(const struct segment *s, unsigned generation, uint32_t id,
+			      uint32_t *ret_depth)
 {
 	const uint64_t *words = segment_part(s, SEGMENT_STACK_WORDS, generation);
 	uint32_t room = segment_count(s, SEGMENT_STACK_WORDS, generation);

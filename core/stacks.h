@@ -15,9 +15,11 @@
 #define STACKS_HEAD     2u /* words before the frames */
 
 /* Returns 0 when there is no room. Signal safe. */
-SIGSAFE uint32_t stacks_intern(struct segment *s, unsigned generation, const uint64_t *frames, uint32_t depth);
+SIGSAFE uint32_t stacks_intern(struct segment *s, unsigned generation, const uint64_t *frames,
+			       uint32_t depth);
 
 /*
  * For readers, who trust nothing: the frames of @id and how many, or NULL when the id leads to no whole entry.
  */
-const uint64_t *stacks_frames(const struct segment *s, unsigned generation, uint32_t id, uint32_t *ret_depth);
+const uint64_t *stacks_frames(const struct segment *s, unsigned generation, uint32_t id,
+			      uint32_t *ret_depth);

@@ -29,7 +29,8 @@ static uint32_t find(const uint64_t *words, uint32_t id, uint32_t stop, uint64_t
 	return 0;
 }
 
-SIGSAFE uint32_t stacks_intern(struct segment *s, unsigned generation, const uint64_t *frames, uint32_t depth)
+SIGSAFE uint32_t stacks_intern(struct segment *s, unsigned generation, const uint64_t *frames,
+			       uint32_t depth)
 {
 	uint64_t *words = segment_part(s, SEGMENT_STACK_WORDS, generation);
 	uint64_t room = segment_count(s, SEGMENT_STACK_WORDS, generation);
@@ -55,11 +56,13 @@ SIGSAFE uint32_t stacks_intern(struct segment *s, unsigned generation, const uin
 	for (;;) {
 		words[at] = (uint64_t)depth << 32 | first;
 		seen = first;
-		if (atomic_compare_exchange_strong_explicit(bucket, &first, (uint32_t)at,
-							    memory_order_release, /* pairs: the acquire above */
-							    memory_order_acquire))
+		if (atomic_compare_exchange_strong_explicit(
+			    bucket, &first, (uint32_t)at,
+			    memory_order_release, /* pairs: the acquire above */
+			    memory_order_acquire))
 			return (uint32_t)at;
-		id = find(words, first, seen, hash, frames, depth); /* what others added meanwhile */
+		id = find(words, first, seen, hash, frames,
+			  depth); /* what others added meanwhile */
 		if (id != 0)
 			return id;
 	}

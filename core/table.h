@@ -19,15 +19,15 @@ struct table_slot {
 #define TABLE_STRIDE(columns) ((uint32_t)(sizeof(struct table_slot) + (columns) * sizeof(uint64_t)))
 
 /* Adds one value for each column; false when there is no room. Signal safe. */
-SIGSAFE bool table_add(struct segment *s, enum segment_part table, unsigned generation, uint32_t stack,
-		       uint32_t labels, const uint64_t *values);
+SIGSAFE bool table_add(struct segment *s, enum segment_part table, unsigned generation,
+		       uint32_t stack, uint32_t labels, const uint64_t *values);
 
 /*
  * One record with its stack and labels, in the generation that is written now, or in the next when that is full.
  * What finds no room is counted as lost. Signal safe; the caller holds the generation by thread_enter().
  */
-SIGSAFE void table_record(struct segment *s, enum segment_part table, const uint64_t *frames, uint32_t depth,
-			  uint32_t labels, const uint64_t *values);
+SIGSAFE void table_record(struct segment *s, enum segment_part table, const uint64_t *frames,
+			  uint32_t depth, uint32_t labels, const uint64_t *values);
 
 struct table_row {
 	unsigned generation;

@@ -5,8 +5,8 @@
 
 #define PROBES 128 /* slots looked at before a table counts as full: reached above about 90 % */
 
-SIGSAFE bool table_add(struct segment *s, enum segment_part table, unsigned generation, uint32_t stack,
-		       uint32_t labels, const uint64_t *values)
+SIGSAFE bool table_add(struct segment *s, enum segment_part table, unsigned generation,
+		       uint32_t stack, uint32_t labels, const uint64_t *values)
 {
 	const struct segment_place *place = segment_place(s, table, generation);
 	unsigned columns = (place->stride - TABLE_STRIDE(0)) / sizeof(uint64_t);
@@ -20,15 +20,17 @@ SIGSAFE bool table_add(struct segment *s, enum segment_part table, unsigned gene
 			(struct table_slot *)(slots + (uint64_t)((at + i) & mask) * place->stride);
 		uint64_t there = atomic_load_explicit(&slot->key, memory_order_relaxed);
 
-		if (there == 0 && atomic_compare_exchange_strong_explicit(&slot->key, &there, key,
-									  memory_order_release, /* pairs: table_read */
-									  memory_order_relaxed))
+		if (there == 0 &&
+		    atomic_compare_exchange_strong_explicit(
+			    &slot->key, &there, key, memory_order_release, /* pairs: table_read */
+			    memory_order_relaxed))
 			there = key;
 		if (there != key)
 			continue;
 		for (unsigned c = 0; c < columns; c++)
 			if (values[c] != 0)
-				atomic_fetch_add_explicit(&slot->values[c], values[c], memory_order_relaxed);
+				atomic_fetch_add_explicit(&slot->values[c], values[c],
+							  memory_order_relaxed);
 		return true;
 	}
 	return false;
@@ -38,27 +40,29 @@ SIGSAFE unsigned segment_next_generation(struct segment *s, unsigned full)
 {
 	unsigned next = (full + 1) % SEGMENT_GENERATIONS;
 	struct segment_generation *to = &s->header->generations[next];
-	uint64_t after = atomic_load_explicit(&s->header->generations[full].serial, memory_order_relaxed) + 1;
+	uint64_t after =
+		atomic_load_explicit(&s->header->generations[full].serial, memory_order_relaxed) +
+		1;
 	uint32_t expected = full;
 	uint64_t serial = 0, begun = 0;
 
 	if (atomic_load_explicit(&s->header->generation, memory_order_acquire) != full)
 		return next; /* somebody else went on already */
 	/* pairs: segment_recycle */
-	if (!atomic_compare_exchange_strong_explicit(&to->serial, &serial, after, memory_order_acq_rel,
-						     memory_order_acquire) &&
+	if (!atomic_compare_exchange_strong_explicit(&to->serial, &serial, after,
+						     memory_order_acq_rel, memory_order_acquire) &&
 	    serial != after)
 		return full; /* not clean: a window still needs it */
 	/* whoever comes here between the first one's steps takes them with it */
-	atomic_compare_exchange_strong_explicit(&to->begun_ns, &begun, clock_monotonic(), memory_order_relaxed,
-						memory_order_relaxed);
+	atomic_compare_exchange_strong_explicit(&to->begun_ns, &begun, clock_monotonic(),
+						memory_order_relaxed, memory_order_relaxed);
 	atomic_compare_exchange_strong_explicit(&s->header->generation, &expected, next,
 						memory_order_seq_cst, memory_order_relaxed);
 	return next;
 }
 
-SIGSAFE void table_record(struct segment *s, enum segment_part table, const uint64_t *frames, uint32_t depth,
-			  uint32_t labels, const uint64_t *values)
+SIGSAFE void table_record(struct segment *s, enum segment_part table, const uint64_t *frames,
+			  uint32_t depth, uint32_t labels, const uint64_t *values)
 {
 	unsigned generation = atomic_load_explicit(&s->header->generation, memory_order_acquire);
 	enum segment_lost lost = LOST_STACKS_FULL;

@@ -20,7 +20,8 @@ int thread_init(struct segment *s)
 	b.memory = mem_map(b.bytes);
 	thread_blocks = b;
 	thread_self_block = NULL;
-	thread_publishing = (struct lock){.rank = LOCK_THREADS}; /* another thread of the parent's may have held it */
+	thread_publishing = (struct lock){
+		.rank = LOCK_THREADS}; /* another thread of the parent's may have held it */
 	return b.memory == NULL ? -ENOMEM : 0;
 }
 
@@ -47,7 +48,8 @@ void thread_each(struct segment *s, void (*each)(struct thread *t, void *user), 
 }
 
 /* Waits for threads whose @inside is @inside, or anything but 0 when that is 0. */
-static int wait_for(struct segment *s, const struct thread *except, uint32_t inside, uint64_t wait_ns)
+static int wait_for(struct segment *s, const struct thread *except, uint32_t inside,
+		    uint64_t wait_ns)
 {
 	uint32_t high = atomic_load_explicit(&s->header->threads_high, memory_order_seq_cst);
 	uint64_t until = clock_monotonic() + wait_ns;
@@ -58,13 +60,15 @@ static int wait_for(struct segment *s, const struct thread *except, uint32_t ins
 		while (t != NULL && t != except && t->record != NULL) {
 			struct timespec pause = {0, 20000};
 			/* pairs: thread_enter's seq_cst store */
-			uint32_t seen = atomic_load_explicit(&t->record->inside, memory_order_seq_cst);
+			uint32_t seen =
+				atomic_load_explicit(&t->record->inside, memory_order_seq_cst);
 
 			if (seen == 0 || (inside != 0 && seen != inside))
 				break;
 			if (clock_monotonic() > until)
 				return -ETIMEDOUT;
-			sys2(SYS_nanosleep, &pause, NULL); /* the C library's is a cancellation point */
+			sys2(SYS_nanosleep, &pause,
+			     NULL); /* the C library's is a cancellation point */
 		}
 	}
 	return 0;

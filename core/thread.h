@@ -15,7 +15,7 @@
 #define THREAD_RESERVED  (-1)
 
 struct thread_record {
-	_Atomic int32_t tid; /* 0: free, -1: being set up */
+	_Atomic int32_t tid;     /* 0: free, -1: being set up */
 	_Atomic uint32_t labels; /* current label set */
 	/*
 	 * 0, or 1 + the generation that a handler or hook on this thread writes in at the moment. Set and checked
@@ -24,7 +24,7 @@ struct thread_record {
 	_Atomic uint32_t inside;
 	uint32_t flags;
 	char name[THREAD_NAME_SIZE];
-	uint64_t begun_ns; /* CLOCK_MONOTONIC */
+	uint64_t begun_ns;                /* CLOCK_MONOTONIC */
 	_Atomic uint64_t cpu_assigned_ns; /* CPU time that samples stand for so far */
 	uint64_t reserved[8];
 };
@@ -87,7 +87,8 @@ SIGSAFE static inline bool thread_enter(struct segment *s, struct thread *t)
 		generation = atomic_load_explicit(&s->header->generation, memory_order_relaxed);
 		/* pairs: wait_outside, which changes the state first and looks at @inside after; both seq_cst */
 		atomic_store_explicit(&t->record->inside, generation + 1, memory_order_seq_cst);
-		if (atomic_load_explicit(&s->header->generation, memory_order_seq_cst) == generation)
+		if (atomic_load_explicit(&s->header->generation, memory_order_seq_cst) ==
+		    generation)
 			return true;
 	}
 }

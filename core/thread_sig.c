@@ -13,7 +13,8 @@ struct lock thread_publishing = {.rank = LOCK_THREADS};
 
 SIGSAFE struct thread *thread_at(const struct segment *s, uint32_t index)
 {
-	if (index == 0 || index >= segment_count(s, SEGMENT_THREADS, 0) || thread_blocks.memory == NULL)
+	if (index == 0 || index >= segment_count(s, SEGMENT_THREADS, 0) ||
+	    thread_blocks.memory == NULL)
 		return NULL;
 	return (struct thread *)(thread_blocks.memory + index * thread_blocks.stride);
 }
@@ -43,7 +44,8 @@ SIGSAFE struct thread *thread_reserve(struct segment *s)
 		record = record_at(s, index);
 		if (atomic_load_explicit(&record->tid, memory_order_relaxed) == 0 &&
 		    atomic_compare_exchange_strong_explicit(&record->tid, &seen, THREAD_RESERVED,
-							    memory_order_acquire, memory_order_relaxed))
+							    memory_order_acquire,
+							    memory_order_relaxed))
 			break;
 	}
 	t = index < room ? thread_at(s, index) : NULL;
@@ -61,8 +63,9 @@ SIGSAFE struct thread *thread_reserve(struct segment *s)
 	atomic_store_explicit(&record->cpu_assigned_ns, 0, memory_order_relaxed);
 	record->begun_ns = clock_monotonic();
 	for (uint32_t high = high_of(s); high <= index;)
-		if (atomic_compare_exchange_weak_explicit(&s->header->threads_high, &high, index + 1,
-							  memory_order_release, memory_order_relaxed))
+		if (atomic_compare_exchange_weak_explicit(&s->header->threads_high, &high,
+							  index + 1, memory_order_release,
+							  memory_order_relaxed))
 			break;
 	return t;
 }

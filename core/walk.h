@@ -41,7 +41,8 @@ struct walk_settings {
 	enum walk_way way;
 	uint32_t depth; /* frames kept */
 	/* for WALK_LIBUNWIND: how many addresses to look up, at most @max, and whether the last is the outermost frame */
-	int (*libunwind)(const ucontext_t *uc, uint64_t *ret_addresses, int max, bool *ret_is_complete);
+	int (*libunwind)(const ucontext_t *uc, uint64_t *ret_addresses, int max,
+			 bool *ret_is_complete);
 };
 extern struct walk_settings walk_settings;
 

@@ -3,8 +3,9 @@
 #include "core/modules.h"
 #include "core/rows.h"
 
-#define PAGE       4096u
-#define WALK_STEPS (WALK_DEPTH_MAX + 64) /* signal frames and the like do not count as kept frames */
+#define PAGE 4096u
+#define WALK_STEPS \
+	(WALK_DEPTH_MAX + 64) /* signal frames and the like do not count as kept frames */
 
 struct walk_settings walk_settings = {.way = WALK_AUTO, .depth = 128};
 
@@ -24,7 +25,8 @@ static struct memory memory_at(const struct thread *t, uintptr_t sp)
 /* Asks the kernel; what it grants is remembered by the page. */
 static bool widen(struct memory *m, uintptr_t address)
 {
-	uintptr_t page = address & ~(uintptr_t)(PAGE - 1), end = ((address + 7) & ~(uintptr_t)(PAGE - 1)) + PAGE;
+	uintptr_t page = address & ~(uintptr_t)(PAGE - 1),
+		  end = ((address + 7) & ~(uintptr_t)(PAGE - 1)) + PAGE;
 
 	if (address > UINTPTR_MAX - 2 * PAGE || !memory_is_readable(address))
 		return false;
@@ -39,11 +41,13 @@ static bool widen(struct memory *m, uintptr_t address)
 typedef uintptr_t __attribute__((aligned(1), may_alias)) any_word;
 
 /* AddressSanitizer's poisoned places are between the frames that it must read. */
-__attribute__((no_sanitize("address"))) static inline bool read_word(void *user, uintptr_t address, uintptr_t *ret)
+__attribute__((no_sanitize("address"))) static inline bool read_word(void *user, uintptr_t address,
+								     uintptr_t *ret)
 {
 	struct memory *m = user;
 
-	if (unlikely(address < m->low || address > m->high - 8 || m->high < 8) && !widen(m, address))
+	if (unlikely(address < m->low || address > m->high - 8 || m->high < 8) &&
+	    !widen(m, address))
 		return false;
 	*ret = *(const any_word *)address;
 	return true;
@@ -53,8 +57,8 @@ __attribute__((no_sanitize("address"))) static inline bool read_word(void *user,
  * A step by the frame pointer, for code without CFI. Taken only when what it finds looks like a frame: further up the
  * same stack, aligned, and a return address that stands behind a call.
  */
-static bool step_by_pointer(const struct segment *s, struct memory *memory, uintptr_t *pc, uintptr_t *sp,
-			    uintptr_t *bp)
+static bool step_by_pointer(const struct segment *s, struct memory *memory, uintptr_t *pc,
+			    uintptr_t *sp, uintptr_t *bp)
 {
 	const struct segment_module *m;
 	uintptr_t saved, back;
@@ -76,7 +80,8 @@ static bool step_by_pointer(const struct segment *s, struct memory *memory, uint
 	return true;
 }
 
-static struct walk_result finish(struct segment *s, uint64_t *frames, uint32_t depth, bool is_complete)
+static struct walk_result finish(struct segment *s, uint64_t *frames, uint32_t depth,
+				 bool is_complete)
 {
 	if (!is_complete) {
 		frames[depth++] = FRAME_TRUNCATED;
@@ -124,7 +129,8 @@ static struct walk_result walk_full(struct segment *s, struct thread *t, struct 
 		if (r == 0 || (r == 1 && regs->r[ARCH_PC] == 0))
 			return finish(s, scratch->frames, depth, true);
 		/* Callers lie further up. vfork's is as high as itself: it keeps the return address in a register. */
-		is_further = regs->r[ARCH_SP] > sp || is_exact || (regs->r[ARCH_SP] == sp && depth == 1);
+		is_further =
+			regs->r[ARCH_SP] > sp || is_exact || (regs->r[ARCH_SP] == sp && depth == 1);
 		if (r < 0 || !is_further)
 			return finish(s, scratch->frames, depth, false);
 	}
@@ -132,8 +138,8 @@ static struct walk_result walk_full(struct segment *s, struct thread *t, struct 
 }
 
 /* By frame pointers from the first frame on: unwind=fp. */
-static struct walk_result walk_pointers(struct segment *s, struct thread *t, uintptr_t pc, uintptr_t sp,
-					uintptr_t bp)
+static struct walk_result walk_pointers(struct segment *s, struct thread *t, uintptr_t pc,
+					uintptr_t sp, uintptr_t bp)
 {
 	struct memory memory = memory_at(t, sp);
 	uint64_t *frames = t->scratch->frames;
@@ -156,7 +162,8 @@ struct start {
  * The common case. Everything a frame needs comes from one 16-byte slot and two words of the stack.
  * Sets *ret_full when a frame needs more; nothing is lost then but the time.
  */
-static struct walk_result walk_rows(struct segment *s, struct thread *t, struct start at, bool *ret_full)
+static struct walk_result walk_rows(struct segment *s, struct thread *t, struct start at,
+				    bool *ret_full)
 {
 	struct walk_scratch *scratch = t->scratch;
 	uint64_t *frames = scratch->frames;
@@ -169,7 +176,8 @@ static struct walk_result walk_rows(struct segment *s, struct thread *t, struct 
 		uint64_t key = rows_key(s, look);
 		row_t row = atomic_load_explicit(&slot->row, memory_order_relaxed);
 
-		if (unlikely((atomic_load_explicit(&slot->check, memory_order_relaxed) ^ row) != key))
+		if (unlikely((atomic_load_explicit(&slot->check, memory_order_relaxed) ^ row) !=
+			     key))
 			row = rows_compute(s, look, key, slot, scratch->states, &scratch->frame);
 		frames[depth++] = FRAME_ADDRESS(look) | row_module_bits(row);
 
@@ -213,7 +221,8 @@ static struct walk_result walk_rows(struct segment *s, struct thread *t, struct 
 			uintptr_t place = bp + (uintptr_t)row_bp_distance(row);
 
 			/* outside of the frame it is not: bp has been restored already, see cfi_sig.c */
-			if (place < cfa && place >= sp - CFI_RED_ZONE && !read_word(&memory, place, &bp))
+			if (place < cfa && place >= sp - CFI_RED_ZONE &&
+			    !read_word(&memory, place, &bp))
 				bp = 0;
 		}
 		if (unlikely(back == 0))

@@ -13,8 +13,8 @@ struct why {
 	char text[320];
 };
 
-__attribute__((format(printf, 2, 3)))
-static inline void why_set(struct why *why, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static inline void why_set(struct why *why,
+								 const char *format, ...)
 {
 	va_list args;
 

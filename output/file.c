@@ -27,7 +27,8 @@ int file_make_directory(const char *path, struct why *why)
 		r = -errno;
 		if (stat(part, &st) == 0)
 			continue; /* a read-only file system says so even of what is there */
-		why_set(why, "cannot make directory %s: %s; name another with -o DIR", part, strerror(-r));
+		why_set(why, "cannot make directory %s: %s; name another with -o DIR", part,
+			strerror(-r));
 		return r;
 	}
 	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
@@ -36,7 +37,8 @@ int file_make_directory(const char *path, struct why *why)
 	}
 	if (access(path, W_OK | X_OK) != 0) {
 		r = -errno;
-		why_set(why, "cannot write in %s: %s; name another with -o DIR", path, strerror(-r));
+		why_set(why, "cannot write in %s: %s; name another with -o DIR", path,
+			strerror(-r));
 		return r;
 	}
 	return 0;
@@ -56,7 +58,8 @@ int file_create(struct file *f, const char *directory, const char *name, struct 
 	snprintf(f->name, sizeof(f->name), "%s", name);
 	snprintf(f->temporary, sizeof(f->temporary), ".%s.%d.part", f->name, (int)getpid());
 	unlinkat(f->directory, f->temporary, 0);
-	f->fd = openat(f->directory, f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	f->fd = openat(f->directory, f->temporary,
+		       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (f->fd < 0) {
 		r = -errno;
 		why_set(why, "cannot write %s/%s: %s", directory, name, strerror(-r));

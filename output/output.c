@@ -15,7 +15,8 @@ static int write_profile(const struct segment *s, const struct profile_ops *ops,
 	struct profile profile;
 	int r;
 
-	symbols_create(&symbols); /* without it the profile has addresses, which is better than none */
+	symbols_create(
+		&symbols); /* without it the profile has addresses, which is better than none */
 	r = reading_profile(s, ops, window, symbols, &profile, NULL, why);
 	if (r == 0) {
 		r = pprof_write(&profile, fd);
@@ -27,7 +28,8 @@ static int write_profile(const struct segment *s, const struct profile_ops *ops,
 	return r;
 }
 
-static int write_file(const struct segment *s, const struct profile_ops *ops, const char *dir, struct why *why)
+static int write_file(const struct segment *s, const struct profile_ops *ops, const char *dir,
+		      struct why *why)
 {
 	struct file file;
 	char name[64];
@@ -45,8 +47,8 @@ static int write_file(const struct segment *s, const struct profile_ops *ops, co
 	return file_commit(&file, why);
 }
 
-static int write_files(const struct segment *s, const struct profile_ops *const *profiles, const char *dir,
-		       struct why *why)
+static int write_files(const struct segment *s, const struct profile_ops *const *profiles,
+		       const char *dir, struct why *why)
 {
 	int r = file_make_directory(dir, why);
 

@@ -17,12 +17,13 @@
 struct output_functions {
 	unsigned abi;
 	/* The profile @ops of @s, since @window or since it began, to @fd. */
-	int (*write)(const struct segment *s, const struct profile_ops *ops, const struct reading_window *window, int fd,
-		     struct why *why);
+	int (*write)(const struct segment *s, const struct profile_ops *ops,
+		     const struct reading_window *window, int fd, struct why *why);
 	/* Every profile of @profiles that ran, as files in @dir, which is made. */
-	int (*write_files)(const struct segment *s, const struct profile_ops *const *profiles, const char *dir,
-			   struct why *why);
-	int (*window_begin)(const struct segment *s, const struct profile_ops *ops, struct reading_window **ret);
+	int (*write_files)(const struct segment *s, const struct profile_ops *const *profiles,
+			   const char *dir, struct why *why);
+	int (*window_begin)(const struct segment *s, const struct profile_ops *ops,
+			    struct reading_window **ret);
 	void (*window_end)(struct reading_window *window);
 	/* the oldest generation it needs */
 	uint64_t (*window_serial)(const struct reading_window *window);

@@ -10,9 +10,9 @@
 #include "core/stacks.h"
 #include "core/table.h"
 
-#define FRAMES_MAX 2048 /* deeper than any walk: such a stack is not one */
+#define FRAMES_MAX  2048 /* deeper than any walk: such a stack is not one */
 #define LABEL_BYTES 4096 /* longer keys and values are cut */
-#define LINES_MAX 64 /* inlined calls at one address; deeper ones lose their outermost */
+#define LINES_MAX   64   /* inlined calls at one address; deeper ones lose their outermost */
 
 struct reading_window {
 	const struct profile_ops *ops;
@@ -52,13 +52,15 @@ static int compare_rows(const void *a, const void *b)
 	return (x->labels > y->labels) - (x->labels < y->labels);
 }
 
-static int take_reading(const struct segment *s, const struct profile_ops *ops, struct reading_window *ret)
+static int take_reading(const struct segment *s, const struct profile_ops *ops,
+			struct reading_window *ret)
 {
 	int r;
 
 	*ret = (struct reading_window){.ops = ops, .begun_ns = clock_monotonic()};
 	for (unsigned g = 0; g < SEGMENT_GENERATIONS; g++)
-		ret->serials[g] = atomic_load_explicit(&s->header->generations[g].serial, memory_order_acquire);
+		ret->serials[g] = atomic_load_explicit(&s->header->generations[g].serial,
+						       memory_order_acquire);
 	for (unsigned i = 0; i < LOST_KINDS; i++)
 		ret->lost[i] = atomic_load_explicit(&s->header->lost[i], memory_order_relaxed);
 	for (unsigned i = 0; i < NOTE_KINDS; i++)
@@ -73,7 +75,8 @@ static int take_reading(const struct segment *s, const struct profile_ops *ops, 
 	return 0;
 }
 
-int reading_window_begin(const struct segment *s, const struct profile_ops *ops, struct reading_window **ret)
+int reading_window_begin(const struct segment *s, const struct profile_ops *ops,
+			 struct reading_window **ret)
 {
 	struct reading_window *w = malloc(sizeof(*w));
 	int r;
@@ -138,13 +141,13 @@ struct maker {
 	struct {
 		uint64_t word;
 		uint32_t location;
-	} *known; /* open addressing, twice the locations */
+	} * known; /* open addressing, twice the locations */
 	size_t known_n, known_room;
 	struct module_view {
 		bool is_opened;
 		struct symbols_module *symbols;
 		uint32_t named, unnamed; /* mapping indexes: locations with and without lines */
-	} *modules;
+	} * modules;
 	uint32_t modules_n;
 	struct symbols_jit *jit;
 	bool jit_is_opened;
@@ -166,18 +169,21 @@ static bool read_module(const struct maker *m, uint32_t index, struct segment_mo
 	if (index >= m->modules_n)
 		return false;
 	memcpy(ret, segment_module_at(m->s, index), sizeof(*ret));
-	return ret->state != MODULE_FREE && ret->start < ret->end && ret->build_id_size <= sizeof(ret->build_id);
+	return ret->state != MODULE_FREE && ret->start < ret->end &&
+	       ret->build_id_size <= sizeof(ret->build_id);
 }
 
 /* The file's path as profiles have it: pprof wants no " (deleted)". */
-static void path_of(const struct maker *m, const struct segment_module *module, char *ret, size_t size)
+static void path_of(const struct maker *m, const struct segment_module *module, char *ret,
+		    size_t size)
 {
 	static const char deleted[] = " (deleted)";
 	size_t length;
 
 	segment_copy_text(m->s, module->path, ret, size);
 	length = strlen(ret);
-	if (length > sizeof(deleted) - 1 && strcmp(ret + length - (sizeof(deleted) - 1), deleted) == 0)
+	if (length > sizeof(deleted) - 1 &&
+	    strcmp(ret + length - (sizeof(deleted) - 1), deleted) == 0)
 		ret[length - (sizeof(deleted) - 1)] = '\0';
 }
 
@@ -199,10 +205,14 @@ static struct module_view *view_module(struct maker *m, uint32_t index)
 		return view;
 	path_of(m, &module, path, sizeof(path));
 	hex_of(build_id, module.build_id, module.build_id_size);
-	mapping = (struct profile_mapping){.start = module.start, .limit = module.end,
-					   .offset = module.file_offset, .file = path, .build_id = build_id};
+	mapping = (struct profile_mapping){.start = module.start,
+					   .limit = module.end,
+					   .offset = module.file_offset,
+					   .file = path,
+					   .build_id = build_id};
 	if (m->symbols != NULL)
-		view->symbols = symbols_module(m->symbols, path, module.build_id, module.build_id_size, &why);
+		view->symbols = symbols_module(m->symbols, path, module.build_id,
+					       module.build_id_size, &why);
 	if (view->symbols == NULL) {
 		view->named = view->unnamed = profile_add_mapping(m->p, &mapping);
 		return view;
@@ -226,7 +236,8 @@ static uint32_t unnamed_twin(struct maker *m, uint32_t index)
 
 	if (view->unnamed == PROFILE_NONE && view->named != PROFILE_NONE && !profile_error(m->p)) {
 		twin = m->p->mappings[view->named];
-		twin.has_functions = twin.has_filenames = twin.has_line_numbers = twin.has_inline_frames = false;
+		twin.has_functions = twin.has_filenames = twin.has_line_numbers =
+			twin.has_inline_frames = false;
 		view->unnamed = profile_add_mapping(m->p, &twin);
 	}
 	return view->unnamed;
@@ -236,7 +247,8 @@ static uint32_t add_named(struct maker *m, uint64_t address, uint32_t mapping, c
 {
 	struct profile_function function = {.name = name, .system_name = name, .file = ""};
 	struct profile_line line = {.function = profile_add_function(m->p, &function)};
-	struct profile_location location = {.address = address, .mapping = mapping, .lines_n = 1, .lines = &line};
+	struct profile_location location = {
+		.address = address, .mapping = mapping, .lines_n = 1, .lines = &line};
 
 	return profile_add_location(m->p, &location);
 }
@@ -253,7 +265,8 @@ static uint32_t add_anonymous(struct maker *m, uint64_t address)
 	if (m->jit != NULL)
 		name = symbols_jit_lookup(m->jit, address);
 	if (name != NULL) {
-		struct profile_mapping jit = {.file = "[jit]", .build_id = "", .has_functions = true};
+		struct profile_mapping jit = {
+			.file = "[jit]", .build_id = "", .has_functions = true};
 
 		if (m->jit_mapping == PROFILE_NONE)
 			m->jit_mapping = profile_add_mapping(m->p, &jit);
@@ -287,10 +300,13 @@ static uint32_t make_location(struct maker *m, uint64_t word)
 	if (view->symbols != NULL)
 		n = symbols_lookup(view->symbols, address - module.bias, frames, LINES_MAX);
 	for (int i = 0; i < n; i++) {
-		struct profile_function function = {.name = frames[i].name, .system_name = frames[i].system_name,
-						    .file = frames[i].file, .start_line = frames[i].start_line};
+		struct profile_function function = {.name = frames[i].name,
+						    .system_name = frames[i].system_name,
+						    .file = frames[i].file,
+						    .start_line = frames[i].start_line};
 
-		lines[i] = (struct profile_line){profile_add_function(m->p, &function), frames[i].line, 0};
+		lines[i] = (struct profile_line){profile_add_function(m->p, &function),
+						 frames[i].line, 0};
 	}
 	location.lines = lines;
 	location.lines_n = (uint32_t)(n > 0 ? n : 0);
@@ -392,34 +408,38 @@ static void add_comments(struct profile *p, const struct reading_window *now, ui
 	char text[160];
 
 	profile_add_comment(p, "cprof " CPROF_VERSION);
-	snprintf(text, sizeof(text), "%" PRIu64 " signals at %" PRIu64 " Hz; %" PRIu64
-		 " stacks truncated", now->notes[NOTE_SIGNALS], NS_PER_SECOND / period_ns,
-		 now->notes[NOTE_TRUNCATED]);
+	snprintf(text, sizeof(text),
+		 "%" PRIu64 " signals at %" PRIu64 " Hz; %" PRIu64 " stacks truncated",
+		 now->notes[NOTE_SIGNALS], NS_PER_SECOND / period_ns, now->notes[NOTE_TRUNCATED]);
 	profile_add_comment(p, text);
 	for (unsigned i = 0; i < LOST_KINDS; i++) {
 		if (now->lost[i] == 0)
 			continue;
 		snprintf(text, sizeof(text), "lost: %" PRIu64 " %s: %s", now->lost[i],
-			 segment_lost_unit((enum segment_lost)i), segment_lost_name((enum segment_lost)i));
+			 segment_lost_unit((enum segment_lost)i),
+			 segment_lost_name((enum segment_lost)i));
 		profile_add_comment(p, text);
 	}
 }
 
 /* From when to when the reading speaks, on the monotonic clock. */
-static void set_times(const struct segment *s, const struct reading_window *now, const struct reading_window *window,
-		      struct profile *ret)
+static void set_times(const struct segment *s, const struct reading_window *now,
+		      const struct reading_window *window, struct profile *ret)
 {
 	struct segment_header *h = s->header;
 	uint64_t begun = atomic_load_explicit(&h->cpu_begun_ns, memory_order_relaxed);
-	uint64_t ended = atomic_load_explicit(&h->cpu_ended_ns, memory_order_relaxed), kept = UINT64_MAX;
+	uint64_t ended = atomic_load_explicit(&h->cpu_ended_ns, memory_order_relaxed),
+		 kept = UINT64_MAX;
 
 	for (unsigned g = 0; g < SEGMENT_GENERATIONS; g++) {
-		uint64_t from = atomic_load_explicit(&h->generations[g].begun_ns, memory_order_relaxed);
+		uint64_t from =
+			atomic_load_explicit(&h->generations[g].begun_ns, memory_order_relaxed);
 
 		if (now->serials[g] != 0 && from < kept)
 			kept = from;
 	}
-	if (atomic_load_explicit(&h->notes[NOTE_RECYCLED], memory_order_relaxed) > 0 && kept > begun)
+	if (atomic_load_explicit(&h->notes[NOTE_RECYCLED], memory_order_relaxed) > 0 &&
+	    kept > begun)
 		begun = kept; /* what was before is given up */
 	if (window != NULL && window->begun_ns > begun)
 		begun = window->begun_ns;
@@ -429,12 +449,16 @@ static void set_times(const struct segment *s, const struct reading_window *now,
 	ret->duration_ns = ended > begun ? (int64_t)(ended - begun) : 0;
 }
 
-int reading_profile(const struct segment *s, const struct profile_ops *ops, const struct reading_window *window,
-		    struct symbols *symbols, struct profile *ret, struct reading_counts *ret_counts, struct why *why)
+int reading_profile(const struct segment *s, const struct profile_ops *ops,
+		    const struct reading_window *window, struct symbols *symbols,
+		    struct profile *ret, struct reading_counts *ret_counts, struct why *why)
 {
 	uint64_t period = atomic_load_explicit(&s->header->cpu_period_ns, memory_order_relaxed);
 	uint32_t high = atomic_load_explicit(&s->header->modules_high, memory_order_acquire);
-	struct maker m = {.s = s, .symbols = symbols, .p = ret, .jit_mapping = PROFILE_NONE,
+	struct maker m = {.s = s,
+			  .symbols = symbols,
+			  .p = ret,
+			  .jit_mapping = PROFILE_NONE,
 			  .anonymous_mapping = PROFILE_NONE};
 	struct reading_window now;
 	int r;
@@ -454,7 +478,9 @@ int reading_profile(const struct segment *s, const struct profile_ops *ops, cons
 	if (window != NULL)
 		subtract(&now, window);
 
-	m.modules_n = high < segment_count(s, SEGMENT_MODULES, 0) ? high : segment_count(s, SEGMENT_MODULES, 0);
+	m.modules_n = high < segment_count(s, SEGMENT_MODULES, 0)
+			      ? high
+			      : segment_count(s, SEGMENT_MODULES, 0);
 	m.modules = calloc(m.modules_n + 1, sizeof(*m.modules));
 	if (m.modules == NULL)
 		ret->error = -ENOMEM;
@@ -471,11 +497,14 @@ int reading_profile(const struct segment *s, const struct profile_ops *ops, cons
 	for (size_t i = 0; i < now.rows_n && !profile_error(ret); i++)
 		add_sample(&m, ops, &now.rows[i]);
 	if (now.lost[LOST_STACKS_FULL] + now.lost[LOST_TABLE_FULL] > 0)
-		add_lost(&m, "[lost: tables full]", now.lost[LOST_STACKS_FULL] + now.lost[LOST_TABLE_FULL], period);
+		add_lost(&m, "[lost: tables full]",
+			 now.lost[LOST_STACKS_FULL] + now.lost[LOST_TABLE_FULL], period);
 	if (now.lost[LOST_STACK_ROOM] > 0)
-		add_lost(&m, "[lost: alternate stack too small]", now.lost[LOST_STACK_ROOM], period);
+		add_lost(&m, "[lost: alternate stack too small]", now.lost[LOST_STACK_ROOM],
+			 period);
 	if (now.lost[LOST_UNSAMPLED_NS] >= period)
-		add_lost(&m, "[lost: signal blocked]", now.lost[LOST_UNSAMPLED_NS] / period, period);
+		add_lost(&m, "[lost: signal blocked]", now.lost[LOST_UNSAMPLED_NS] / period,
+			 period);
 	profile_merge_samples(ret);
 	if (ret_counts != NULL)
 		reading_count(s, ops, ret_counts);
@@ -501,7 +530,8 @@ static int count_row(void *user, const struct table_row *row)
 	return 0;
 }
 
-void reading_count(const struct segment *s, const struct profile_ops *ops, struct reading_counts *ret)
+void reading_count(const struct segment *s, const struct profile_ops *ops,
+		   struct reading_counts *ret)
 {
 	struct segment_header *h = s->header;
 	uint64_t period = atomic_load_explicit(&h->cpu_period_ns, memory_order_relaxed);
@@ -511,7 +541,9 @@ void reading_count(const struct segment *s, const struct profile_ops *ops, struc
 		.lost = atomic_load_explicit(&h->lost[LOST_STACKS_FULL], memory_order_relaxed) +
 			atomic_load_explicit(&h->lost[LOST_TABLE_FULL], memory_order_relaxed) +
 			atomic_load_explicit(&h->lost[LOST_STACK_ROOM], memory_order_relaxed) +
-			(period > 0 ? atomic_load_explicit(&h->lost[LOST_UNSAMPLED_NS], memory_order_relaxed) / period
+			(period > 0 ? atomic_load_explicit(&h->lost[LOST_UNSAMPLED_NS],
+							   memory_order_relaxed) /
+					      period
 				    : 0),
 		.truncated = atomic_load_explicit(&h->notes[NOTE_TRUNCATED], memory_order_relaxed),
 	};

@@ -14,7 +14,8 @@
 /* A table at one moment: what a later reading subtracts. */
 struct reading_window;
 
-int reading_window_begin(const struct segment *s, const struct profile_ops *ops, struct reading_window **ret);
+int reading_window_begin(const struct segment *s, const struct profile_ops *ops,
+			 struct reading_window **ret);
 void reading_window_end(struct reading_window *window); /* NULL is fine */
 
 /* The oldest generation that @window still needs, by its serial. */
@@ -28,8 +29,10 @@ struct reading_counts {
  * Fills a fresh @ret with the profile @ops of @s, symbolized by @symbols (NULL: addresses only). @window NULL: all that the
  * segment still has. @ret_counts may be NULL.
  */
-int reading_profile(const struct segment *s, const struct profile_ops *ops, const struct reading_window *window,
-		    struct symbols *symbols, struct profile *ret, struct reading_counts *ret_counts, struct why *why);
+int reading_profile(const struct segment *s, const struct profile_ops *ops,
+		    const struct reading_window *window, struct symbols *symbols,
+		    struct profile *ret, struct reading_counts *ret_counts, struct why *why);
 
 /* The sums alone, without stacks: cheap. */
-void reading_count(const struct segment *s, const struct profile_ops *ops, struct reading_counts *ret);
+void reading_count(const struct segment *s, const struct profile_ops *ops,
+		   struct reading_counts *ret);

@@ -19,7 +19,8 @@
 #define IS_SAME(a, b) ((unsigned)(a) == (unsigned)(b))
 _Static_assert(IS_SAME(CPROF_CPU, OPTION_CPU) && IS_SAME(CPROF_WALL, OPTION_WALL) &&
 		       IS_SAME(CPROF_HEAP, OPTION_HEAP) && IS_SAME(CPROF_BLOCK, OPTION_BLOCK) &&
-		       IS_SAME(CPROF_MUTEX, OPTION_MUTEX) && IS_SAME(CPROF_THREADS, OPTION_THREADS) &&
+		       IS_SAME(CPROF_MUTEX, OPTION_MUTEX) &&
+		       IS_SAME(CPROF_THREADS, OPTION_THREADS) &&
 		       IS_SAME(CPROF_THREADCREATE, OPTION_THREADCREATE) &&
 		       IS_SAME(CPROF_TRACE, OPTION_TRACE),
 	       "the public bits are the option parser's");
@@ -126,7 +127,8 @@ void api_forked(void)
 static struct open_window *find_window(int fd, bool wants_free)
 {
 	for (int i = 0; i < WINDOWS_MAX; i++)
-		if (wants_free ? windows[i].window == NULL : windows[i].window != NULL && windows[i].fd == fd)
+		if (wants_free ? windows[i].window == NULL
+			       : windows[i].window != NULL && windows[i].fd == fd)
 			return &windows[i];
 	return NULL;
 }
@@ -140,7 +142,9 @@ static void recycle(const struct target *t)
 	uint64_t needed = UINT64_MAX;
 
 	for (int i = 0; i < WINDOWS_MAX; i++) {
-		uint64_t serial = windows[i].window != NULL ? t->output->window_serial(windows[i].window) : UINT64_MAX;
+		uint64_t serial = windows[i].window != NULL
+					  ? t->output->window_serial(windows[i].window)
+					  : UINT64_MAX;
 
 		if (serial < needed)
 			needed = serial;
@@ -287,7 +291,9 @@ CPROF_PUBLIC cprof_labels cprof_labels_set(const char *key, const char *value, .
 	}
 	va_end(args);
 	before = atomic_load_explicit(&t->record->labels, memory_order_relaxed);
-	atomic_store_explicit(&t->record->labels, labels_overlay(segment_live(), before, pairs, count), memory_order_relaxed);
+	atomic_store_explicit(&t->record->labels,
+			      labels_overlay(segment_live(), before, pairs, count),
+			      memory_order_relaxed);
 	return before;
 }
 

@@ -59,7 +59,9 @@ __attribute__((constructor)) static void boot(int argc, char **argv, char **envp
 		unsetenv("CPROF");
 		unsetenv(SESSION_VARIABLE);
 	}
-	options.given |= UINT64_C(1) << OPTION_ID_OUT; /* asked for by the environment, it is written at exit, default name or not */
+	options.given |=
+		UINT64_C(1)
+		<< OPTION_ID_OUT; /* asked for by the environment, it is written at exit, default name or not */
 	if (options.profiles != 0 && process_start(&options, &why) < 0)
 		log_line("%s; nothing is profiled", why.text);
 }

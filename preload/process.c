@@ -32,7 +32,7 @@ static struct process {
 	bool has_files;   /* out= was given and is not written yet */
 	bool is_set_up;   /* the hooks below are in place */
 	pthread_key_t thread_key;
-	int owner;        /* the pid that made the segment */
+	int owner; /* the pid that made the segment */
 } process = {.lock = {.rank = LOCK_CONTROL}};
 
 unsigned process_available(void)
@@ -115,7 +115,9 @@ static void know_caller(struct segment *s)
 		t = thread_publish(s, t, (int)sys1(SYS_gettid, 0));
 	}
 	if (t->tid == s->header->pid && boot_stack_end() != 0) {
-		uint64_t size = 8 << 20; /* what is asked about is always less deep than the limit at start */
+		uint64_t size =
+			8
+			<< 20; /* what is asked about is always less deep than the limit at start */
 
 		if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur < size)
 			size = limit.rlim_cur;
@@ -171,7 +173,8 @@ static void hand_over(struct segment *s, int fd)
 		s->header->is_kept = 1;
 	} else {
 		/* it has ended, and this process lives on; or there are more children at once than it can take in */
-		log_debug("the launcher at %s does not answer: %s", socket_path, strerrordesc_np(-r));
+		log_debug("the launcher at %s does not answer: %s", socket_path,
+			  strerrordesc_np(-r));
 	}
 }
 
@@ -204,7 +207,8 @@ static int begin(const struct option_set *options, bool is_forked, struct why *w
 		return r;
 	r = thread_init(s);
 	if (r < 0) {
-		why_set(why, "no memory for %u thread blocks", segment_count(s, SEGMENT_THREADS, 0));
+		why_set(why, "no memory for %u thread blocks",
+			segment_count(s, SEGMENT_THREADS, 0));
 		close(fd);
 		segment_forget();
 		return r;
@@ -275,6 +279,18 @@ void process_stop(unsigned profiles)
 			(*p)->stop(s);
 	atomic_fetch_and_explicit(&process.running, ~profiles, memory_order_acq_rel);
 	lock_give(&process.lock);
+}
+
+void process_confined(void)
+{
+	struct segment *s = segment_live();
+	int saved = errno;
+
+	if (process_is_ours(s) && process_running() != 0) {
+		segment_count_lost(s, LOST_CONFINED, 1);
+		process_stop(OPTION_PROFILES);
+	}
+	errno = saved;
 }
 
 void process_settle(void)
@@ -368,7 +384,8 @@ static void fork_child(void)
 			r = start_profiles(s, &process.options, &why);
 		}
 		if (r < 0) {
-			segment_count_lost(&parent, LOST_CHILDREN, 1); /* the one word a child writes there */
+			segment_count_lost(&parent, LOST_CHILDREN,
+					   1); /* the one word a child writes there */
 			log_debug("child %d is not followed: %s", (int)getpid(), why.text);
 		}
 	}
@@ -398,9 +415,10 @@ struct thread *process_thread_reserve(const pthread_attr_t *attr, void *(*start)
 	t->stack_bytes = size;
 	t->host_blocks = signals_host_blocks;
 	if (self != NULL)
-		atomic_store_explicit(&t->record->labels,
-				      atomic_load_explicit(&self->record->labels, memory_order_relaxed),
-				      memory_order_relaxed);
+		atomic_store_explicit(
+			&t->record->labels,
+			atomic_load_explicit(&self->record->labels, memory_order_relaxed),
+			memory_order_relaxed);
 	return t;
 }
 

@@ -38,7 +38,8 @@ const struct option_set *process_options(void);
  * A new thread, from its creator's side and from its own. process_thread_reserve() returns NULL when there is nothing
  * to record or no record is free: the thread then runs unwatched.
  */
-struct thread *process_thread_reserve(const pthread_attr_t *attr, void *(*start)(void *), void *arg);
+struct thread *process_thread_reserve(const pthread_attr_t *attr, void *(*start)(void *),
+				      void *arg);
 void process_thread_cancel(struct thread *t);
 void *process_thread_main(void *thread);
 void process_thread_adopt(int tid); /* made by clone() */
@@ -49,6 +50,9 @@ void process_exec_failed(struct thread *t);
 
 /* True when the caller is the process that made the segment and not, say, its vfork child. Signal safe. */
 bool process_is_ours(const struct segment *s);
+
+/* Before the program confines its own system calls: all stops, for good, and is counted. errno is kept. */
+void process_confined(void);
 
 /* At exit: lets the profiles count what they will not see any more. */
 void process_settle(void);

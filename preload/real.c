@@ -2,13 +2,15 @@
 
 #include <string.h>
 
-#define X(result, name, parameters, arguments)                                                     \
-	static result early_##name parameters                                                      \
-	{                                                                                          \
-		real_resolve();                                                                    \
-		return real.name arguments;                                                        \
+#define X(result, name, parameters, arguments) \
+	static result early_##name parameters  \
+	{                                      \
+		real_resolve();                \
+		return real.name arguments;    \
 	}
 #include "preload/wrapped.def"
+
+long (*real_syscall)(long number, ...);
 
 struct real real = {
 #define X(result, name, parameters, arguments) .name = early_##name,
@@ -29,6 +31,8 @@ void real_resolve(void)
 #define X(result, name, parameters, arguments) find_next(#name, &real.name);
 #include "preload/wrapped.def"
 	find_next("clone", &real.clone);
+	find_next("prctl", &real.prctl);
+	find_next("syscall", &real_syscall);
 	/* The last look-up must not be a tail call: dlsym takes the caller from the return address. */
 	__asm__ volatile("" ::: "memory");
 }

@@ -12,10 +12,14 @@
 #include <unistd.h>
 
 struct real {
-#define X(result, name, parameters, arguments) result (*name) parameters;
+#define X(result, name, parameters, arguments) result(*name) parameters;
 #include "preload/wrapped.def"
+	int (*prctl)(int option, ...);
 	int (*clone)(int (*fn)(void *), void *stack, int flags, void *arg, ...);
 };
 extern struct real real;
+
+/* A variable of its own: the wrapper is in assembly. */
+extern long (*real_syscall)(long number, ...);
 
 void real_resolve(void);

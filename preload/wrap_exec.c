@@ -10,11 +10,11 @@
 #include "preload/process.h"
 #include "preload/real.h"
 
-#define AROUND_EXEC(call)                                                                          \
-	struct thread *t = process_exec_begins();                                                  \
-	int r = call;                                                                              \
-                                                                                                   \
-	process_exec_failed(t);                                                                    \
+#define AROUND_EXEC(call)                         \
+	struct thread *t = process_exec_begins(); \
+	int r = call;                             \
+                                                  \
+	process_exec_failed(t);                   \
 	return r
 
 CPROF_PUBLIC int execve(const char *path, char *const argv[], char *const envp[])
@@ -42,7 +42,8 @@ CPROF_PUBLIC int fexecve(int fd, char *const argv[], char *const envp[])
 	AROUND_EXEC(real.fexecve(fd, argv, envp));
 }
 
-CPROF_PUBLIC int execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags)
+CPROF_PUBLIC int execveat(int fd, const char *path, char *const argv[], char *const envp[],
+			  int flags)
 {
 	AROUND_EXEC(real.execveat(fd, path, argv, envp, flags));
 }
@@ -57,20 +58,20 @@ static size_t count_arguments(va_list args)
 	return n;
 }
 
-#define COLLECT(argv, first, last)                                                                 \
-	va_list args;                                                                              \
-	char **argv;                                                                               \
-	size_t argv##_count;                                                                       \
-                                                                                                   \
-	va_start(args, first);                                                                     \
-	argv##_count = count_arguments(args);                                                      \
-	va_end(args);                                                                              \
-	argv = alloca((argv##_count + 1) * sizeof(*argv));                                         \
-	va_start(args, first);                                                                     \
-	argv[0] = (char *)first;                                                                   \
-	for (size_t i = 1; i <= argv##_count; i++)                                                 \
-		argv[i] = va_arg(args, char *);                                                    \
-	last;                                                                                      \
+#define COLLECT(argv, first, last)                         \
+	va_list args;                                      \
+	char **argv;                                       \
+	size_t argv##_count;                               \
+                                                           \
+	va_start(args, first);                             \
+	argv##_count = count_arguments(args);              \
+	va_end(args);                                      \
+	argv = alloca((argv##_count + 1) * sizeof(*argv)); \
+	va_start(args, first);                             \
+	argv[0] = (char *)first;                           \
+	for (size_t i = 1; i <= argv##_count; i++)         \
+		argv[i] = va_arg(args, char *);            \
+	last;                                              \
 	va_end(args)
 
 CPROF_PUBLIC int execl(const char *path, const char *first, ...)

@@ -126,11 +126,12 @@ enum { VIEW_PROF = 1, VIEW_TRAP = 2 };
 
 static unsigned view_of(const sigset_t *set)
 {
-	return (sigismember(set, SIGPROF) == 1 ? VIEW_PROF : 0u) | (sigismember(set, SIGTRAP) == 1 ? VIEW_TRAP : 0u);
+	return (sigismember(set, SIGPROF) == 1 ? VIEW_PROF : 0u) |
+	       (sigismember(set, SIGTRAP) == 1 ? VIEW_TRAP : 0u);
 }
 
-static int set_mask(int (*real_call)(int, const sigset_t *, sigset_t *), int how, const sigset_t *set,
-		    sigset_t *old)
+static int set_mask(int (*real_call)(int, const sigset_t *, sigset_t *), int how,
+		    const sigset_t *set, sigset_t *old)
 {
 	unsigned before = signals_host_blocks, after = before;
 	sigset_t changed;
@@ -144,7 +145,8 @@ static int set_mask(int (*real_call)(int, const sigset_t *, sigset_t *), int how
 		changed = *set;
 		if (how == SIG_UNBLOCK) {
 			after = before & ~view;
-		} else if (count_blocked(set) >= SIGNALS_NEARLY_ALL || (how == SIG_SETMASK && before != 0)) {
+		} else if (count_blocked(set) >= SIGNALS_NEARLY_ALL ||
+			   (how == SIG_SETMASK && before != 0)) {
 			/* the second: a thread that puts back the mask it was shown */
 			after = how == SIG_BLOCK ? before | view : view;
 			sigdelset(&changed, SIGPROF);
@@ -189,8 +191,9 @@ static int wait_for_hosts(const sigset_t *set, siginfo_t *info, const struct tim
 {
 	/* a hundred years are as good as for ever, and do not overflow */
 	uint64_t wait_ns = timeout == NULL ? 0
-			   : timeout->tv_sec < INT64_C(3153600000) ? clock_of_timespec(*timeout)
-								   : UINT64_C(3153600000) * NS_PER_SECOND;
+			   : timeout->tv_sec < INT64_C(3153600000)
+				   ? clock_of_timespec(*timeout)
+				   : UINT64_C(3153600000) * NS_PER_SECOND;
 	uint64_t until = clock_monotonic() + wait_ns;
 	struct timespec left = clock_to_timespec(wait_ns);
 	int sig;
@@ -217,7 +220,8 @@ CPROF_PUBLIC int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct
 {
 	siginfo_t own;
 
-	if (!waits_for_ours(set) || (timeout != NULL && (timeout->tv_sec < 0 || timeout->tv_nsec < 0)))
+	if (!waits_for_ours(set) ||
+	    (timeout != NULL && (timeout->tv_sec < 0 || timeout->tv_nsec < 0)))
 		return real.sigtimedwait(set, info, timeout);
 	return wait_for_hosts(set, info != NULL ? info : &own, timeout);
 }

@@ -8,7 +8,8 @@
 #include "preload/process.h"
 #include "preload/real.h"
 
-CPROF_PUBLIC int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg)
+CPROF_PUBLIC int pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+				void *(*start)(void *), void *arg)
 {
 	struct thread *t = process_thread_reserve(attr, start, arg);
 	int r;

@@ -24,11 +24,12 @@ static void *open_library(void)
 
 	if (dladdr(&is_open, &here) != 0 && here.dli_fname != NULL &&
 	    (slash = strrchr(here.dli_fname, '/')) != NULL) {
-		snprintf(path, sizeof(path), "%.*s/" OUTPUT_FILE, (int)(slash - here.dli_fname), here.dli_fname);
+		snprintf(path, sizeof(path), "%.*s/" OUTPUT_FILE, (int)(slash - here.dli_fname),
+			 here.dli_fname);
 		handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 		if (handle == NULL) { /* a build tree keeps it in the next directory */
-			snprintf(path, sizeof(path), "%.*s/../output/" OUTPUT_FILE, (int)(slash - here.dli_fname),
-				 here.dli_fname);
+			snprintf(path, sizeof(path), "%.*s/../output/" OUTPUT_FILE,
+				 (int)(slash - here.dli_fname), here.dli_fname);
 			handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 		}
 	}
@@ -59,15 +60,19 @@ const struct output_functions *writing_functions(struct why *why)
 int writing_files(const struct segment *s, const struct option_set *options)
 {
 	char directory[4096], host[256] = "";
-	struct option_names names = {.program = program_invocation_short_name, .host = host,
-				     .pid = getpid(), .unix_time_sec = time(NULL)};
+	struct option_names names = {.program = program_invocation_short_name,
+				     .host = host,
+				     .pid = getpid(),
+				     .unix_time_sec = time(NULL)};
 	const struct output_functions *output;
 	struct why why = {""};
 	int r;
 
 	gethostname(host, sizeof(host) - 1);
 	output = writing_functions(&why);
-	r = output == NULL ? -ELIBACC : option_expand(options->out, &names, directory, sizeof(directory), &why);
+	r = output == NULL
+		    ? -ELIBACC
+		    : option_expand(options->out, &names, directory, sizeof(directory), &why);
 	if (r >= 0)
 		r = output->write_files(s, all_profiles, directory, &why);
 	if (r < 0)

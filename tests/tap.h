@@ -20,8 +20,8 @@
 
 static int tap_count, tap_failed;
 
-__attribute__((format(printf, 4, 5), unused))
-static bool tap_ok(bool passed, const char *file, int line, const char *format, ...)
+__attribute__((format(printf, 4, 5), unused)) static bool tap_ok(bool passed, const char *file,
+								 int line, const char *format, ...)
 {
 	va_list args;
 
@@ -38,26 +38,27 @@ static bool tap_ok(bool passed, const char *file, int line, const char *format, 
 	return passed;
 }
 
-#define plan_begin()    setvbuf(stdout, NULL, _IOLBF, 0)
-#define ok(cond, ...)   tap_ok((cond), __FILE__, __LINE__, __VA_ARGS__)
-#define note(...)       (printf("# "), printf(__VA_ARGS__), printf("\n"), fflush(stdout))
-#define skip(...)       (printf("ok %d - # SKIP ", ++tap_count), printf(__VA_ARGS__), printf("\n"))
-#define skip_all(...)   (printf("1..0 # SKIP "), printf(__VA_ARGS__), printf("\n"), exit(0))
+#define plan_begin()  setvbuf(stdout, NULL, _IOLBF, 0)
+#define ok(cond, ...) tap_ok((cond), __FILE__, __LINE__, __VA_ARGS__)
+#define note(...)     (printf("# "), printf(__VA_ARGS__), printf("\n"), fflush(stdout))
+#define skip(...)     (printf("ok %d - # SKIP ", ++tap_count), printf(__VA_ARGS__), printf("\n"))
+#define skip_all(...) (printf("1..0 # SKIP "), printf(__VA_ARGS__), printf("\n"), exit(0))
 
-#define is_u64(got, want, ...)                                                                     \
-	do {                                                                                       \
-		uint64_t tap_got = (uint64_t)(got), tap_want = (uint64_t)(want);                   \
-		if (!ok(tap_got == tap_want, __VA_ARGS__))                                         \
-			note("got %" PRIu64 " (0x%" PRIx64 "), wanted %" PRIu64 " (0x%" PRIx64     \
-			     ")", tap_got, tap_got, tap_want, tap_want);                           \
+#define is_u64(got, want, ...)                                                                 \
+	do {                                                                                   \
+		uint64_t tap_got = (uint64_t)(got), tap_want = (uint64_t)(want);               \
+		if (!ok(tap_got == tap_want, __VA_ARGS__))                                     \
+			note("got %" PRIu64 " (0x%" PRIx64 "), wanted %" PRIu64 " (0x%" PRIx64 \
+			     ")",                                                              \
+			     tap_got, tap_got, tap_want, tap_want);                            \
 	} while (0)
 
-#define is_str(got, want, ...)                                                                     \
-	do {                                                                                       \
-		const char *tap_got = (got), *tap_want = (want);                                   \
-		if (!ok(tap_got && tap_want && strcmp(tap_got, tap_want) == 0, __VA_ARGS__))       \
-			note("got '%s', wanted '%s'", tap_got ? tap_got : "(null)",                \
-			     tap_want ? tap_want : "(null)");                                      \
+#define is_str(got, want, ...)                                                               \
+	do {                                                                                 \
+		const char *tap_got = (got), *tap_want = (want);                             \
+		if (!ok(tap_got && tap_want && strcmp(tap_got, tap_want) == 0, __VA_ARGS__)) \
+			note("got '%s', wanted '%s'", tap_got ? tap_got : "(null)",          \
+			     tap_want ? tap_want : "(null)");                                \
 	} while (0)
 
 static inline int plan_end(void)

@@ -9,9 +9,24 @@
 
 /* DWARF's register numbers (System V ABI for AMD64, figure 3.36). */
 enum arch_reg {
-	ARCH_RAX, ARCH_RDX, ARCH_RCX, ARCH_RBX, ARCH_RSI, ARCH_RDI, ARCH_BP, ARCH_SP,
-	ARCH_R8, ARCH_R9, ARCH_R10, ARCH_R11, ARCH_R12, ARCH_R13, ARCH_R14, ARCH_R15,
-	ARCH_PC, ARCH_REGS,
+	ARCH_RAX,
+	ARCH_RDX,
+	ARCH_RCX,
+	ARCH_RBX,
+	ARCH_RSI,
+	ARCH_RDI,
+	ARCH_BP,
+	ARCH_SP,
+	ARCH_R8,
+	ARCH_R9,
+	ARCH_R10,
+	ARCH_R11,
+	ARCH_R12,
+	ARCH_R13,
+	ARCH_R14,
+	ARCH_R15,
+	ARCH_PC,
+	ARCH_REGS,
 };
 
 struct arch_regs {
@@ -52,17 +67,19 @@ static inline void arch_regs_from(struct arch_regs *regs, const ucontext_t *uc)
 }
 
 /* The caller's own registers, as far as its callers' frames can depend on them. */
-#define arch_regs_here(regs)                                                                       \
-	__asm__ volatile("leaq 0(%%rip), %%rax\n\t"                                                \
-			 "movq %%rax, 128(%0)\n\t"                                                 \
-			 "movq %%rsp, 56(%0)\n\t"                                                  \
-			 "movq %%rbp, 48(%0)\n\t"                                                  \
-			 "movq %%rbx, 24(%0)\n\t"                                                  \
-			 "movq %%r12, 96(%0)\n\t"                                                  \
-			 "movq %%r13, 104(%0)\n\t"                                                 \
-			 "movq %%r14, 112(%0)\n\t"                                                 \
-			 "movq %%r15, 120(%0)"                                                     \
-			 : : "r"((regs)->r) : "rax", "memory")
+#define arch_regs_here(regs)                        \
+	__asm__ volatile("leaq 0(%%rip), %%rax\n\t" \
+			 "movq %%rax, 128(%0)\n\t"  \
+			 "movq %%rsp, 56(%0)\n\t"   \
+			 "movq %%rbp, 48(%0)\n\t"   \
+			 "movq %%rbx, 24(%0)\n\t"   \
+			 "movq %%r12, 96(%0)\n\t"   \
+			 "movq %%r13, 104(%0)\n\t"  \
+			 "movq %%r14, 112(%0)\n\t"  \
+			 "movq %%r15, 120(%0)"      \
+			 :                          \
+			 : "r"((regs)->r)           \
+			 : "rax", "memory")
 
 /* True when @pc is what a thread has on its way back from the kernel: right behind a `syscall` instruction. */
 static inline int arch_is_after_syscall(const uint8_t *pc)

@@ -42,20 +42,28 @@ extern "C" {
 
 /* Profiles. Those that this version does not have are refused with -ENOTSUP. */
 enum {
-	CPROF_CPU = 1 << 0,          /* where CPU time goes */
-	CPROF_WALL = 1 << 1,         /* not yet, like those below */
+	CPROF_CPU = 1 << 0,  /* where CPU time goes */
+	CPROF_WALL = 1 << 1, /* not yet, like those below */
 	CPROF_HEAP = 1 << 2,
 	CPROF_BLOCK = 1 << 3,
 	CPROF_MUTEX = 1 << 4,
 	CPROF_THREADS = 1 << 5,
 	CPROF_THREADCREATE = 1 << 6,
 	CPROF_TRACE = 1 << 7,
-	CPROF_ALL = 0xffff           /* every profile that this version has */
+	CPROF_ALL = 0xffff /* every profile that this version has */
 };
 
 #ifdef CPROF_SHORT_NAMES
-enum { ALL = CPROF_ALL, CPU = CPROF_CPU, WALL = CPROF_WALL, HEAP = CPROF_HEAP, BLOCK = CPROF_BLOCK,
-       MUTEX = CPROF_MUTEX, THREADS = CPROF_THREADS, TRACE = CPROF_TRACE };
+enum {
+	ALL = CPROF_ALL,
+	CPU = CPROF_CPU,
+	WALL = CPROF_WALL,
+	HEAP = CPROF_HEAP,
+	BLOCK = CPROF_BLOCK,
+	MUTEX = CPROF_MUTEX,
+	THREADS = CPROF_THREADS,
+	TRACE = CPROF_TRACE
+};
 #endif
 
 /*
@@ -113,18 +121,19 @@ CPROF_API void cprof_labels_restore(cprof_labels before);
 #endif
 
 #ifdef CPROF_WEAK
-#define CPROF_ABSENT                  (-38) /* -ENOSYS */
-#define cprof_enable(profiles)        (cprof_enable ? (cprof_enable)(profiles) : CPROF_ABSENT)
-#define cprof_disable(profiles)       (cprof_disable ? (cprof_disable)(profiles) : CPROF_ABSENT)
-#define cprof_start(spec)             (cprof_start ? (cprof_start)(spec) : CPROF_ABSENT)
-#define cprof_stop()                  (cprof_stop ? (cprof_stop)() : CPROF_ABSENT)
-#define cprof_cpu_start(fd)           (cprof_cpu_start ? (cprof_cpu_start)(fd) : CPROF_ABSENT)
-#define cprof_cpu_stop(fd)            (cprof_cpu_stop ? (cprof_cpu_stop)(fd) : CPROF_ABSENT)
-#define cprof_write(name, fd, debug)  (cprof_write ? (cprof_write)(name, fd, debug) : CPROF_ABSENT)
+#define CPROF_ABSENT                 (-38) /* -ENOSYS */
+#define cprof_enable(profiles)       (cprof_enable ? (cprof_enable)(profiles) : CPROF_ABSENT)
+#define cprof_disable(profiles)      (cprof_disable ? (cprof_disable)(profiles) : CPROF_ABSENT)
+#define cprof_start(spec)            (cprof_start ? (cprof_start)(spec) : CPROF_ABSENT)
+#define cprof_stop()                 (cprof_stop ? (cprof_stop)() : CPROF_ABSENT)
+#define cprof_cpu_start(fd)          (cprof_cpu_start ? (cprof_cpu_start)(fd) : CPROF_ABSENT)
+#define cprof_cpu_stop(fd)           (cprof_cpu_stop ? (cprof_cpu_stop)(fd) : CPROF_ABSENT)
+#define cprof_write(name, fd, debug) (cprof_write ? (cprof_write)(name, fd, debug) : CPROF_ABSENT)
 #define cprof_write_delta(name, fd, seconds) \
 	(cprof_write_delta ? (cprof_write_delta)(name, fd, seconds) : CPROF_ABSENT)
-#define cprof_labels_set(...)         (cprof_labels_set ? (cprof_labels_set)(__VA_ARGS__) : 0u)
-#define cprof_labels_restore(before)  (cprof_labels_restore ? (cprof_labels_restore)(before) : (void)0)
+#define cprof_labels_set(...) (cprof_labels_set ? (cprof_labels_set)(__VA_ARGS__) : 0u)
+#define cprof_labels_restore(before) \
+	(cprof_labels_restore ? (cprof_labels_restore)(before) : (void)0)
 #endif
 
 #endif

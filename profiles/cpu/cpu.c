@@ -44,7 +44,8 @@ static bool host_owns(int sig)
 {
 	struct sigaction action;
 
-	return !signals_is_taken(sig) && sigaction(sig, NULL, &action) == 0 && action.sa_handler != SIG_DFL;
+	return !signals_is_taken(sig) && sigaction(sig, NULL, &action) == 0 &&
+	       action.sa_handler != SIG_DFL;
 }
 
 /* The kernel's tick: coarse clocks advance with it. */
@@ -61,14 +62,15 @@ static void choose_clocks(uint64_t hz)
 	struct rlimit files = {0, 0};
 
 	getrlimit(RLIMIT_NOFILE, &files);
-	cpu_settings.files_max = files.rlim_cur < INT32_MAX ? (int)(files.rlim_cur / 4 * 3) : INT32_MAX;
+	cpu_settings.files_max =
+		files.rlim_cur < INT32_MAX ? (int)(files.rlim_cur / 4 * 3) : INT32_MAX;
 	cpu_settings.period_ns = NS_PER_SECOND / hz;
 	cpu_settings.tick_ns = tick_ns();
 	/* with half a period between two moments, a CPU timer serves up to half the tick's rate */
 	cpu_settings.try_perf = cpu_settings.period_ns < 2 * cpu_settings.tick_ns;
 	/* before 5.18 it ended the process when the signal was blocked */
-	cpu_settings.try_sigtrap = cpu_settings.try_perf && kernel_is_at_least(5, 18) && !is_traced() &&
-				   !host_owns(SIGTRAP);
+	cpu_settings.try_sigtrap = cpu_settings.try_perf && kernel_is_at_least(5, 18) &&
+				   !is_traced() && !host_owns(SIGTRAP);
 }
 
 static void disarm_one(struct thread *t, void *user)
@@ -116,8 +118,10 @@ static int cpu_start(struct segment *s, const struct option_set *options, struct
 		return r;
 	}
 	if (atomic_load_explicit(&s->header->cpu_begun_ns, memory_order_relaxed) == 0)
-		atomic_store_explicit(&s->header->cpu_begun_ns, clock_monotonic(), memory_order_relaxed);
-	atomic_store_explicit(&s->header->cpu_period_ns, cpu_settings.period_ns, memory_order_relaxed);
+		atomic_store_explicit(&s->header->cpu_begun_ns, clock_monotonic(),
+				      memory_order_relaxed);
+	atomic_store_explicit(&s->header->cpu_period_ns, cpu_settings.period_ns,
+			      memory_order_relaxed);
 	atomic_store_explicit(&s->header->cpu_ended_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&cpu_is_on, 1, memory_order_seq_cst);
 	thread_each(s, rearm_one, s); /* those that have a record */

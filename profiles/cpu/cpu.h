@@ -30,19 +30,20 @@ extern const struct profile_ops cpu_profile;
 enum cpu_way { CPU_OFF, CPU_ARMING, CPU_TIMER, CPU_PERF };
 
 struct cpu_thread {
-	_Atomic uint32_t way; /* enum cpu_way */
-	int32_t timer;        /* the kernel's id, -1 none */
-	int32_t perf;         /* file, -1 none */
-	uint64_t perf_id;     /* the kernel's, to know the file again */
+	_Atomic uint32_t way;     /* enum cpu_way */
+	int32_t timer;            /* the kernel's id, -1 none */
+	int32_t perf;             /* file, -1 none */
+	uint64_t perf_id;         /* the kernel's, to know the file again */
 	bool is_first, is_second; /* the next sample is */
 	uint64_t period_ns, timer_period_ns;
-	uint64_t next_ns;     /* the timer's next moment, on the thread's CPU clock */
+	uint64_t next_ns;                   /* the timer's next moment, on the thread's CPU clock */
 	uint64_t perf_next_ns, perf_gap_ns; /* perf's next moment, and its distance from the last */
-	uint64_t perf_struck_ns, perf_stands_ns; /* its last strike, and what the next one stands for */
-	uint64_t last_ns;     /* its clock at the last sample */
-	uint64_t given_ns;    /* PERF: what samples stand for so far */
-	uint32_t last_depth;  /* of the stack in the thread's scratch: its last sample's */
-	int64_t owed_ns;      /* PERF: time given out that no period was counted for yet */
+	uint64_t perf_struck_ns,
+		perf_stands_ns; /* its last strike, and what the next one stands for */
+	uint64_t last_ns;       /* its clock at the last sample */
+	uint64_t given_ns;      /* PERF: what samples stand for so far */
+	uint32_t last_depth;    /* of the stack in the thread's scratch: its last sample's */
+	int64_t owed_ns;        /* PERF: time given out that no period was counted for yet */
 	uint64_t random;
 	uint32_t timer_alone; /* timer signals since the last perf one: is perf still there? */
 };

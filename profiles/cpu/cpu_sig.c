@@ -119,11 +119,13 @@ static int32_t open_perf(const struct thread *t, struct cpu_thread *ct, bool sig
 	fd = high;
 	if (fd < 0)
 		return -1;
-	if (fd >= cpu_settings.files_max || sys3(SYS_ioctl, fd, PERF_EVENT_IOC_ID, &ct->perf_id) < 0) {
+	if (fd >= cpu_settings.files_max ||
+	    sys3(SYS_ioctl, fd, PERF_EVENT_IOC_ID, &ct->perf_id) < 0) {
 		sys1(SYS_close, fd);
 		return -1;
 	}
-	if (!sigtrap && (sys3(SYS_fcntl, fd, F_SETFL, O_ASYNC) < 0 || sys3(SYS_fcntl, fd, F_SETSIG, SIGPROF) < 0 ||
+	if (!sigtrap && (sys3(SYS_fcntl, fd, F_SETFL, O_ASYNC) < 0 ||
+			 sys3(SYS_fcntl, fd, F_SETSIG, SIGPROF) < 0 ||
 			 sys3(SYS_fcntl, fd, F_SETOWN_EX, &owner) < 0)) {
 		sys1(SYS_close, fd);
 		return -1;
@@ -139,8 +141,8 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 	uint32_t off = CPU_OFF;
 
 	/* whoever is first: the thread itself at its start, or another that found it */
-	if (!atomic_compare_exchange_strong_explicit(&ct->way, &off, CPU_ARMING, memory_order_acq_rel,
-						     memory_order_relaxed))
+	if (!atomic_compare_exchange_strong_explicit(&ct->way, &off, CPU_ARMING,
+						     memory_order_acq_rel, memory_order_relaxed))
 		return;
 	ct->timer = ct->perf = -1;
 	ct->is_first = true;
@@ -149,9 +151,11 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 	ct->last_depth = 0;
 	ct->owed_ns = 0;
 	ct->period_ns = ct->timer_period_ns = cpu_settings.period_ns;
-	ct->random = (clock_monotonic() ^ (uint64_t)t->tid << 32) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	ct->random =
+		(clock_monotonic() ^ (uint64_t)t->tid << 32) * UINT64_C(0x9e3779b97f4a7c15) | 1;
 	ct->perf_gap_ns = first_gap(ct, ct->period_ns);
-	if (ct->perf_gap_ns < PERF_SHORTEST_NS) /* no more than that: many threads live for less than a period */
+	if (ct->perf_gap_ns <
+	    PERF_SHORTEST_NS) /* no more than that: many threads live for less than a period */
 		ct->perf_gap_ns = PERF_SHORTEST_NS;
 	if (cpu_settings.try_perf)
 		ct->perf = open_perf(t, ct, cpu_settings.try_sigtrap);
@@ -160,7 +164,8 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 	if (ct->perf >= 0) {
 		way = CPU_PERF;
 		if (ct->timer_period_ns < 2 * cpu_settings.tick_ns)
-			ct->timer_period_ns = 2 * cpu_settings.tick_ns; /* two moments never share a tick */
+			ct->timer_period_ns =
+				2 * cpu_settings.tick_ns; /* two moments never share a tick */
 	}
 
 	ct->timer = create_timer(clock, t->tid, TAG_THREAD | t->index);
@@ -173,7 +178,8 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 	ct->given_ns = ct->last_ns;
 	ct->perf_next_ns = ct->last_ns + ct->perf_gap_ns;
 	ct->next_ns = ct->last_ns + first_gap(ct, ct->timer_period_ns);
-	atomic_store_explicit(&ct->way, way, memory_order_release); /* pairs: cpu_on_signal, on that thread */
+	atomic_store_explicit(&ct->way, way,
+			      memory_order_release); /* pairs: cpu_on_signal, on that thread */
 	if (ct->timer >= 0)
 		set_timer(ct->timer, ct->next_ns, 8 * ct->timer_period_ns, TIMER_ABSTIME);
 	if (ct->perf >= 0)
@@ -186,7 +192,8 @@ SIGSAFE void cpu_close_perf(struct cpu_thread *ct)
 	uint64_t id;
 
 	/* a host that closes all its files closed this one, and the number may be its own file's by now */
-	if (ct->perf >= 0 && sys3(SYS_ioctl, ct->perf, PERF_EVENT_IOC_ID, &id) == 0 && id == ct->perf_id)
+	if (ct->perf >= 0 && sys3(SYS_ioctl, ct->perf, PERF_EVENT_IOC_ID, &id) == 0 &&
+	    id == ct->perf_id)
 		sys1(SYS_close, ct->perf);
 	ct->perf = -1;
 }
@@ -262,7 +269,8 @@ static struct sample sample_of_all(struct cpu_thread *ct, uint64_t now, uint64_t
 
 static struct sample sample_of_part(struct cpu_thread *ct, uint64_t now, uint64_t nominal_ns)
 {
-	int64_t nominal = (int64_t)nominal_ns, behind = (int64_t)(now - ct->given_ns) - nominal, ns = nominal;
+	int64_t nominal = (int64_t)nominal_ns, behind = (int64_t)(now - ct->given_ns) - nominal,
+		ns = nominal;
 	struct sample x;
 
 	if (behind > MEND_NS)
@@ -274,7 +282,8 @@ static struct sample sample_of_part(struct cpu_thread *ct, uint64_t now, uint64_
 	x.ns = (uint64_t)ns;
 	/* at least one, and on the whole as many as the time makes: those that struck an interrupt are made up for */
 	ct->owed_ns += ns;
-	x.periods = ct->owed_ns >= (int64_t)ct->period_ns ? (uint64_t)ct->owed_ns / ct->period_ns : 1;
+	x.periods =
+		ct->owed_ns >= (int64_t)ct->period_ns ? (uint64_t)ct->owed_ns / ct->period_ns : 1;
 	ct->owed_ns -= (int64_t)(x.periods * ct->period_ns);
 	if (ct->owed_ns < -64 * (int64_t)ct->period_ns)
 		ct->owed_ns = -64 * (int64_t)ct->period_ns;
@@ -306,7 +315,8 @@ static bool weigh(struct cpu_thread *ct, bool is_perf, const ucontext_t *uc, str
 			ct->timer_alone = 0;
 			periods = 1;
 			/* the first: what lies before it belongs to it only by chance */
-			*ret = sample_of_part(ct, now, ct->is_first ? ct->period_ns : ct->perf_stands_ns);
+			*ret = sample_of_part(ct, now,
+					      ct->is_first ? ct->period_ns : ct->perf_stands_ns);
 			perf_moment_passed(ct, now);
 			ct->perf_struck_ns = now;
 		} else {
@@ -365,9 +375,11 @@ static void record(struct segment *s, struct thread *t, const uint64_t *frames, 
 
 	table_record(s, SEGMENT_TABLE_CPU, frames, depth,
 		     atomic_load_explicit(&t->record->labels, memory_order_relaxed), values);
-	atomic_store_explicit(&t->record->cpu_assigned_ns,
-			      atomic_load_explicit(&t->record->cpu_assigned_ns, memory_order_relaxed) + sample->ns,
-			      memory_order_relaxed);
+	atomic_store_explicit(
+		&t->record->cpu_assigned_ns,
+		atomic_load_explicit(&t->record->cpu_assigned_ns, memory_order_relaxed) +
+			sample->ns,
+		memory_order_relaxed);
 }
 
 /* No room to walk: the sample keeps its weight and loses its stack. */
@@ -377,7 +389,8 @@ static void lose_sample(struct segment *s, const struct sample *sample)
 	segment_count_note(s, NOTE_SIGNALS, 1);
 }
 
-static void take_sample(struct segment *s, struct thread *t, const struct sample *sample, const ucontext_t *uc)
+static void take_sample(struct segment *s, struct thread *t, const struct sample *sample,
+			const ucontext_t *uc)
 {
 	struct walk_result stack = walk_signal(s, t, uc);
 
@@ -401,7 +414,8 @@ static void record_end(struct segment *s, struct thread *t, const struct sample 
 		record(s, t, t->scratch->frames, depth, sample);
 	} else if (t->start != NULL) {
 		start = FRAME_ADDRESS((uintptr_t)t->start) |
-			(modules_find(s, (uintptr_t)t->start, &index) ? (uint64_t)(index + 1) << 48 : 0);
+			(modules_find(s, (uintptr_t)t->start, &index) ? (uint64_t)(index + 1) << 48
+								      : 0);
 		record(s, t, &start, 1, sample);
 	}
 	thread_leave(t);
@@ -434,12 +448,14 @@ SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now)
 		}
 		return;
 	case CPU_PERF:
-		if (behind > 4 * (ct->period_ns + ct->timer_period_ns) && since > 2 * ct->timer_period_ns) {
+		if (behind > 4 * (ct->period_ns + ct->timer_period_ns) &&
+		    since > 2 * ct->timer_period_ns) {
 			segment_count_lost(s, LOST_UNSAMPLED_NS, behind);
 		} else if (behind > 0 && !ct->is_first) {
 			ct->owed_ns += (int64_t)behind;
 			sample.ns = behind;
-			sample.periods = ct->owed_ns > 0 ? (uint64_t)ct->owed_ns / ct->period_ns : 0;
+			sample.periods =
+				ct->owed_ns > 0 ? (uint64_t)ct->owed_ns / ct->period_ns : 0;
 			record_end(s, t, &sample);
 		}
 		ct->given_ns = ct->last_ns = now;
@@ -528,8 +544,8 @@ struct linux_dirent64 {
 #define SCAN_READS   4 /* of 1 KiB, 32 to 42 threads each */
 
 static struct scan {
-	uint32_t record;   /* the next one to look at */
-	int64_t directory; /* where in the task directory, 0 its start */
+	uint32_t record;              /* the next one to look at */
+	int64_t directory;            /* where in the task directory, 0 its start */
 	alignas(8) char buffer[1024]; /* not on the interrupted stack, which may be tiny */
 } scan;
 
@@ -569,7 +585,8 @@ static bool adopt(struct segment *s, int tid)
 
 static void adopt_unknown(struct segment *s, unsigned reads)
 {
-	int fd = (int)sys4(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	int fd = (int)sys4(SYS_openat, AT_FDCWD, "/proc/self/task",
+			   O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	bool has_room = true;
 	long n = 0;
 
@@ -577,7 +594,8 @@ static void adopt_unknown(struct segment *s, unsigned reads)
 		return;
 	if (scan.directory != 0)
 		sys3(SYS_lseek, fd, scan.directory, SEEK_SET);
-	while (has_room && reads-- > 0 && (n = sys3(SYS_getdents64, fd, scan.buffer, sizeof(scan.buffer))) > 0) {
+	while (has_room && reads-- > 0 &&
+	       (n = sys3(SYS_getdents64, fd, scan.buffer, sizeof(scan.buffer))) > 0) {
 		for (long at = 0; at < n && has_room;) {
 			struct linux_dirent64 *entry = (struct linux_dirent64 *)(scan.buffer + at);
 			int tid = parse_tid(entry->name);
@@ -597,11 +615,12 @@ static void scan_some(struct segment *s, unsigned reads)
 {
 	uint32_t free = 0;
 
-	if (!atomic_compare_exchange_strong_explicit(&cpu_scan_is_busy, &free, 1, memory_order_acquire,
-						     memory_order_relaxed))
+	if (!atomic_compare_exchange_strong_explicit(&cpu_scan_is_busy, &free, 1,
+						     memory_order_acquire, memory_order_relaxed))
 		return; /* another thread is looking already */
 	drop_the_gone(s);
-	if (threads_known(s) + 1 < segment_count(s, SEGMENT_THREADS, 0)) /* else they are counted as lost already */
+	if (threads_known(s) + 1 <
+	    segment_count(s, SEGMENT_THREADS, 0)) /* else they are counted as lost already */
 		adopt_unknown(s, reads);
 	atomic_store_explicit(&cpu_scan_is_busy, 0, memory_order_release);
 }
@@ -614,11 +633,12 @@ SIGSAFE void cpu_scan(struct segment *s)
 
 static void look_for_threads(struct segment *s)
 {
-	uint64_t now = clock_monotonic(), looked = atomic_load_explicit(&scout_looked_ns, memory_order_relaxed);
+	uint64_t now = clock_monotonic(),
+		 looked = atomic_load_explicit(&scout_looked_ns, memory_order_relaxed);
 
 	if (now - looked < SCOUT_NS ||
-	    !atomic_compare_exchange_strong_explicit(&scout_looked_ns, &looked, now, memory_order_relaxed,
-						     memory_order_relaxed))
+	    !atomic_compare_exchange_strong_explicit(&scout_looked_ns, &looked, now,
+						     memory_order_relaxed, memory_order_relaxed))
 		return;
 	if (threads_alive() != threads_known(s))
 		scan_some(s, SCAN_READS);
@@ -646,14 +666,16 @@ static uint64_t tag_of(int sig, const siginfo_t *info, bool *ret_perf)
 	*ret_perf = false;
 	if (sig == SIGTRAP) {
 		if (info->si_code == TRAP_PERF_CODE)
-			memcpy(&tag, (const char *)info + 24, sizeof(tag)); /* si_perf_data, behind si_addr */
+			memcpy(&tag, (const char *)info + 24,
+			       sizeof(tag)); /* si_perf_data, behind si_addr */
 		*ret_perf = true;
 	} else if (info->si_code == SI_TIMER) {
 		tag = (uint64_t)info->si_value.sival_ptr;
 	} else if (info->si_code > 0 && info->si_fd >= PERF_FILES_FROM && cpu_settings.try_perf) {
 		/* F_SETSIG: SIGPROF with a file. The file of a thread that is no longer sampled is ours all the same. */
 		const struct segment *s = segment_live();
-		const struct thread *t = s != NULL ? thread_find(s, (int)sys1(SYS_gettid, 0)) : NULL;
+		const struct thread *t =
+			s != NULL ? thread_find(s, (int)sys1(SYS_gettid, 0)) : NULL;
 
 		*ret_perf = true;
 		tag = TAG_THREAD;
@@ -695,14 +717,16 @@ SIGSAFE bool cpu_on_dequeued(int sig, const siginfo_t *info)
 	if ((tag & TAG_MASK) != TAG_THREAD && tag != TAG_SCOUT)
 		return false;
 	t = s != NULL && tag != TAG_SCOUT ? thread_at(s, (uint32_t)tag) : NULL;
-	if (t == NULL || t->record == NULL || t->tid != (int)sys1(SYS_gettid, 0) || !thread_enter(s, t))
+	if (t == NULL || t->record == NULL || t->tid != (int)sys1(SYS_gettid, 0) ||
+	    !thread_enter(s, t))
 		return true;
 	if (atomic_load_explicit(&cpu_is_on, memory_order_seq_cst)) {
 		struct cpu_thread *ct = &cpu_threads[t->index];
 
 		/* no sample: there is no stack to blame. The next one stands for the time, too */
 		if (!is_perf)
-			ct->next_ns = clock_read(CLOCK_THREAD_CPUTIME_ID) + gap(ct, ct->timer_period_ns);
+			ct->next_ns =
+				clock_read(CLOCK_THREAD_CPUTIME_ID) + gap(ct, ct->timer_period_ns);
 		rearm(ct, is_perf);
 	}
 	thread_leave(t);
@@ -733,7 +757,8 @@ SIGSAFE bool cpu_on_signal(int sig, siginfo_t *info, void *ucontext)
 	}
 	t = thread_at(s, (uint32_t)tag);
 	/* the last: a signal that outlived its thread's record, which is another thread's by now */
-	if (t == NULL || t->record == NULL || t->tid != (int)sys1(SYS_gettid, 0) || !thread_enter(s, t))
+	if (t == NULL || t->record == NULL || t->tid != (int)sys1(SYS_gettid, 0) ||
+	    !thread_enter(s, t))
 		return true;
 	/* pairs: cpu_stop, which switches off first and then waits for @inside */
 	if (atomic_load_explicit(&cpu_is_on, memory_order_seq_cst)) {
