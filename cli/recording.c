@@ -402,27 +402,6 @@ static void await_children(struct recording *r)
 	}
 }
 
-/*
- * The program stopped: so do we, and the shell sees the job stop as it would have. Unless it goes on already, when the news
- * of a stop by the terminal comes late.
- */
-static void stop_like(pid_t pid)
-{
-	struct timespec moment = {0, 20000000};
-	char path[32], line[512] = "";
-	const char *state;
-	int fd;
-
-	nanosleep(&moment, NULL);
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0 && read(fd, line, sizeof(line) - 1) > 0 &&
-	    (state = strrchr(line, ')')) != NULL && strncmp(state, ") T", 3) == 0)
-		raise(SIGSTOP);
-	if (fd >= 0)
-		close(fd);
-}
-
 int recording_wait(struct recording *r, pid_t pid, int *ret_status)
 {
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -435,13 +414,8 @@ int recording_wait(struct recording *r, pid_t pid, int *ret_status)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	while ((ended = waitpid(pid, ret_status, WNOHANG | WUNTRACED)) == 0 ||
-	       (ended < 0 && errno == EINTR) || (ended == pid && WIFSTOPPED(*ret_status))) {
-		if (ended == pid)
-			stop_like(pid);
-		else
-			attend(r, pidfd, pidfd >= 0 ? 500 : 50);
-	}
+	while ((ended = waitpid(pid, ret_status, WNOHANG)) == 0 || (ended < 0 && errno == EINTR))
+		attend(r, pidfd, pidfd >= 0 ? 500 : 50);
 	if (pidfd >= 0)
 		close(pidfd);
 	receive_all(r);

@@ -63,21 +63,30 @@ static inline uint32_t row_module(row_t row)
 	return (uint32_t)(row >> 44) & 0xffff;
 }
 
-/* Computes the row for @pc and keeps it. Scratch as for cfi_rules(). Signal safe. */
-SIGSAFE row_t rows_compute(struct segment *s, uintptr_t pc, uint64_t key, struct row_slot *slot,
-			   struct cfi_state *states, struct cfi_frame *frame);
+/* The cache as a walk sees it: looked up once, used for every frame. */
+struct rows {
+	struct row_slot *slots;
+	uint64_t mask, key_bits;
+};
 
-static inline struct row_slot *rows_slot(const struct segment *s, uintptr_t pc)
-{
-	struct row_slot *slots = segment_part(s, SEGMENT_ROWS, 0);
-	uint32_t mask = segment_count(s, SEGMENT_ROWS, 0) - 1;
-
-	return &slots[(pc * UINT64_C(0x9e3779b97f4a7c15)) >> 40 & mask];
-}
-
-static inline uint64_t rows_key(const struct segment *s, uintptr_t pc)
+static inline struct rows rows_of(const struct segment *s)
 {
 	uint64_t serial = atomic_load_explicit(&s->header->modules_serial, memory_order_relaxed);
 
-	return pc ^ (serial << 48 | UINT64_C(1) << 47);
+	return (struct rows){segment_part(s, SEGMENT_ROWS, 0), segment_count(s, SEGMENT_ROWS, 0) - 1,
+			     serial << 48 | UINT64_C(1) << 47};
 }
+
+static inline struct row_slot *rows_slot(struct rows rows, uintptr_t pc)
+{
+	return &rows.slots[(pc * UINT64_C(0x9e3779b97f4a7c15)) >> 40 & rows.mask];
+}
+
+static inline uint64_t rows_key(struct rows rows, uintptr_t pc)
+{
+	return pc ^ rows.key_bits;
+}
+
+/* Computes the row for @pc and keeps it in @slot. Scratch as for cfi_rules(). Signal safe. */
+SIGSAFE row_t rows_compute(struct segment *s, uintptr_t pc, struct row_slot *slot, struct cfi_state *states,
+			   struct cfi_frame *frame);

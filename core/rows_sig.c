@@ -107,16 +107,18 @@ static row_t simplify(const struct cfi_frame *f, uintptr_t pc, uint32_t module)
 	return make_row(kind, module, distance, bp_rule, bp_distance);
 }
 
-SIGSAFE row_t rows_compute(struct segment *s, uintptr_t pc, uint64_t key, struct row_slot *slot,
+SIGSAFE row_t rows_compute(struct segment *s, uintptr_t pc, struct row_slot *slot,
 			   struct cfi_state *states, struct cfi_frame *frame)
 {
+	/* read first: should the list change meanwhile, the row is kept under a serial that nobody asks for */
+	uint64_t key = rows_key(rows_of(s), pc);
 	uint32_t index = 0;
 	const struct segment_module *m = modules_find(s, pc, &index);
 	row_t row;
 
 	if (m == NULL && modules_discover(s, pc)) {
 		m = modules_find(s, pc, &index);
-		key = rows_key(s, pc);
+		key = rows_key(rows_of(s), pc);
 	}
 	if (m == NULL) {
 		row = make_row(ROW_NONE, 0, 0, ROW_BP_SAME, 0);

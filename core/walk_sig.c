@@ -9,16 +9,29 @@
 
 struct walk_settings walk_settings = {.way = WALK_AUTO, .depth = 128};
 
-/* Memory known to be mapped around the part of the stack where the walk is. */
+/*
+ * Memory known to be mapped around the part of the stack where the walk is: a word can be read at @low + 0 … @words_span - 1.
+ * Kept as a value in registers by the loop that walks; only rare steps take its address.
+ */
 struct memory {
-	uintptr_t low, high;
+	uintptr_t low, words_span;
 };
+
+static inline bool has_word(struct memory m, uintptr_t address)
+{
+	return address - m.low < m.words_span;
+}
+
+static inline struct memory memory_between(uintptr_t low, uintptr_t high)
+{
+	return (struct memory){low, high - low >= 8 ? high - low - 7 : 0};
+}
 
 static struct memory memory_at(const struct thread *t, uintptr_t sp)
 {
 	/* between the stack pointer and the end of the thread's own stack everything is mapped */
 	if (sp >= t->stack_low && sp < t->stack_high)
-		return (struct memory){sp, t->stack_high};
+		return memory_between(sp, t->stack_high);
 	return (struct memory){0, 0};
 }
 
@@ -30,10 +43,8 @@ static bool widen(struct memory *m, uintptr_t address)
 
 	if (address > UINTPTR_MAX - 2 * PAGE || !memory_is_readable(address))
 		return false;
-	if (page == m->high)
-		m->high = end;
-	else
-		*m = (struct memory){page, end};
+	/* a page further up the same stretch */
+	*m = memory_between(m->words_span != 0 && page == m->low + m->words_span + 7 ? m->low : page, end);
 	return true;
 }
 
@@ -46,8 +57,7 @@ __attribute__((no_sanitize("address"))) static inline bool read_word(void *user,
 {
 	struct memory *m = user;
 
-	if (unlikely(address < m->low || address > m->high - 8 || m->high < 8) &&
-	    !widen(m, address))
+	if (unlikely(!has_word(*m, address)) && !widen(m, address))
 		return false;
 	*ret = *(const any_word *)address;
 	return true;
@@ -162,68 +172,90 @@ struct start {
  * The common case. Everything a frame needs comes from one 16-byte slot and two words of the stack.
  * Sets *ret_full when a frame needs more; nothing is lost then but the time.
  */
-static struct walk_result walk_rows(struct segment *s, struct thread *t, struct start at,
-				    bool *ret_full)
+/* The word at @address by the quick way, or by asking. The local copy keeps @memory itself in registers. */
+#define READ_OR(otherwise, address, ret)                                                           \
+	do {                                                                                       \
+		if (likely(has_word(memory, address))) {                                           \
+			*(ret) = *(const any_word *)(address);                                     \
+		} else {                                                                           \
+			struct memory wider = memory;                                              \
+			uintptr_t word;                                                            \
+                                                                                                   \
+			if (!read_word(&wider, address, &word)) {                                  \
+				otherwise;                                                         \
+			} else {                                                                   \
+				memory = wider;                                                    \
+				*(ret) = word;                                                     \
+			}                                                                          \
+		}                                                                                  \
+	} while (0)
+
+__attribute__((no_sanitize("address"))) static struct walk_result
+walk_rows(struct segment *s, struct thread *t, struct start at, bool *ret_full)
 {
 	struct walk_scratch *scratch = t->scratch;
 	uint64_t *frames = scratch->frames;
 	struct memory memory = memory_at(t, at.sp);
 	uintptr_t pc = at.pc, sp = at.sp, bp = at.bp, look = at.pc, cfa, back;
 	uint32_t depth = 0, kept = walk_settings.depth;
+	struct rows rows = rows_of(s);
 
 	for (unsigned steps = 0; steps < WALK_STEPS && depth < kept; steps++) {
-		struct row_slot *slot = rows_slot(s, look);
-		uint64_t key = rows_key(s, look);
+		struct row_slot *slot = rows_slot(rows, look);
+		uint64_t key = rows_key(rows, look);
 		row_t row = atomic_load_explicit(&slot->row, memory_order_relaxed);
 
 		if (unlikely((atomic_load_explicit(&slot->check, memory_order_relaxed) ^ row) !=
-			     key))
-			row = rows_compute(s, look, key, slot, scratch->states, &scratch->frame);
+			     key)) {
+			row = rows_compute(s, look, slot, scratch->states, &scratch->frame);
+			rows = rows_of(s); /* a file that was found changes the serial */
+		}
 		frames[depth++] = FRAME_ADDRESS(look) | row_module_bits(row);
 
-		switch (row_kind(row)) {
-		case ROW_SP:
+		if (likely(row_kind(row) == ROW_SP)) {
 			cfa = sp + (uintptr_t)row_cfa(row);
-			break;
-		case ROW_BP:
+		} else if (likely(row_kind(row) == ROW_BP)) {
 			cfa = bp + (uintptr_t)row_cfa(row);
-			break;
-		case ROW_BP_DEREF:
-			if (!read_word(&memory, bp + (uintptr_t)row_cfa(row), &cfa))
-				return finish(s, frames, depth, false);
-			break;
-		case ROW_SIGNAL:
-			if (!read_word(&memory, sp + ARCH_SIGFRAME_PC, &pc) ||
-			    !read_word(&memory, sp + ARCH_SIGFRAME_BP, &bp) ||
-			    !read_word(&memory, sp + ARCH_SIGFRAME_SP, &sp))
-				return finish(s, frames, depth, false);
+		} else if (row_kind(row) == ROW_BP_DEREF) {
+			READ_OR(goto cut, bp + (uintptr_t)row_cfa(row), &cfa);
+		} else if (row_kind(row) == ROW_SIGNAL) {
+			READ_OR(goto cut, sp + ARCH_SIGFRAME_PC, &pc);
+			READ_OR(goto cut, sp + ARCH_SIGFRAME_BP, &bp);
+			READ_OR(goto cut, sp + ARCH_SIGFRAME_SP, &sp);
 			/* it may lie on another stack than the handler's */
 			memory = memory_at(t, sp);
 			look = pc;
 			continue;
-		case ROW_END:
+		} else if (row_kind(row) == ROW_END) {
 			return finish(s, frames, depth, true);
-		case ROW_FULL:
+		} else if (row_kind(row) == ROW_FULL) {
 			*ret_full = true;
 			return (struct walk_result){frames, 0, false};
-		default:
-			if (!step_by_pointer(s, &memory, &pc, &sp, &bp))
-				return finish(s, frames, depth, false);
+		} else {
+			struct start here = {pc, sp, bp};
+			struct memory wider = memory;
+
+			if (!step_by_pointer(s, &wider, &here.pc, &here.sp, &here.bp))
+				goto cut;
+			memory = wider;
+			pc = here.pc;
+			sp = here.sp;
+			bp = here.bp;
 			look = pc - 1;
 			continue;
 		}
-		if (unlikely(cfa <= sp || cfa % 8 != 0) || !read_word(&memory, cfa - 8, &back))
-			return finish(s, frames, depth, false);
+		if (unlikely(cfa <= sp || cfa % 8 != 0))
+			goto cut;
+		READ_OR(goto cut, cfa - 8, &back);
 		if (row_bp(row) == ROW_BP_AT_CFA) {
-			if (!read_word(&memory, cfa + (uintptr_t)row_bp_distance(row), &bp))
-				bp = 0; /* lost, which matters only to a caller whose row asks for it */
+			/* lost, which matters only to a caller whose row asks for it */
+			READ_OR(bp = 0, cfa + (uintptr_t)row_bp_distance(row), &bp);
 		} else if (row_bp(row) == ROW_BP_AT_BP) {
 			uintptr_t place = bp + (uintptr_t)row_bp_distance(row);
 
 			/* outside of the frame it is not: bp has been restored already, see cfi_sig.c */
-			if (place < cfa && place >= sp - CFI_RED_ZONE &&
-			    !read_word(&memory, place, &bp))
-				bp = 0;
+			if (place < cfa && place >= sp - CFI_RED_ZONE)
+				READ_OR(bp = 0, place, &bp);
 		}
 		if (unlikely(back == 0))
 			return finish(s, frames, depth, true);
@@ -231,6 +263,7 @@ static struct walk_result walk_rows(struct segment *s, struct thread *t, struct 
 		sp = cfa;
 		look = pc - 1;
 	}
+cut:
 	return finish(s, frames, depth, false);
 }
 

@@ -472,7 +472,7 @@ SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now)
  */
 #define SCOUT_NS (NS_PER_SECOND / 10)
 
-static _Atomic uint64_t scout_looked_ns;
+static _Atomic uint64_t scout_looked_ns, scout_pushed_ns;
 static _Atomic int32_t scout_timer = -1;
 
 SIGSAFE void cpu_scout_start(void)
@@ -492,12 +492,13 @@ SIGSAFE void cpu_scout_stop(void)
 		sys1(SYS_timer_delete, timer);
 }
 
-static void scout_push(uint64_t by_ns)
+/* Of the process's CPU time: so much may pass without a sample of a known thread. */
+static void scout_push(void)
 {
 	int32_t timer = atomic_load_explicit(&scout_timer, memory_order_acquire);
 
 	if (timer >= 0)
-		set_timer(timer, by_ns, 0, 0);
+		set_timer(timer, 2 * SCOUT_NS + 4 * cpu_settings.period_ns, 0, 0);
 }
 
 /* How many threads the process has, by the link count of its task directory. */
@@ -631,18 +632,28 @@ SIGSAFE void cpu_scan(struct segment *s)
 	scan_some(s, UINT32_MAX);
 }
 
+/*
+ * The scout must not strike while known threads run: its signal could find them at work in their own handlers, and go to one
+ * that waits. So it is pushed ahead far more often than it could come.
+ */
+#define SCOUT_PUSH_NS (NS_PER_SECOND / 100)
+
 static void look_for_threads(struct segment *s)
 {
-	uint64_t now = clock_monotonic(),
-		 looked = atomic_load_explicit(&scout_looked_ns, memory_order_relaxed);
+	uint64_t now = clock_monotonic();
+	uint64_t pushed = atomic_load_explicit(&scout_pushed_ns, memory_order_relaxed);
+	uint64_t looked = atomic_load_explicit(&scout_looked_ns, memory_order_relaxed);
 
+	if (now - pushed >= SCOUT_PUSH_NS &&
+	    atomic_compare_exchange_strong_explicit(&scout_pushed_ns, &pushed, now, memory_order_relaxed,
+						    memory_order_relaxed))
+		scout_push();
 	if (now - looked < SCOUT_NS ||
-	    !atomic_compare_exchange_strong_explicit(&scout_looked_ns, &looked, now,
-						     memory_order_relaxed, memory_order_relaxed))
+	    !atomic_compare_exchange_strong_explicit(&scout_looked_ns, &looked, now, memory_order_relaxed,
+						     memory_order_relaxed))
 		return;
 	if (threads_alive() != threads_known(s))
 		scan_some(s, SCAN_READS);
-	scout_push(2 * SCOUT_NS + 2 * cpu_settings.period_ns);
 }
 
 /* The process timer struck: whoever runs has used up its time without a sample of a known thread. */
@@ -656,7 +667,7 @@ static void on_scout(struct segment *s)
 		return;
 	}
 	adopt(s, tid);
-	scout_push(2 * SCOUT_NS + 2 * cpu_settings.period_ns);
+	scout_push();
 }
 
 static uint64_t tag_of(int sig, const siginfo_t *info, bool *ret_perf)

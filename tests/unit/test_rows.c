@@ -41,8 +41,7 @@ static struct cfi_frame frame;
 
 static row_t row_at(const void *pc)
 {
-	return rows_compute(&s, (uintptr_t)pc, rows_key(&s, (uintptr_t)pc),
-			    rows_slot(&s, (uintptr_t)pc), states, &frame);
+	return rows_compute(&s, (uintptr_t)pc, rows_slot(rows_of(&s), (uintptr_t)pc), states, &frame);
 }
 
 static void test_kinds(void)
@@ -97,11 +96,11 @@ static void test_kinds(void)
 
 static void test_keys(void)
 {
-	uint64_t key = rows_key(&s, 0x1234567);
+	uint64_t key = rows_key(rows_of(&s), 0x1234567);
 
-	ok(key != rows_key(&s, 0x1234568) && key != 0, "keys differ by place");
+	ok(key != rows_key(rows_of(&s), 0x1234568) && key != 0, "keys differ by place");
 	s.header->modules_serial++;
-	ok(key != rows_key(&s, 0x1234567), "and by the state of the module list");
+	ok(key != rows_key(rows_of(&s), 0x1234567), "and by the state of the module list");
 }
 
 /* A stack of known callers. */
