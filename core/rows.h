@@ -73,7 +73,8 @@ static inline struct rows rows_of(const struct segment *s)
 {
 	uint64_t serial = atomic_load_explicit(&s->header->modules_serial, memory_order_relaxed);
 
-	return (struct rows){segment_part(s, SEGMENT_ROWS, 0), segment_count(s, SEGMENT_ROWS, 0) - 1,
+	return (struct rows){segment_part(s, SEGMENT_ROWS, 0),
+			     segment_count(s, SEGMENT_ROWS, 0) - 1,
 			     serial << 48 | UINT64_C(1) << 47};
 }
 
@@ -88,5 +89,5 @@ static inline uint64_t rows_key(struct rows rows, uintptr_t pc)
 }
 
 /* Computes the row for @pc and keeps it in @slot. Scratch as for cfi_rules(). Signal safe. */
-SIGSAFE row_t rows_compute(struct segment *s, uintptr_t pc, struct row_slot *slot, struct cfi_state *states,
-			   struct cfi_frame *frame);
+SIGSAFE row_t rows_compute(struct segment *s, uintptr_t pc, struct row_slot *slot,
+			   struct cfi_state *states, struct cfi_frame *frame);

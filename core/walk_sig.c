@@ -44,7 +44,8 @@ static bool widen(struct memory *m, uintptr_t address)
 	if (address > UINTPTR_MAX - 2 * PAGE || !memory_is_readable(address))
 		return false;
 	/* a page further up the same stretch */
-	*m = memory_between(m->words_span != 0 && page == m->low + m->words_span + 7 ? m->low : page, end);
+	*m = memory_between(
+		m->words_span != 0 && page == m->low + m->words_span + 7 ? m->low : page, end);
 	return true;
 }
 
@@ -173,25 +174,27 @@ struct start {
  * Sets *ret_full when a frame needs more; nothing is lost then but the time.
  */
 /* The word at @address by the quick way, or by asking. The local copy keeps @memory itself in registers. */
-#define READ_OR(otherwise, address, ret)                                                           \
-	do {                                                                                       \
-		if (likely(has_word(memory, address))) {                                           \
-			*(ret) = *(const any_word *)(address);                                     \
-		} else {                                                                           \
-			struct memory wider = memory;                                              \
-			uintptr_t word;                                                            \
-                                                                                                   \
-			if (!read_word(&wider, address, &word)) {                                  \
-				otherwise;                                                         \
-			} else {                                                                   \
-				memory = wider;                                                    \
-				*(ret) = word;                                                     \
-			}                                                                          \
-		}                                                                                  \
+#define READ_OR(otherwise, address, ret)                          \
+	do {                                                      \
+		if (likely(has_word(memory, address))) {          \
+			*(ret) = *(const any_word *)(address);    \
+		} else {                                          \
+			struct memory wider = memory;             \
+			uintptr_t word;                           \
+                                                                  \
+			if (!read_word(&wider, address, &word)) { \
+				otherwise;                        \
+			} else {                                  \
+				memory = wider;                   \
+				*(ret) = word;                    \
+			}                                         \
+		}                                                 \
 	} while (0)
 
-__attribute__((no_sanitize("address"))) static struct walk_result
-walk_rows(struct segment *s, struct thread *t, struct start at, bool *ret_full)
+__attribute__((no_sanitize("address"))) static struct walk_result walk_rows(struct segment *s,
+									    struct thread *t,
+									    struct start at,
+									    bool *ret_full)
 {
 	struct walk_scratch *scratch = t->scratch;
 	uint64_t *frames = scratch->frames;

@@ -645,12 +645,12 @@ static void look_for_threads(struct segment *s)
 	uint64_t looked = atomic_load_explicit(&scout_looked_ns, memory_order_relaxed);
 
 	if (now - pushed >= SCOUT_PUSH_NS &&
-	    atomic_compare_exchange_strong_explicit(&scout_pushed_ns, &pushed, now, memory_order_relaxed,
-						    memory_order_relaxed))
+	    atomic_compare_exchange_strong_explicit(&scout_pushed_ns, &pushed, now,
+						    memory_order_relaxed, memory_order_relaxed))
 		scout_push();
 	if (now - looked < SCOUT_NS ||
-	    !atomic_compare_exchange_strong_explicit(&scout_looked_ns, &looked, now, memory_order_relaxed,
-						     memory_order_relaxed))
+	    !atomic_compare_exchange_strong_explicit(&scout_looked_ns, &looked, now,
+						     memory_order_relaxed, memory_order_relaxed))
 		return;
 	if (threads_alive() != threads_known(s))
 		scan_some(s, SCAN_READS);

@@ -41,7 +41,8 @@ static struct cfi_frame frame;
 
 static row_t row_at(const void *pc)
 {
-	return rows_compute(&s, (uintptr_t)pc, rows_slot(rows_of(&s), (uintptr_t)pc), states, &frame);
+	return rows_compute(&s, (uintptr_t)pc, rows_slot(rows_of(&s), (uintptr_t)pc), states,
+			    &frame);
 }
 
 static void test_kinds(void)
