@@ -23,7 +23,7 @@
 #include "core/segment.h"
 #include "core/session.h"
 #include "output/file.h"
-#include "output/pprof.h"
+#include "output/output.h"
 #include "output/reading.h"
 #include "output/symbols.h"
 
@@ -260,31 +260,6 @@ static void child_directory(const struct recording *r, const struct image *image
 			 (int)image->pid, n);
 }
 
-static int write_profile(struct recording *r, const struct image *image,
-			 const struct profile_ops *ops, const char *directory, struct why *why)
-{
-	struct profile profile;
-	struct file file;
-	char name[64];
-	int error = reading_profile(&image->segment, ops, NULL, r->symbols, &profile, NULL, why);
-
-	if (error < 0)
-		return error == -EAGAIN ? 0 : error;
-	snprintf(name, sizeof(name), "%s.pb.gz", ops->name);
-	error = file_create(&file, directory, name, why);
-	if (error == 0) {
-		error = pprof_write(&profile, file.fd);
-		if (error < 0) {
-			why_set(why, "cannot write %s/%s: %s", directory, name, strerror(-error));
-			file_abandon(&file);
-		} else {
-			error = file_commit(&file, why);
-		}
-	}
-	profile_fini(&profile);
-	return error;
-}
-
 static void write_image(struct recording *r, const struct image *image, bool is_main)
 {
 	struct reading_counts counts = {0}, all = {0};
@@ -303,9 +278,7 @@ static void write_image(struct recording *r, const struct image *image, bool is_
 		snprintf(directory, sizeof(directory), "%s", r->directory);
 	else
 		child_directory(r, image, directory, sizeof(directory));
-	error = file_make_directory(directory, &why);
-	for (const struct profile_ops *const *p = r->profiles; *p != NULL && error == 0; p++)
-		error = write_profile(r, image, *p, directory, &why);
+	error = output_write_files(&image->segment, r->profiles, r->symbols, directory, &why);
 	if (error < 0) {
 		r->failure = why;
 		return;

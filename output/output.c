@@ -8,38 +8,35 @@
 #include "output/pprof.h"
 #include "output/symbols.h"
 
-static int write_profile(const struct segment *s, const struct profile_ops *ops,
-			 const struct reading_window *window, int fd, struct why *why)
+/* The profile, symbolized, to @fd. */
+static int write_to(const struct segment *s, const struct profile_ops *ops,
+		    const struct reading_window *window, struct symbols *symbols, int fd,
+		    struct why *why)
 {
-	struct symbols *symbols = NULL;
 	struct profile profile;
-	int r;
+	int r = reading_profile(s, ops, window, symbols, &profile, NULL, why);
 
-	symbols_create(
-		&symbols); /* without it the profile has addresses, which is better than none */
-	r = reading_profile(s, ops, window, symbols, &profile, NULL, why);
-	if (r == 0) {
-		r = pprof_write(&profile, fd);
-		if (r < 0)
-			why_set(why, "%s: cannot write the profile: %s", ops->name, strerror(-r));
-		profile_fini(&profile);
-	}
-	symbols_destroy(symbols);
+	if (r < 0)
+		return r;
+	r = pprof_write(&profile, fd);
+	if (r < 0)
+		why_set(why, "%s: cannot write the profile: %s", ops->name, strerror(-r));
+	profile_fini(&profile);
 	return r;
 }
 
-static int write_file(const struct segment *s, const struct profile_ops *ops, const char *dir,
-		      struct why *why)
+static int write_file(const struct segment *s, const struct profile_ops *ops,
+		      struct symbols *symbols, const char *directory, struct why *why)
 {
 	struct file file;
 	char name[64];
 	int r;
 
 	snprintf(name, sizeof(name), "%s.pb.gz", ops->name);
-	r = file_create(&file, dir, name, why);
+	r = file_create(&file, directory, name, why);
 	if (r < 0)
 		return r;
-	r = write_profile(s, ops, NULL, file.fd, why);
+	r = write_to(s, ops, NULL, symbols, file.fd, why);
 	if (r < 0) {
 		file_abandon(&file);
 		return r;
@@ -47,16 +44,41 @@ static int write_file(const struct segment *s, const struct profile_ops *ops, co
 	return file_commit(&file, why);
 }
 
-static int write_files(const struct segment *s, const struct profile_ops *const *profiles,
-		       const char *dir, struct why *why)
+int output_write_files(const struct segment *s, const struct profile_ops *const *profiles,
+		       struct symbols *symbols, const char *directory, struct why *why)
 {
-	int r = file_make_directory(dir, why);
+	int r = file_make_directory(directory, why);
 
 	for (; r == 0 && *profiles != NULL; profiles++) {
-		r = write_file(s, *profiles, dir, why);
+		r = write_file(s, *profiles, symbols, directory, why);
 		if (r == -EAGAIN)
 			r = 0; /* it never ran: no file */
 	}
+	return r;
+}
+
+/* For hosts, which have no symbols of their own. Without any the profile has addresses, which is better than none. */
+static int write_profile(const struct segment *s, const struct profile_ops *ops,
+			 const struct reading_window *window, int fd, struct why *why)
+{
+	struct symbols *symbols = NULL;
+	int r;
+
+	symbols_create(&symbols);
+	r = write_to(s, ops, window, symbols, fd, why);
+	symbols_destroy(symbols);
+	return r;
+}
+
+static int write_files(const struct segment *s, const struct profile_ops *const *profiles,
+		       const char *directory, struct why *why)
+{
+	struct symbols *symbols = NULL;
+	int r;
+
+	symbols_create(&symbols);
+	r = output_write_files(s, profiles, symbols, directory, why);
+	symbols_destroy(symbols);
 	return r;
 }
 

@@ -30,3 +30,7 @@ struct output_functions {
 };
 
 extern const struct output_functions cprof_output_functions;
+
+/* write_files() with @symbols that serve for many segments. */
+int output_write_files(const struct segment *s, const struct profile_ops *const *profiles,
+		       struct symbols *symbols, const char *directory, struct why *why);

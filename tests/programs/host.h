@@ -15,7 +15,7 @@
 #else
 #define KEEP __attribute__((noinline, noclone, used))
 #endif
-#define MS   INT64_C(1000000)
+#define MS INT64_C(1000000)
 
 __attribute__((unused)) static int64_t host_clock(clockid_t clock)
 {
