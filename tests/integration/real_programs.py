@@ -73,7 +73,9 @@ def look(about, path, profile):
     for s in profile.samples:
         top[s.names[0]] = top.get(s.names[0], 0) + s.values[1]
     first = max(top, key=top.get)
-    roots = sum(s.values[0] for s in profile.samples if s.names[-1] in
+    # without libc's debug information the places where threads begin have no name; but they are few
+    unnamed = {s.names[-1] for s in profile.samples if s.names[-1].startswith('0x')}
+    roots = sum(s.values[0] for s in profile.samples if (len(unnamed) <= 4 and s.names[-1] in unnamed) or s.names[-1] in
                 ('_start', '[truncated]', 'start_thread', 'clone3', '__clone3', 'clone', '__clone', '_dl_start_user') or
                 any(n in ('main', '_start', '__libc_start_main_impl', '__libc_start_main') for n in s.names[-6:]))
     if first.startswith('0x'):
