@@ -8,10 +8,10 @@
 #include "output/pprof.h"
 #include "output/symbols.h"
 
-/* The profile, symbolized, to @fd. */
+/* The profile, symbolized, to @fd, which errors call @target. */
 static int write_to(const struct segment *s, const struct profile_ops *ops,
 		    const struct reading_window *window, struct symbols *symbols, int fd,
-		    struct why *why)
+		    const char *target, struct why *why)
 {
 	struct profile profile;
 	int r = reading_profile(s, ops, window, symbols, &profile, NULL, why);
@@ -20,7 +20,7 @@ static int write_to(const struct segment *s, const struct profile_ops *ops,
 		return r;
 	r = pprof_write(&profile, fd);
 	if (r < 0)
-		why_set(why, "%s: cannot write the profile: %s", ops->name, strerror(-r));
+		why_set(why, "cannot write %s: %s", target, strerror(-r));
 	profile_fini(&profile);
 	return r;
 }
@@ -29,14 +29,15 @@ static int write_file(const struct segment *s, const struct profile_ops *ops,
 		      struct symbols *symbols, const char *directory, struct why *why)
 {
 	struct file file;
-	char name[64];
+	char name[64], target[256];
 	int r;
 
 	snprintf(name, sizeof(name), "%s.pb.gz", ops->name);
+	snprintf(target, sizeof(target), "%s/%s", directory, name);
 	r = file_create(&file, directory, name, why);
 	if (r < 0)
 		return r;
-	r = write_to(s, ops, NULL, symbols, file.fd, why);
+	r = write_to(s, ops, NULL, symbols, file.fd, target, why);
 	if (r < 0) {
 		file_abandon(&file);
 		return r;
@@ -65,7 +66,7 @@ static int write_profile(const struct segment *s, const struct profile_ops *ops,
 	int r;
 
 	symbols_create(&symbols);
-	r = write_to(s, ops, window, symbols, fd, why);
+	r = write_to(s, ops, window, symbols, fd, "the profile", why);
 	symbols_destroy(symbols);
 	return r;
 }
