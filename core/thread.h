@@ -24,9 +24,8 @@ struct thread_record {
 	_Atomic uint32_t inside;
 	uint32_t flags;
 	char name[THREAD_NAME_SIZE];
-	uint64_t begun_ns;                /* CLOCK_MONOTONIC */
-	_Atomic uint64_t cpu_assigned_ns; /* CPU time that samples stand for so far */
-	uint64_t reserved[8];
+	uint64_t begun_ns; /* CLOCK_MONOTONIC */
+	uint64_t reserved[9];
 };
 
 struct thread {

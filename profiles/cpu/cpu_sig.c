@@ -375,11 +375,6 @@ static void record(struct segment *s, struct thread *t, const uint64_t *frames, 
 
 	table_record(s, SEGMENT_TABLE_CPU, frames, depth,
 		     atomic_load_explicit(&t->record->labels, memory_order_relaxed), values);
-	atomic_store_explicit(
-		&t->record->cpu_assigned_ns,
-		atomic_load_explicit(&t->record->cpu_assigned_ns, memory_order_relaxed) +
-			sample->ns,
-		memory_order_relaxed);
 }
 
 /* No room to walk: the sample keeps its weight and loses its stack. */
