@@ -68,7 +68,8 @@ def pprof(*argv):
 
 
 def look(about, path, profile):
-    tap.between(profile.truncated(), 0, 0.01, '%s: stacks cut' % about)
+    # one in a hundred, or one where there are fewer samples than that
+    tap.between(profile.truncated(), 0, max(0.01, 2.0 / max(1, profile.total(0))), '%s: stacks cut' % about)
     top = {}
     for s in profile.samples:
         top[s.names[0]] = top.get(s.names[0], 0) + s.values[1]
