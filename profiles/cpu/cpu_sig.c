@@ -273,7 +273,13 @@ static struct sample sample_of_part(struct cpu_thread *ct, uint64_t now, uint64_
 		ns = nominal;
 	struct sample x;
 
-	if (behind > MEND_NS)
+	/*
+	 * No clock struck for longer than the timer would have let a system call run: the machine stood still, or the
+	 * host held our signals back. Nobody else will claim that time.
+	 */
+	if (now - ct->last_ns > 2 * ct->timer_period_ns)
+		nominal = MEND_NS;
+	else if (behind > MEND_NS)
 		behind = MEND_NS;
 	if (!ct->is_first)
 		ns += nominal < MEND_NS ? behind * nominal / MEND_NS : behind;

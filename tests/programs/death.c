@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,6 +40,23 @@ static void *burn_in_thread(void *arg)
 	return NULL;
 }
 
+static void hold(int sig)
+{
+	burn_a(amount / 4);
+	(void)sig;
+}
+
+/* Interrupts main(), after three quarters of its time, by a handler that lets nothing through. */
+static void hold_at_random(void)
+{
+	struct sigaction action = {.sa_handler = hold};
+	struct itimerval in = {.it_value = {0, amount / 4 * 3 / 1000}};
+
+	sigfillset(&action.sa_mask);
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &in, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	const char *how = argc > 1 ? argv[1] : "";
@@ -56,6 +74,11 @@ int main(int argc, char **argv)
 			return 1;
 		burn_a(amount / 2);
 		pthread_join(id, NULL);
+	} else if (strcmp(how, "held") == 0) {
+		/* for a quarter no signal strikes, as when the machine stands still; the end comes soon after */
+		hold_at_random();
+		burn_a(amount);
+		burn_a(4 * MS);
 	} else {
 		burn_a(amount);
 	}
@@ -91,7 +114,7 @@ int main(int argc, char **argv)
 		*(volatile int *)(intptr_t)(argc + 5) = 1;
 	if (strcmp(how, "abort") == 0)
 		abort();
-	if (strcmp(how, "kill") == 0)
+	if (strcmp(how, "kill") == 0 || strcmp(how, "held") == 0)
 		kill(getpid(), SIGKILL);
 	if (strcmp(how, "prof") == 0) { /* its default action ends the process */
 		signal(SIGPROF, SIG_DFL);
