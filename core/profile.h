@@ -5,6 +5,7 @@
 
 #include "core/option.h"
 #include "core/segment.h"
+#include "core/table.h"
 #include "core/thread.h"
 
 struct value_type {
@@ -17,11 +18,23 @@ struct profile_ops {
 	const char *about;               /* one line for lists and manuals */
 	const struct value_type *values; /* the columns, ended by {0} */
 	struct value_type period;        /* what one sample stands for */
-	enum segment_part table;         /* where it counts */
+	enum segment_part table; /* where it counts; SEGMENT_NO_TABLE: read() finds it elsewhere */
+	enum segment_run_id run;
+	bool is_instant; /* what is now, not what happened since it began: its windows subtract nothing */
 
 	/* Normal context. start() may be called again with other options; stop() returns when no handler is inside. */
 	int (*start)(struct segment *s, const struct option_set *options, struct why *why);
 	void (*stop)(struct segment *s);
+
+	/* Its rows, as table_read() would give them; NULL: those of its table. Also on a segment that others wrote. */
+	int (*read)(const struct segment *s, int (*each)(void *user, const struct table_row *row),
+		    void *user);
+
+	/* Normal context: brings what read() finds up to this moment. NULL when it always is. */
+	int (*refresh)(struct segment *s);
+
+	/* In the creator of a thread, before it is there. Hook context. */
+	void (*thread_created)(struct segment *s, struct thread *creator);
 
 	/* On the thread itself, as its first and last words. NULL when of no interest. */
 	void (*thread_begins)(struct segment *s, struct thread *t);
@@ -36,5 +49,15 @@ struct profile_ops {
 	/* Around exec on the calling thread; @failed when it came back. */
 	void (*exec)(struct segment *s, struct thread *t, bool failed);
 };
+
+_Static_assert((int)RUN_CPU == OPTION_ID_CPU && (int)RUN_TRACE == OPTION_ID_TRACE &&
+		       (int)SEGMENT_RUNS == OPTION_ID_ALL,
+	       "a profile's place is its place in option_words[]");
+
+static inline struct segment_run *profile_run(const struct segment *s,
+					      const struct profile_ops *ops)
+{
+	return &s->header->runs[ops->run];
+}
 
 extern const struct profile_ops *const all_profiles[]; /* ended by NULL */

@@ -83,10 +83,17 @@ static int lay_out(struct segment_header *h, uint64_t size)
 {
 	struct layout l = {sizeof(*h), 4096, h};
 	uint64_t each = (size - size / 8) / SEGMENT_GENERATIONS;
-	uint64_t cpu_slots = power_of_two_below(each / 16 / TABLE_STRIDE(CPU_COLUMNS));
+	static const struct {
+		enum segment_part table;
+		unsigned columns, share; /* one part in so many of a generation */
+	} tables[] = {
+		{SEGMENT_TABLE_CPU, CPU_COLUMNS, 16},
+		{SEGMENT_TABLE_WALL, WALL_COLUMNS, 16},
+		{SEGMENT_TABLE_CREATE, CREATE_COLUMNS, 128},
+	};
 
 	l.used = (l.used + l.page - 1) & ~(l.page - 1);
-	place(&l, SEGMENT_THREADS, size / 64 / sizeof(struct thread_record),
+	place(&l, SEGMENT_THREADS, size / 32 / sizeof(struct thread_record),
 	      sizeof(struct thread_record));
 	place(&l, SEGMENT_MODULES, size / 128 / sizeof(struct segment_module),
 	      sizeof(struct segment_module));
@@ -104,7 +111,11 @@ static int lay_out(struct segment_header *h, uint64_t size)
 		place(&l, at + SEGMENT_STACK_BUCKETS,
 		      power_of_two_below(each / 16 / sizeof(uint32_t)), sizeof(uint32_t));
 		place(&l, at + SEGMENT_STACK_WORDS, each / 2 / sizeof(uint64_t), sizeof(uint64_t));
-		place(&l, at + SEGMENT_TABLE_CPU, cpu_slots, TABLE_STRIDE(CPU_COLUMNS));
+		for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+			place(&l, at + tables[i].table,
+			      power_of_two_below(each / tables[i].share /
+						 TABLE_STRIDE(tables[i].columns)),
+			      TABLE_STRIDE(tables[i].columns));
 	}
 	return l.used <= size ? 0 : -EINVAL;
 }
@@ -151,6 +162,8 @@ int segment_attach(void *base, uint64_t size, struct segment *ret, struct why *w
 		sizeof(uint32_t),
 		sizeof(uint64_t),
 		TABLE_STRIDE(CPU_COLUMNS),
+		TABLE_STRIDE(WALL_COLUMNS),
+		TABLE_STRIDE(CREATE_COLUMNS),
 	};
 	struct segment_header copy = {
 		0}; /* what is checked is what is used, whoever writes meanwhile */
@@ -179,8 +192,8 @@ int segment_attach(void *base, uint64_t size, struct segment *ret, struct why *w
 		const struct segment_place *p = &h->parts[i];
 		unsigned part = i < SEGMENT_PARTS ? i : i - (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS);
 		bool is_hash = part == SEGMENT_STRING_BUCKETS || part == SEGMENT_STACK_BUCKETS ||
-			       part == SEGMENT_TABLE_CPU || part == SEGMENT_ROWS ||
-			       part == SEGMENT_LABEL_SETS;
+			       part == SEGMENT_ROWS || part == SEGMENT_LABEL_SETS ||
+			       part >= SEGMENT_TABLE_CPU;
 
 		if (p->stride != strides[part] || p->offset % 8 != 0 || p->offset < sizeof(*h) ||
 		    p->offset > size || (uint64_t)p->count * p->stride > size - p->offset ||

@@ -33,9 +33,11 @@
 #include "core/why.h"
 
 #define SEGMENT_MAGIC       "cprofseg"
-#define SEGMENT_VERSION     1
+#define SEGMENT_VERSION     2
 #define SEGMENT_GENERATIONS 2
 #define CPU_COLUMNS         2 /* periods, nanoseconds */
+#define WALL_COLUMNS        2 /* looks, nanoseconds */
+#define CREATE_COLUMNS      1 /* threads */
 #define SEGMENT_MIN_BYTES   ((uint64_t)1 << 20)
 #define SEGMENT_MAX_BYTES   ((uint64_t)1 << 40)
 
@@ -49,7 +51,10 @@ enum segment_part {
 	SEGMENT_STACK_BUCKETS, /* this and what follows: once for each generation */
 	SEGMENT_STACK_WORDS,
 	SEGMENT_TABLE_CPU,
+	SEGMENT_TABLE_WALL,
+	SEGMENT_TABLE_CREATE,
 	SEGMENT_PARTS,
+	SEGMENT_NO_TABLE = SEGMENT_PARTS,
 };
 
 #define SEGMENT_PLACES \
@@ -75,14 +80,37 @@ enum segment_lost {
 	LOST_KINDS,
 };
 
+/* One profile's course, in the order of enum option_id: profile.h makes sure. */
+enum segment_run_id {
+	RUN_CPU,
+	RUN_WALL,
+	RUN_HEAP,
+	RUN_BLOCK,
+	RUN_MUTEX,
+	RUN_THREADS,
+	RUN_THREADCREATE,
+	RUN_TRACE,
+	SEGMENT_RUNS,
+};
+
+struct segment_run {
+	_Atomic uint64_t period;             /* as it was last started; 0: never */
+	_Atomic uint64_t begun_ns, ended_ns; /* CLOCK_MONOTONIC; ended 0: running */
+	_Atomic uint64_t lost;               /* of its samples: those that found a table full */
+};
+
 /* Facts about walking and sampling that are no loss. */
 enum segment_note {
-	NOTE_SIGNALS,       /* samples really taken, each one signal */
+	NOTE_SIGNALS,       /* CPU samples really taken, each one signal */
 	NOTE_TRUNCATED,     /* stacks cut: deeper than depth=, or no way on */
 	NOTE_PERF_THREADS,  /* threads sampled by a perf clock */
 	NOTE_TIMER_THREADS, /* threads sampled by a CPU timer */
 	NOTE_RECYCLED,      /* generations given up */
 	NOTE_FORKS,         /* calls of fork() whose children record, too */
+	NOTE_LOOKS_ASKED,   /* looks at a thread: by a signal it answered */
+	NOTE_LOOKS_WAITING, /* at one in a call that said so: not touched */
+	NOTE_LOOKS_KERNEL,  /* at one that sleeps elsewhere: the kernel's word, not touched */
+	NOTE_LOOKS_DEAF,    /* at one that did not answer */
 	NOTE_KINDS,
 };
 
@@ -107,9 +135,10 @@ struct segment_header {
 	uint32_t program, executable; /* string ids: the name and the path */
 	uint32_t is_forked, reserved; /* made in a child of fork: one of its parent's NOTE_FORKS */
 
-	/* the cpu profile, as it was last started */
-	_Atomic uint64_t cpu_period_ns;              /* 0: never started */
-	_Atomic uint64_t cpu_begun_ns, cpu_ended_ns; /* CLOCK_MONOTONIC; ended 0: running */
+	struct segment_run runs[SEGMENT_RUNS];
+
+	/* the last whole snapshot of all threads: what their records say of it bears this number; 0 none */
+	_Atomic uint64_t snapshot_serial, snapshot_ns;
 
 	/* grow while it runs */
 	_Atomic uint32_t threads_high, modules_high; /* records that were ever used */
@@ -144,7 +173,8 @@ struct segment_module {
 	uint8_t build_id_size, build_id[20];
 	bool may_close;     /* opened while the program ran: dlclose can take it away */
 	bool is_discovered; /* found in /proc/self/maps; the loader may not know it */
-	uint8_t reserved[5];
+	bool is_ours;       /* libcprof.so: its frames are not the host's and are not shown */
+	uint8_t reserved[4];
 };
 
 enum module_state { MODULE_FREE, MODULE_LOADED, MODULE_RETIRED };
@@ -172,6 +202,8 @@ struct segment {
 #define FRAME_ADDRESS(word) ((word)&UINT64_C(0xffffffffffff))
 #define FRAME_MODULE(word)  ((uint32_t)((word) >> 48))
 #define FRAME_TRUNCATED     (UINT64_C(0xffff) << 48) /* the walk could not go on, or was cut, here */
+#define FRAME_NAMED(string) \
+	(FRAME_TRUNCATED | (uint32_t)(string)) /* no address: what is shown is this string */
 
 /*
  * The segment of this process, NULL when it records nothing. In a page that fork leaves zeroed, so a child, by

@@ -22,18 +22,20 @@ struct table_slot {
 SIGSAFE bool table_add(struct segment *s, enum segment_part table, unsigned generation,
 		       uint32_t stack, uint32_t labels, const uint64_t *values);
 
-/*
- * One record with its stack and labels, in the generation that is written now, or in the next when that is full.
- * What finds no room is counted as lost. Signal safe; the caller holds the generation by thread_enter().
- */
-SIGSAFE void table_record(struct segment *s, enum segment_part table, const uint64_t *frames,
-			  uint32_t depth, uint32_t labels, const uint64_t *values);
-
 struct table_row {
 	unsigned generation;
 	uint32_t stack, labels;
 	uint64_t values[TABLE_COLUMNS_MAX]; /* zero beyond the table's columns */
 };
+
+/*
+ * One record with its stack and labels, in the generation that is written now, or in the next when that is full.
+ * What finds no room is counted as lost. With SEGMENT_NO_TABLE it is the stack alone. Tells where the record is; stack 0
+ * when it is lost. Signal safe; the caller holds the generation by thread_enter().
+ */
+SIGSAFE struct table_row table_record(struct segment *s, enum segment_part table,
+				      const uint64_t *frames, uint32_t depth, uint32_t labels,
+				      const uint64_t *values);
 
 /* Calls @each for every row until it returns non-zero, and returns that. */
 int table_read(const struct segment *s, enum segment_part table,

@@ -61,8 +61,21 @@ SIGSAFE unsigned segment_next_generation(struct segment *s, unsigned full)
 	return next;
 }
 
-SIGSAFE void table_record(struct segment *s, enum segment_part table, const uint64_t *frames,
-			  uint32_t depth, uint32_t labels, const uint64_t *values)
+static enum segment_run_id run_of(enum segment_part table)
+{
+	switch (table) {
+	case SEGMENT_TABLE_WALL:
+		return RUN_WALL;
+	case SEGMENT_TABLE_CREATE:
+		return RUN_THREADCREATE;
+	default:
+		return RUN_CPU;
+	}
+}
+
+SIGSAFE struct table_row table_record(struct segment *s, enum segment_part table,
+				      const uint64_t *frames, uint32_t depth, uint32_t labels,
+				      const uint64_t *values)
 {
 	unsigned generation = atomic_load_explicit(&s->header->generation, memory_order_acquire);
 	enum segment_lost lost = LOST_STACKS_FULL;
@@ -72,12 +85,17 @@ SIGSAFE void table_record(struct segment *s, enum segment_part table, const uint
 		unsigned next;
 
 		lost = stack == 0 ? LOST_STACKS_FULL : LOST_TABLE_FULL;
-		if (stack != 0 && table_add(s, table, generation, stack, labels, values))
-			return;
+		if (stack != 0 && (table == SEGMENT_NO_TABLE ||
+				   table_add(s, table, generation, stack, labels, values)))
+			return (struct table_row){generation, stack, labels, {0}};
 		next = segment_next_generation(s, generation);
 		if (next == generation)
 			break;
 		generation = next;
 	}
-	segment_count_lost(s, lost, values[0]);
+	segment_count_lost(s, lost, table == SEGMENT_NO_TABLE ? 1 : values[0]);
+	if (table != SEGMENT_NO_TABLE)
+		atomic_fetch_add_explicit(&s->header->runs[run_of(table)].lost, values[0],
+					  memory_order_relaxed);
+	return (struct table_row){0};
 }

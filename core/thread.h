@@ -14,6 +14,8 @@
 #define THREAD_NAME_SIZE 16 /* as the kernel's */
 #define THREAD_RESERVED  (-1)
 
+#define THREAD_IS_OURS 1u /* flags: cprof's own, never looked at */
+
 struct thread_record {
 	_Atomic int32_t tid;     /* 0: free, -1: being set up */
 	_Atomic uint32_t labels; /* current label set */
@@ -22,10 +24,32 @@ struct thread_record {
 	 * against the segment's state in thread_enter(); whoever wants to wipe or stop waits for it to be 0.
 	 */
 	_Atomic uint32_t inside;
-	uint32_t flags;
+	_Atomic uint32_t flags;
 	char name[THREAD_NAME_SIZE];
 	uint64_t begun_ns; /* CLOCK_MONOTONIC */
-	uint64_t reserved[9];
+
+	/* wait.h: the call it waits in, 0 none, and since when */
+	_Atomic uint64_t waits, waits_since_ns;
+
+	/* wall: what it was found at last, and how often since then, not yet in the table: it has not moved */
+	_Atomic uint64_t idle_row; /* label set << 32 | stack */
+	_Atomic uint64_t idle_looks, idle_ns;
+	_Atomic uint32_t idle_generation;
+
+	/* threads: what the snapshot with this number saw */
+	_Atomic uint32_t snapshot_generation;
+	_Atomic uint64_t snapshot_serial;
+	_Atomic uint64_t snapshot_row;      /* label set << 32 | stack */
+	_Atomic uint64_t snapshot_since_ns; /* CLOCK_MONOTONIC; 0: not known */
+	_Atomic uint32_t snapshot_state;    /* a code of wait.h */
+	_Atomic uint32_t
+		snapshot_channel; /* string id: where in the kernel it waits, when it gave no answer */
+	uint64_t reserved;
+};
+
+/* Where a waiting thread's stack goes on, and the function it called: what wait_begin() was told. */
+struct wait_place {
+	uintptr_t pc, sp, bp, callee;
 };
 
 struct thread {
@@ -43,6 +67,12 @@ struct thread {
 	/* what it was started for; the wrapper's way to hand both over */
 	void *(*start)(void *);
 	void *start_argument;
+
+	/* look.h */
+	_Atomic uint32_t asked; /* a signal is on its way: who wants to know, enum look_for */
+	_Atomic uint32_t deaf;  /* it did not come for long: blocked by the host */
+	struct wait_place waits_at;
+	uint64_t waits_sequence;
 
 	/* the walk in progress */
 	struct walk_scratch *scratch; /* private memory: the interrupted stack may be tiny */

@@ -427,8 +427,8 @@ static void set_times(const struct segment *s, const struct reading_window *now,
 		      const struct reading_window *window, struct profile *ret)
 {
 	struct segment_header *h = s->header;
-	uint64_t begun = atomic_load_explicit(&h->cpu_begun_ns, memory_order_relaxed);
-	uint64_t ended = atomic_load_explicit(&h->cpu_ended_ns, memory_order_relaxed),
+	uint64_t begun = atomic_load_explicit(&h->runs[RUN_CPU].begun_ns, memory_order_relaxed);
+	uint64_t ended = atomic_load_explicit(&h->runs[RUN_CPU].ended_ns, memory_order_relaxed),
 		 kept = UINT64_MAX;
 
 	for (unsigned g = 0; g < SEGMENT_GENERATIONS; g++) {
@@ -453,7 +453,8 @@ int reading_profile(const struct segment *s, const struct profile_ops *ops,
 		    const struct reading_window *window, struct symbols *symbols,
 		    struct profile *ret, struct reading_counts *ret_counts, struct why *why)
 {
-	uint64_t period = atomic_load_explicit(&s->header->cpu_period_ns, memory_order_relaxed);
+	uint64_t period =
+		atomic_load_explicit(&s->header->runs[RUN_CPU].period, memory_order_relaxed);
 	uint32_t high = atomic_load_explicit(&s->header->modules_high, memory_order_acquire);
 	struct maker m = {.s = s,
 			  .symbols = symbols,
@@ -534,7 +535,7 @@ void reading_count(const struct segment *s, const struct profile_ops *ops,
 		   struct reading_counts *ret)
 {
 	struct segment_header *h = s->header;
-	uint64_t period = atomic_load_explicit(&h->cpu_period_ns, memory_order_relaxed);
+	uint64_t period = atomic_load_explicit(&h->runs[RUN_CPU].period, memory_order_relaxed);
 
 	*ret = (struct reading_counts){
 		.signals = atomic_load_explicit(&h->notes[NOTE_SIGNALS], memory_order_relaxed),

@@ -96,7 +96,8 @@ static void cpu_stop(struct segment *s)
 	cpu_scout_stop();
 	thread_each(s, disarm_one, s);
 	thread_wait_outside(s, NULL, NS_PER_SECOND / 10);
-	atomic_store_explicit(&s->header->cpu_ended_ns, clock_monotonic(), memory_order_release);
+	atomic_store_explicit(&s->header->runs[RUN_CPU].ended_ns, clock_monotonic(),
+			      memory_order_release);
 }
 
 static int cpu_start(struct segment *s, const struct option_set *options, struct why *why)
@@ -117,12 +118,12 @@ static int cpu_start(struct segment *s, const struct option_set *options, struct
 		why_set(why, "cpu: cannot take SIGPROF: %s", strerrordesc_np(-r));
 		return r;
 	}
-	if (atomic_load_explicit(&s->header->cpu_begun_ns, memory_order_relaxed) == 0)
-		atomic_store_explicit(&s->header->cpu_begun_ns, clock_monotonic(),
+	if (atomic_load_explicit(&s->header->runs[RUN_CPU].begun_ns, memory_order_relaxed) == 0)
+		atomic_store_explicit(&s->header->runs[RUN_CPU].begun_ns, clock_monotonic(),
 				      memory_order_relaxed);
-	atomic_store_explicit(&s->header->cpu_period_ns, cpu_settings.period_ns,
+	atomic_store_explicit(&s->header->runs[RUN_CPU].period, cpu_settings.period_ns,
 			      memory_order_relaxed);
-	atomic_store_explicit(&s->header->cpu_ended_ns, 0, memory_order_relaxed);
+	atomic_store_explicit(&s->header->runs[RUN_CPU].ended_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&cpu_is_on, 1, memory_order_seq_cst);
 	thread_each(s, rearm_one, s); /* those that have a record */
 	cpu_scan(s);                  /* those that have none */
@@ -191,6 +192,7 @@ const struct profile_ops cpu_profile = {
 	.values = (const struct value_type[]){{"samples", "count"}, {"cpu", "nanoseconds"}, {0}},
 	.period = {"cpu", "nanoseconds"},
 	.table = SEGMENT_TABLE_CPU,
+	.run = RUN_CPU,
 	.start = cpu_start,
 	.stop = cpu_stop,
 	.thread_begins = cpu_thread_begins,

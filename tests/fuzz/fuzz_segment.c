@@ -20,6 +20,7 @@ static const struct profile_ops ops = {
 	.values = (const struct value_type[]){{"samples", "count"}, {"cpu", "nanoseconds"}, {0}},
 	.period = {"cpu", "nanoseconds"},
 	.table = SEGMENT_TABLE_CPU,
+	.run = RUN_CPU,
 };
 
 static uint8_t *original, *patched;
@@ -40,7 +41,7 @@ static void make_original(void)
 	patched = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	check(original != MAP_FAILED && patched != MAP_FAILED &&
 	      segment_format(original, BYTES, &s) == 0);
-	s.header->cpu_period_ns = 10000000;
+	s.header->runs[RUN_CPU].period = 10000000;
 	s.header->program = segment_string(&s, "program", 7);
 	for (uint32_t i = 0; i < 3; i++) {
 		struct segment_module *m = segment_module_at(&s, i);
