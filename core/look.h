@@ -28,6 +28,7 @@ struct look {
 	uint64_t since_ns; /* CLOCK_MONOTONIC, 0 not known */
 	const uint64_t *frames;
 	uint32_t depth;
+	uint32_t channel; /* string id: where in the kernel a thread waits that gave no answer; 0 */
 };
 
 /* Signal safe. On the helper, or in a handler on @t itself; the caller holds the generation. */
@@ -39,11 +40,17 @@ enum look_result {
 	LOOK_GONE,  /* there is no such thread any more */
 };
 
+/* Grows whenever a thread may have got another name. */
+extern _Atomic uint32_t look_names_serial;
+
 /* Takes the signal and lets threads say what they wait for. @sink NULL: nobody looks for @who any more. */
 int look_start(enum look_for who, look_sink sink);
 void look_stop(enum look_for who);
+void look_forked(void);
 
-SIGSAFE enum look_result look_at(struct segment *s, struct thread *t, enum look_for who);
+/* @running: the state when it runs, WAIT_NOT or WAIT_RUNNABLE: the caller knows better. */
+SIGSAFE enum look_result look_at(struct segment *s, struct thread *t, enum look_for who,
+				 unsigned running);
 
 /*
  * Takes an unanswered question back: false when it has just been answered. The sink gets what the kernel tells, with a

@@ -13,6 +13,9 @@
 
 #include "core/segment.h"
 
+/* Any address in libcprof.so, whose frames are not the host's; 0: there are none such. */
+extern uintptr_t modules_ours;
+
 /* Compares the list with the loader's: at start and after dlclose. Normal context: takes the loader's lock. */
 void modules_refresh(struct segment *s);
 

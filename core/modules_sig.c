@@ -11,6 +11,8 @@
 
 #define PAGE 4096u
 
+uintptr_t modules_ours;
+
 /*
  * The kernel reads a new signal mask before it looks at how to apply it. With a way of applying that does not exist,
  * the answer is EINVAL when the memory can be read and EFAULT when not, and nothing else happens.
@@ -157,6 +159,7 @@ static bool add_one(struct segment *s, const struct module_image *image, const E
 	fresh.path = path;
 	fresh.may_close = image->may_close;
 	fresh.is_discovered = image->is_discovered;
+	fresh.is_ours = modules_ours >= start && modules_ours < end;
 	find_build_id(&fresh, image);
 	find_cfi(&fresh, image);
 	m = find_record(s, &fresh, ret_index);

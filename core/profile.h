@@ -36,9 +36,15 @@ struct profile_ops {
 	/* In the creator of a thread, before it is there. Hook context. */
 	void (*thread_created)(struct segment *s, struct thread *creator);
 
-	/* On the thread itself, as its first and last words. NULL when of no interest. */
+	/*
+	 * On the thread itself, as its first and last words; the first also in signal context, by whoever found it. NULL when
+	 * of no interest.
+	 */
 	void (*thread_begins)(struct segment *s, struct thread *t);
 	void (*thread_ends)(struct segment *s, struct thread *t);
+
+	/* On some other thread, which found it gone. Signal context. */
+	void (*thread_gone)(struct segment *s, struct thread *t);
 
 	/* At exit, on whatever thread: what no sample will stand for any more is counted. NULL when of no interest. */
 	void (*settle)(struct segment *s);

@@ -140,6 +140,9 @@ struct segment_header {
 	/* the last whole snapshot of all threads: what their records say of it bears this number; 0 none */
 	_Atomic uint64_t snapshot_serial, snapshot_ns;
 
+	/* The helper thread sleeps on the first (a futex that also the launcher may wake); how many snapshots were asked for. */
+	_Atomic uint32_t helper_wake, snapshots_asked;
+
 	/* grow while it runs */
 	_Atomic uint32_t threads_high, modules_high; /* records that were ever used */
 	_Atomic uint32_t strings_used, label_sets_used;

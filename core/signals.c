@@ -70,20 +70,35 @@ void signals_after_exec(void)
 	}
 }
 
+/* The rest of @taken is there already, or nobody looks at it yet. */
+static int add_ours(struct signals_taken *taken, signals_ours ours)
+{
+	for (int i = 0; i < SIGNALS_OURS; i++) {
+		signals_ours there = NULL;
+
+		if (atomic_compare_exchange_strong_explicit(&taken->ours[i], &there, ours,
+							    memory_order_acq_rel,
+							    memory_order_acquire) ||
+		    there == ours)
+			return 0;
+	}
+	return -EMFILE;
+}
+
 int signals_take(int sig, signals_ours ours)
 {
 	struct signals_taken *taken = signals_find(sig);
 	struct sigaction host;
 
 	if (taken != NULL && signals_is_in_front(sig))
-		return 0;
+		return add_ours(taken, ours);
 	if (taken == NULL)
 		taken = signals_find(0);
 	if (taken == NULL)
 		return -EMFILE;
 	if (__sigaction(sig, NULL, &host) < 0)
 		return -errno;
-	taken->ours = ours;
+	add_ours(taken, ours);
 	taken->host[0] = taken->host[1] = host;
 	atomic_store_explicit(&taken->sig, sig, memory_order_release); /* pairs: signals_find */
 	install(sig, &host);

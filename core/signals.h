@@ -25,12 +25,18 @@ SIGSAFE bool signals_has_room(const void *ucontext);
 void signals_before_exec(void);
 void signals_after_exec(void);
 
-/* Installs our handler for @sig in front of the host's. Once is enough; 0 or a negative errno. */
+/*
+ * Installs our handler for @sig in front of the host's, and adds @ours to those that are asked. Once is enough; 0 or a
+ * negative errno.
+ */
 int signals_take(int sig, signals_ours ours);
 bool signals_is_taken(int sig);
 
 /* The kernel's action is still our handler: false when the host took the signal back by a raw system call. */
 bool signals_is_in_front(int sig);
+
+/* A call that @sig interrupts goes on afterwards, where it can. */
+SIGSAFE bool signals_restarts(int sig);
 
 /* sigaction() as the host should see it, for a taken signal. */
 void signals_host_action(int sig, const struct sigaction *action, struct sigaction *ret_old);

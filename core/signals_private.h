@@ -8,12 +8,13 @@
 
 #include "core/signals.h"
 
-#define SIGNALS_MAX 4
+#define SIGNALS_MAX  4
+#define SIGNALS_OURS 2 /* the CPU sampler, and looks at threads */
 
 struct signals_taken {
 	_Atomic int sig;          /* 0 free */
 	_Atomic unsigned current; /* which of @host holds; the other is written */
-	signals_ours ours;
+	_Atomic(signals_ours) ours[SIGNALS_OURS];
 	struct sigaction host[2];
 };
 extern struct signals_taken signals_taken[SIGNALS_MAX];

@@ -98,17 +98,37 @@ SIGSAFE void signals_dispatch(int sig, siginfo_t *info, void *ucontext)
 	const ucontext_t *uc = ucontext;
 	int saved = errno;
 	unsigned long mask;
+	bool is_ours = false;
 
 	/* a mask that came back behind our wrappers' back, by siglongjmp() or setcontext(): the view is an old one */
 	memcpy(&mask, &uc->uc_sigmask, sizeof(mask));
 	if (signals_host_blocks && count_blocked(mask) < SIGNALS_NEARLY_ALL - 3)
 		signals_host_blocks = 0;
-	if (taken != NULL && !taken->ours(sig, info, ucontext)) {
+	/* one signal may stand for two: a pending one is not queued again */
+	for (int i = 0; taken != NULL && i < SIGNALS_OURS; i++) {
+		signals_ours ours = atomic_load_explicit(&taken->ours[i], memory_order_acquire);
+
+		if (ours != NULL && ours(sig, info, ucontext))
+			is_ours = true;
+	}
+	if (taken != NULL && !is_ours) {
 		errno = saved;
 		call_host(taken, sig, info, ucontext);
 		return; /* errno is the host's handler's affair */
 	}
 	errno = saved;
+}
+
+SIGSAFE bool signals_restarts(int sig)
+{
+	struct signals_taken *taken = signals_find(sig);
+	const struct sigaction *host;
+
+	if (taken == NULL)
+		return false;
+	host = &taken->host[atomic_load_explicit(&taken->current, memory_order_acquire) & 1];
+	return host->sa_handler == SIG_DFL || host->sa_handler == SIG_IGN ||
+	       (host->sa_flags & SA_RESTART) != 0; /* as install() in signals.c sets it */
 }
 
 #define ROOM_BYTES \

@@ -42,7 +42,9 @@ void thread_each(struct segment *s, void (*each)(struct thread *t, void *user), 
 
 		/* pairs: thread_claim release */
 		if (t != NULL && t->record != NULL &&
-		    atomic_load_explicit(&t->record->tid, memory_order_acquire) > 0)
+		    atomic_load_explicit(&t->record->tid, memory_order_acquire) > 0 &&
+		    !(atomic_load_explicit(&t->record->flags, memory_order_relaxed) &
+		      THREAD_IS_OURS))
 			each(t, user);
 	}
 }

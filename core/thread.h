@@ -71,6 +71,8 @@ struct thread {
 	/* look.h */
 	_Atomic uint32_t asked; /* a signal is on its way: who wants to know, enum look_for */
 	_Atomic uint32_t deaf;  /* it did not come for long: blocked by the host */
+	uint32_t asked_code;    /* the state it was in then */
+	uint32_t name_serial;   /* of look_names_serial, when its record's name was read */
 	struct wait_place waits_at;
 	uint64_t waits_sequence;
 
@@ -99,7 +101,7 @@ SIGSAFE void thread_release(struct segment *s, struct thread *t);
 SIGSAFE struct thread *thread_find(const struct segment *s, int tid);
 SIGSAFE struct thread *thread_at(const struct segment *s, uint32_t index);
 
-/* Calls @each for every claimed record. */
+/* Calls @each for every claimed record of the host's threads. */
 void thread_each(struct segment *s, void (*each)(struct thread *t, void *user), void *user);
 
 /*

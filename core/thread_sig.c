@@ -62,7 +62,9 @@ SIGSAFE struct thread *thread_reserve(struct segment *s)
 	atomic_store_explicit(&record->inside, 0, memory_order_relaxed);
 	atomic_store_explicit(&record->flags, 0, memory_order_relaxed);
 	atomic_store_explicit(&record->waits, 0, memory_order_relaxed);
+	atomic_store_explicit(&record->idle_row, 0, memory_order_relaxed);
 	atomic_store_explicit(&record->idle_looks, 0, memory_order_relaxed);
+	atomic_store_explicit(&record->idle_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&record->snapshot_serial, 0, memory_order_relaxed);
 	record->name[0] = '\0';
 	record->begun_ns = clock_monotonic();

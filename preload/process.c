@@ -10,11 +10,14 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/helper.h"
 #include "core/labels.h"
 #include "core/lock.h"
 #include "core/log.h"
+#include "core/look.h"
 #include "core/modules.h"
 #include "core/profile.h"
+#include "core/scan.h"
 #include "core/session.h"
 #include "core/signals.h"
 #include "core/walk.h"
@@ -91,13 +94,26 @@ static void thread_ends(void *thread)
 	thread_release(s, t);
 }
 
+/* Also for a thread that somebody else found, in signal context. */
+static void thread_is_known(struct segment *s, struct thread *t)
+{
+	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
+		if ((*p)->thread_begins != NULL)
+			(*p)->thread_begins(s, t);
+}
+
+static void thread_is_gone(struct segment *s, struct thread *t)
+{
+	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
+		if ((*p)->thread_gone != NULL)
+			(*p)->thread_gone(s, t);
+}
+
 static void thread_begins(struct segment *s, struct thread *t)
 {
 	thread_self_block = t;
 	pthread_setspecific(process.thread_key, t);
-	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
-		if ((*p)->thread_begins != NULL)
-			(*p)->thread_begins(s, t);
+	thread_is_known(s, t);
 }
 
 /* The calling thread becomes known, with the bounds of its stack where they are cheap to have. */
@@ -154,6 +170,8 @@ static int set_up_once(struct why *why)
 		why_set(why, "no room to watch threads and forks: %s", strerrordesc_np(r));
 		return -r;
 	}
+	scan_hooks = (struct scan_hooks){thread_is_known, thread_is_gone};
+	modules_ours = (uintptr_t)set_up_once;
 	process.is_set_up = true;
 	return 0;
 }
@@ -361,6 +379,9 @@ static void fork_child(void)
 	segment_disown();
 	process.lock = (struct lock){.rank = LOCK_CONTROL};
 	modules_forked();
+	scan_forked();
+	helper_forked();
+	look_forked();
 	api_forked();
 	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
 		if ((*p)->forked != NULL)
@@ -392,6 +413,13 @@ static void fork_child(void)
 	segment_release(&parent);
 }
 
+static void thread_is_created(struct segment *s, struct thread *creator)
+{
+	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
+		if ((*p)->thread_created != NULL)
+			(*p)->thread_created(s, creator);
+}
+
 struct thread *process_thread_reserve(const pthread_attr_t *attr, void *(*start)(void *), void *arg)
 {
 	struct segment *s = segment_live();
@@ -410,6 +438,8 @@ struct thread *process_thread_reserve(const pthread_attr_t *attr, void *(*start)
 		pthread_attr_getstacksize(&standard, &size);
 		pthread_attr_destroy(&standard);
 	}
+	if (self != NULL)
+		thread_is_created(s, self);
 	t->start = start;
 	t->start_argument = arg;
 	t->stack_bytes = size;
@@ -466,15 +496,17 @@ void process_thread_adopt(int tid)
 	struct segment *s = segment_live();
 	struct thread *t;
 
-	if (!process_is_ours(s) || thread_find(s, tid) != NULL)
+	if (!process_is_ours(s))
+		return;
+	if (thread_self_block != NULL)
+		thread_is_created(s, thread_self_block);
+	if (thread_find(s, tid) != NULL)
 		return;
 	t = thread_reserve(s);
 	if (t == NULL)
 		return;
 	t = thread_publish(s, t, tid);
-	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
-		if ((*p)->thread_begins != NULL)
-			(*p)->thread_begins(s, t);
+	thread_is_known(s, t);
 }
 
 struct thread *process_exec_begins(void)

@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/scan.h"
 #include "core/signals.h"
 
 static size_t threads_bytes;
@@ -126,7 +127,7 @@ static int cpu_start(struct segment *s, const struct option_set *options, struct
 	atomic_store_explicit(&s->header->runs[RUN_CPU].ended_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&cpu_is_on, 1, memory_order_seq_cst);
 	thread_each(s, rearm_one, s); /* those that have a record */
-	cpu_scan(s);                  /* those that have none */
+	scan_all(s);                  /* those that have none */
 	if (kernel_is_at_least(6, 4))
 		cpu_scout_start();
 	return 0;
@@ -144,6 +145,13 @@ static void cpu_thread_ends(struct segment *s, struct thread *t)
 		return;
 	cpu_settle(s, t, clock_read(CLOCK_THREAD_CPUTIME_ID));
 	cpu_disarm(&cpu_threads[t->index]);
+}
+
+static void cpu_thread_gone(struct segment *s, struct thread *t)
+{
+	(void)s;
+	if (cpu_threads != NULL)
+		cpu_disarm(&cpu_threads[t->index]);
 }
 
 /* Threads that burn time with the signal blocked; the others are about to end and have had their samples. */
@@ -169,7 +177,6 @@ static void cpu_forked(void)
 		if (cpu_threads[i].way != CPU_OFF)
 			cpu_close_perf(&cpu_threads[i]);
 	atomic_store_explicit(&cpu_is_on, 0, memory_order_seq_cst);
-	atomic_store_explicit(&cpu_scan_is_busy, 0, memory_order_relaxed);
 	mem_unmap(cpu_threads, threads_bytes);
 	cpu_threads = NULL;
 }
@@ -197,6 +204,7 @@ const struct profile_ops cpu_profile = {
 	.stop = cpu_stop,
 	.thread_begins = cpu_thread_begins,
 	.thread_ends = cpu_thread_ends,
+	.thread_gone = cpu_thread_gone,
 	.settle = cpu_settle_all,
 	.forked = cpu_forked,
 	.exec = cpu_exec,

@@ -58,7 +58,7 @@ struct cpu_settings {
 /* What cpu.c and cpu_sig.c share. */
 extern struct cpu_thread *cpu_threads; /* by thread index */
 extern struct cpu_settings cpu_settings;
-extern _Atomic uint32_t cpu_is_on, cpu_scan_is_busy;
+extern _Atomic uint32_t cpu_is_on;
 
 /* Signal safe: starts sampling thread @t of this process, whoever calls; counts it as lost when the kernel refuses. */
 SIGSAFE void cpu_arm(struct segment *s, struct thread *t);
@@ -67,9 +67,6 @@ SIGSAFE void cpu_close_perf(struct cpu_thread *ct); /* the file alone, if it is 
 
 /* What is to be counted when thread @t stops being sampled at @now on its CPU clock. */
 SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now);
-
-/* Arms every thread of the process that has no record yet. Signal safe, and long when there are many threads. */
-SIGSAFE void cpu_scan(struct segment *s);
 
 /* The process-wide timer that finds threads nobody told us about. */
 SIGSAFE void cpu_scout_start(void);

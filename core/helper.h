@@ -1,0 +1,60 @@
+/*
+ * helper: the one thread of ours in a host.
+ *
+ * It is made by a bare clone(), from wherever it is needed first, a child of fork() too: no allocation, nothing that the
+ * C library would know of. It shares the host's memory and nothing else that could be noticed:
+ *
+ *   - all signals are blocked for as long as it lives;
+ *   - its files are its own: what it opens takes no number that the host counts on, what the host closes is closed;
+ *   - its working directory is its own, so that no file system stays busy because of it;
+ *   - its thread-local block is a blank one. What it runs is code for signal context (*_sig.c), which asks for no more.
+ *
+ * It ends by itself when the host's last thread has ended. Calls that want a process with one thread, and calls that change
+ * whose rights a process has, stop it first and start it again after: helper_pause(), helper_resume().
+ *
+ * Jobs run on it one at a time, each with its next moment.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/segment.h"
+#include "core/thread.h"
+#include "core/why.h"
+
+enum helper_job_id { HELPER_WALL, HELPER_THREADS, HELPER_JOBS };
+
+#define HELPER_NEVER UINT64_MAX
+
+/* Runs on the helper, where signal-context rules hold; returns when to run again (CLOCK_MONOTONIC), HELPER_NEVER for when it is woken. */
+typedef uint64_t (*helper_job)(struct segment *s, struct thread *self, uint64_t now_ns);
+
+/* Starts @job at @first_ns, and the thread if it is not there. 0, or a negative errno with @why. Any context but a handler. */
+int helper_start(struct segment *s, enum helper_job_id id, helper_job job, uint64_t first_ns,
+		 struct why *why);
+
+/* Returns when @id no longer runs and will not again; the thread ends with its last job. Not on the helper itself. */
+void helper_stop(struct segment *s, enum helper_job_id id);
+
+/* Runs @id as soon as can be, and returns when it has run once more from the beginning; -ETIMEDOUT after @wait_ns. */
+int helper_call(struct segment *s, enum helper_job_id id, uint64_t wait_ns);
+
+/* Lets the thread end for a while, 0.1 s at most; jobs are kept. */
+void helper_pause(struct segment *s);
+void helper_resume(struct segment *s);
+
+/* In a child of fork: the thread was the parent's. */
+void helper_forked(void);
+
+/* Files of the helper, for what runs on it: /proc/self/task, -1 when there is none. */
+extern int helper_task_directory;
+
+/*
+ * Copies memory that may be gone by now: from @address to @to, at most @bytes; returns how many. For what runs on the
+ * helper.
+ */
+SIGSAFE size_t helper_read_memory(uintptr_t address, void *to, size_t bytes);
+
+/* A small file of one thread, such as "comm", into @to and a NUL behind it; its length, or a negative errno. */
+SIGSAFE int helper_read_task(int tid, const char *name, char *to, size_t size);

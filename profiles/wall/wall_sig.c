@@ -1,0 +1,297 @@
+#include "profiles/wall/wall.h"
+
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "core/clock.h"
+#include "core/scan.h"
+#include "core/table.h"
+
+struct wall_settings wall_settings;
+_Atomic uint32_t wall_is_on;
+
+/* The helper's own. */
+static struct {
+	uint64_t random, last_ns, tick;
+	uint64_t scanned_ns;
+} sampler;
+
+#define SCAN_NS \
+	(NS_PER_SECOND / 10) /* how often threads are looked for that nobody told us about */
+#define QUIET_LOOKS 2  /* found unmoved so often, a thread that does not say so is looked at less */
+#define PASS_OVER   8  /* at every eighth tick */
+#define DOUBT_LOOKS 64 /* so often the word of a thread is checked against its clock */
+
+/* A call that lasts uses no time. More than this, and the thread left it without a word, by longjmp() out of a handler. */
+#define LEFT_NS UINT64_C(2000000)
+
+/* What a handler uses between its last look at the clock and the thread's next sleep. */
+#define SETTLE_NS UINT64_C(20000)
+
+static uint64_t random_next(void)
+{
+	sampler.random ^= sampler.random << 13;
+	sampler.random ^= sampler.random >> 7;
+	sampler.random ^= sampler.random << 17;
+	return sampler.random;
+}
+
+SIGSAFE void wall_begin(void)
+{
+	sampler.random = clock_monotonic() * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	sampler.last_ns = 0;
+}
+
+SIGSAFE void wall_flush(struct segment *s, struct thread *t)
+{
+	struct thread_record *record = t->record;
+	uint64_t row = atomic_load_explicit(&record->idle_row, memory_order_acquire);
+	/* taken before it is added: who dies in between loses a little and counts nothing twice */
+	uint64_t values[WALL_COLUMNS] = {
+		atomic_exchange_explicit(&record->idle_looks, 0, memory_order_acq_rel),
+		atomic_exchange_explicit(&record->idle_ns, 0, memory_order_acq_rel)};
+	uint32_t generation = atomic_load_explicit(&record->idle_generation, memory_order_relaxed);
+	const struct wall_thread *w = wall_thread_of(t);
+
+	if (values[0] == 0 || (uint32_t)row == 0)
+		return;
+	if (generation == atomic_load_explicit(&s->header->generation, memory_order_acquire) &&
+	    table_add(s, SEGMENT_TABLE_WALL, generation, (uint32_t)row, (uint32_t)(row >> 32),
+		      values))
+		return;
+	table_record(s, SEGMENT_TABLE_WALL, w->frames, w->depth, (uint32_t)(row >> 32), values);
+}
+
+static uint32_t labels_of(struct segment *s, struct thread *t, struct wall_thread *w, unsigned code)
+{
+	uint32_t base = atomic_load_explicit(&t->record->labels, memory_order_relaxed);
+
+	if (w->labels == 0 || base != w->labels_base || code != w->labels_code ||
+	    t->name_serial != w->labels_serial) {
+		w->labels = look_labels(s, t, base, code);
+		w->labels_base = base;
+		w->labels_code = code;
+		w->labels_serial = t->name_serial;
+	}
+	return w->labels;
+}
+
+/* On the helper, or in @t's handler while the helper waits for its answer: @w is the caller's alone. */
+SIGSAFE void wall_sink(struct segment *s, struct thread *t, const struct look *look)
+{
+	struct wall_thread *w = wall_thread_of(t);
+	bool is_own = t == thread_self_block;
+	uint64_t values[WALL_COLUMNS] = {w->looks, w->ns};
+	uint32_t labels;
+	struct table_row row;
+
+	if (!atomic_load_explicit(&wall_is_on, memory_order_acquire) ||
+	    wall_settings.threads == NULL)
+		return;
+	labels = labels_of(s, t, w, look->code);
+	row = table_record(s, SEGMENT_TABLE_WALL, look->frames, look->depth, labels, values);
+	w->depth = look->depth < wall_settings.depth ? look->depth : wall_settings.depth;
+	memcpy(w->frames, look->frames, w->depth * sizeof(w->frames[0]));
+	w->word = look->word;
+	w->is_idle = row.stack != 0;
+	w->is_settling = is_own;
+	w->quiet = 0;
+	w->looks = w->ns = 0;
+	atomic_store_explicit(&t->record->idle_generation, row.generation, memory_order_relaxed);
+	atomic_store_explicit(&t->record->idle_row, (uint64_t)labels << 32 | row.stack,
+			      memory_order_release); /* pairs: wall_flush, and readers */
+	if (is_own)
+		w->cpu_ns = clock_read(CLOCK_THREAD_CPUTIME_ID);
+}
+
+/* The thread is where it was. */
+static void credit(struct thread *t, uint64_t looks, uint64_t ns)
+{
+	struct thread_record *record = t->record;
+
+	if (looks == 0)
+		return;
+	/* with the time first: a reader that comes in between sees a look less, not time without a look */
+	atomic_fetch_add_explicit(&record->idle_ns, ns, memory_order_relaxed);
+	atomic_fetch_add_explicit(&record->idle_looks, looks, memory_order_relaxed);
+}
+
+/* Gives the looks that were passed over: those in which the thread ran, by its clock, to the look that comes now. */
+static void give_later(struct thread *t, struct wall_thread *w, uint64_t ran_ns)
+{
+	uint64_t ran = w->later_looks == 0 ? 0
+					   : (ran_ns * w->later_looks + w->later_ns / 2) /
+						     (w->later_ns > 0 ? w->later_ns : 1);
+
+	if (ran > w->later_looks)
+		ran = w->later_looks;
+	if (ran > 0) {
+		uint64_t ns = w->later_ns * ran / w->later_looks;
+
+		w->looks += ran;
+		w->ns += ns;
+		w->later_ns -= ns;
+		w->later_looks -= ran;
+	}
+	credit(t, w->later_looks, w->later_ns);
+	w->later_looks = w->later_ns = 0;
+}
+
+static const char *parse_number(const char *c, uint64_t *ret)
+{
+	*ret = 0;
+	while (*c == ' ')
+		c++;
+	for (; *c >= '0' && *c <= '9'; c++)
+		*ret = *ret * 10 + (uint64_t)(*c - '0');
+	return c;
+}
+
+/*
+ * Of a thread that runs: is it on a processor, or does it wait for one? What the kernel counted since the last time tells how
+ * likely either is, and a die decides, so that both are right on average.
+ */
+static bool is_runnable(struct thread *t, struct wall_thread *w)
+{
+	char text[80];
+	uint64_t run, wait, ran, waited;
+	bool is_first = w->run_ns == 0;
+
+	if (helper_read_task(t->tid, "schedstat", text, sizeof(text)) <= 0)
+		return false;
+	parse_number(parse_number(text, &run), &wait);
+	ran = run - w->run_ns;
+	waited = wait - w->wait_ns;
+	w->run_ns = run;
+	w->wait_ns = wait;
+	if (is_first || waited == 0)
+		return false;
+	return random_next() % (ran + waited) < waited;
+}
+
+static void reset(struct wall_thread *w, const struct thread *t)
+{
+	memset(w, 0, sizeof(*w));
+	w->tid = t->tid;
+}
+
+static void look_anew(struct segment *s, struct thread *t, struct wall_thread *w)
+{
+	unsigned running = WAIT_NOT;
+
+	wall_flush(s, t);
+	w->is_idle = false;
+	if (atomic_load_explicit(&t->record->waits, memory_order_relaxed) == 0 && is_runnable(t, w))
+		running = WAIT_RUNNABLE;
+	if (look_at(s, t, LOOK_WALL, running) == LOOK_GONE)
+		w->looks = w->ns = 0;
+}
+
+/* One thread at one tick, which counts @ns. */
+static void tick_thread(struct segment *s, struct thread *t, uint64_t ns)
+{
+	struct wall_thread *w = wall_thread_of(t);
+	uint64_t word = atomic_load_explicit(&t->record->waits, memory_order_acquire), cpu;
+
+	if (w->tid != t->tid)
+		reset(w, t);
+	/* the question of the tick before: what it stood for is counted without a stack; or it is just being answered */
+	if (atomic_load_explicit(&t->asked, memory_order_acquire) & 1u << LOOK_WALL &&
+	    !look_take_back(s, t, LOOK_WALL) &&
+	    atomic_load_explicit(&t->asked, memory_order_acquire) != 0) {
+		w->later_looks++;
+		w->later_ns += ns;
+		return;
+	}
+	if (w->is_idle && word != 0 && word == w->word) {
+		credit(t, 1, ns);
+		if (++w->quiet % DOUBT_LOOKS != 0)
+			return;
+		cpu = clock_read(clock_of_thread(t->tid));
+		if (cpu > w->cpu_ns + LEFT_NS) {
+			atomic_compare_exchange_strong_explicit(&t->record->waits, &word, 0,
+								memory_order_relaxed,
+								memory_order_relaxed);
+			w->is_idle = false;
+		}
+		w->cpu_ns = cpu;
+		return;
+	}
+	if (w->is_idle && word == 0 && w->word == 0 && w->quiet >= QUIET_LOOKS &&
+	    (sampler.tick + t->index) % PASS_OVER != 0) {
+		w->later_looks++;
+		w->later_ns += ns;
+		return;
+	}
+	cpu = clock_read(clock_of_thread(t->tid));
+	if (cpu == 0) { /* it is gone */
+		give_later(t, w, 0);
+		wall_flush(s, t);
+		w->tid = 0;
+		return;
+	}
+	if (w->is_idle && word == 0 && w->word == 0) {
+		if (cpu == w->cpu_ns || (w->is_settling && cpu - w->cpu_ns < SETTLE_NS)) {
+			give_later(t, w, 0);
+			credit(t, 1, ns);
+			w->quiet++;
+			w->is_settling = false;
+			w->cpu_ns = cpu;
+			return;
+		}
+	}
+	w->looks = 1;
+	w->ns = ns;
+	give_later(t, w, cpu - w->cpu_ns);
+	w->cpu_ns = cpu;
+	look_anew(s, t, w);
+}
+
+/* Stacks of the generation before may be given up at any time: what threads are owed moves into this one. */
+static void follow_generation(struct segment *s, struct thread *t)
+{
+	struct wall_thread *w = wall_thread_of(t);
+	uint32_t now = atomic_load_explicit(&s->header->generation, memory_order_acquire);
+	struct table_row row;
+	uint64_t idle;
+
+	if (!w->is_idle || w->tid != t->tid ||
+	    atomic_load_explicit(&t->record->idle_generation, memory_order_relaxed) == now)
+		return;
+	wall_flush(s, t);
+	idle = atomic_load_explicit(&t->record->idle_row, memory_order_relaxed);
+	row = table_record(s, SEGMENT_NO_TABLE, w->frames, w->depth, (uint32_t)(idle >> 32), NULL);
+	atomic_store_explicit(&t->record->idle_generation, row.generation, memory_order_relaxed);
+	atomic_store_explicit(&t->record->idle_row, (idle >> 32) << 32 | row.stack,
+			      memory_order_release);
+	w->is_idle = row.stack != 0;
+}
+
+SIGSAFE uint64_t wall_tick(struct segment *s, struct thread *self, uint64_t now)
+{
+	uint64_t period = wall_settings.period_ns, next;
+	/* the first: what lies before it belongs to it only by chance, as what lies behind the last is lost by chance */
+	uint64_t ns = sampler.last_ns == 0 ? period : now - sampler.last_ns;
+	uint32_t high;
+
+	if (now - sampler.scanned_ns >= SCAN_NS) {
+		scan_some(s);
+		sampler.scanned_ns = now;
+	}
+	high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire);
+	for (uint32_t i = 1; i < high; i++) {
+		struct thread *t = thread_at(s, i);
+
+		if (t == NULL || t == self || t->record == NULL ||
+		    atomic_load_explicit(&t->record->tid, memory_order_acquire) <= 0 ||
+		    atomic_load_explicit(&t->record->flags, memory_order_relaxed) & THREAD_IS_OURS)
+			continue;
+		follow_generation(s, t);
+		tick_thread(s, t, ns);
+	}
+	sampler.tick++;
+	sampler.last_ns = now;
+	next = now + period / 2 + random_next() % period;
+	/* after a time in which the machine stood still there is nothing to make up for: the look counted it */
+	return next;
+}
