@@ -40,6 +40,9 @@ void helper_stop(struct segment *s, enum helper_job_id id);
 /* Runs @id as soon as can be, and returns when it has run once more from the beginning; -ETIMEDOUT after @wait_ns. */
 int helper_call(struct segment *s, enum helper_job_id id, uint64_t wait_ns);
 
+/* Runs @id as soon as can be. Any context. */
+SIGSAFE void helper_rouse(struct segment *s, enum helper_job_id id);
+
 /* Lets the thread end for a while, 0.1 s at most; jobs are kept. */
 void helper_pause(struct segment *s);
 void helper_resume(struct segment *s);

@@ -83,7 +83,9 @@ static uint64_t run_jobs(uint64_t now)
 	for (unsigned i = 0; i < HELPER_JOBS; i++) {
 		helper_job run = atomic_load_explicit(&helper.jobs[i].run, memory_order_acquire);
 		uint32_t asked = atomic_load_explicit(&helper.jobs[i].asked, memory_order_seq_cst);
-		uint64_t at = atomic_load_explicit(&helper.jobs[i].next_ns, memory_order_relaxed);
+		uint64_t planned =
+			atomic_load_explicit(&helper.jobs[i].next_ns, memory_order_seq_cst);
+		uint64_t at = planned;
 
 		if (run == NULL)
 			continue;
@@ -95,7 +97,11 @@ static uint64_t run_jobs(uint64_t now)
 			if (atomic_load_explicit(&helper.jobs[i].run, memory_order_seq_cst) == run)
 				at = run(helper.segment, helper.thread, now);
 			thread_leave(helper.thread);
-			atomic_store_explicit(&helper.jobs[i].next_ns, at, memory_order_relaxed);
+			/* unless it was roused meanwhile */
+			if (!atomic_compare_exchange_strong_explicit(
+				    &helper.jobs[i].next_ns, &planned, at, memory_order_seq_cst,
+				    memory_order_relaxed))
+				at = 0;
 			atomic_store_explicit(&helper.jobs[i].done, asked, memory_order_release);
 			sys3(SYS_futex, &helper.jobs[i].done, FUTEX_WAKE_PRIVATE, INT32_MAX);
 		}
@@ -141,6 +147,13 @@ SIGSAFE void helper_main(void)
 	}
 	sys1(SYS_exit, 0); /* this thread alone; the kernel clears helper.tid */
 	__builtin_trap();
+}
+
+SIGSAFE void helper_rouse(struct segment *s, enum helper_job_id id)
+{
+	atomic_store_explicit(&helper.jobs[id].next_ns, 0, memory_order_seq_cst);
+	atomic_fetch_add_explicit(&s->header->helper_wake, 1, memory_order_seq_cst);
+	sys3(SYS_futex, &s->header->helper_wake, FUTEX_WAKE, 1);
 }
 
 SIGSAFE size_t helper_read_memory(uintptr_t address, void *to, size_t bytes)

@@ -43,7 +43,11 @@ SIGSAFE const char *wait_name(unsigned code, char buffer[WAIT_NAME_SIZE]);
 /* The code for a system call, by its number: WAIT_SLEEP and WAIT_FUTEX for those that have a state of their own. */
 SIGSAFE unsigned wait_code_of_syscall(long number);
 
-extern _Atomic uint32_t wait_is_on; /* somebody looks at threads */
+extern _Atomic uint32_t wait_is_on;     /* somebody looks at threads */
+extern _Atomic uint32_t wait_is_dozing; /* and sleeps until one of them moves */
+
+/* Wakes whoever sleeps until a thread moves. Keeps errno. */
+SIGSAFE void wait_rouse(struct segment *s);
 
 /* What a wrapper keeps on its stack meanwhile. */
 struct wait {

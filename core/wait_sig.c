@@ -3,9 +3,10 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#include "core/helper.h"
 #include "core/syscalls.h"
 
-_Atomic uint32_t wait_is_on;
+_Atomic uint32_t wait_is_on, wait_is_dozing;
 
 static const char *const names[WAIT_STATES] = {
 	[WAIT_NOT] = "running", [WAIT_RUNNABLE] = "runnable", [WAIT_LOCK] = "lock",
@@ -109,11 +110,24 @@ SIGSAFE void wait_announce(struct wait *w, unsigned code, struct wait_place plac
 	}
 }
 
+SIGSAFE void wait_rouse(struct segment *s)
+{
+	if (atomic_exchange_explicit(&wait_is_dozing, 0, memory_order_seq_cst))
+		helper_rouse(s, HELPER_WALL);
+}
+
 SIGSAFE void wait_take_back(struct wait *w)
 {
 	struct thread *t = w->thread;
+	struct segment *s;
 
-	atomic_store_explicit(&t->record->waits, 0, memory_order_relaxed);
+	/* pairs: whoever is about to doze says so first and looks at the word after; both seq_cst */
+	atomic_store_explicit(&t->record->waits, 0, memory_order_seq_cst);
+	if (unlikely(atomic_load_explicit(&wait_is_dozing, memory_order_seq_cst))) {
+		s = segment_live();
+		if (s != NULL)
+			wait_rouse(s);
+	}
 	if (w->before == 0)
 		return;
 	/* a host's handler returns into the call that it interrupted */

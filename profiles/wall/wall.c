@@ -55,11 +55,19 @@ static void wall_stop(struct segment *s)
 	if (!atomic_exchange_explicit(&wall_is_on, 0, memory_order_seq_cst))
 		return;
 	helper_stop(s, HELPER_WALL);
+	atomic_store_explicit(&wait_is_dozing, 0, memory_order_relaxed);
 	look_stop(LOOK_WALL);
 	thread_wait_outside(s, NULL, NS_PER_SECOND / 10);
 	thread_each(s, flush_one, s);
 	atomic_store_explicit(&s->header->runs[RUN_WALL].ended_ns, clock_monotonic(),
 			      memory_order_release);
+}
+
+static void wall_thread_begins(struct segment *s, struct thread *t)
+{
+	(void)t;
+	if (atomic_load_explicit(&wait_is_dozing, memory_order_relaxed))
+		wait_rouse(s);
 }
 
 static void wall_thread_ends(struct segment *s, struct thread *t)
@@ -81,6 +89,7 @@ static void wall_forked(void)
 	mem_unmap(wall_settings.threads, threads_bytes);
 	wall_settings.threads = NULL;
 	atomic_store_explicit(&wall_is_on, 0, memory_order_relaxed);
+	atomic_store_explicit(&wait_is_dozing, 0, memory_order_relaxed);
 }
 
 /* The table, and what threads are owed that have not moved. */
@@ -122,6 +131,7 @@ const struct profile_ops wall_profile = {
 	.read = wall_read,
 	.start = wall_start,
 	.stop = wall_stop,
+	.thread_begins = wall_thread_begins,
 	.thread_ends = wall_thread_ends,
 	.thread_gone = wall_thread_gone,
 	.forked = wall_forked,

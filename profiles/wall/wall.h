@@ -6,13 +6,15 @@
  * are not touched:
  *
  *     the word of wait.h is the same        it is in the same call: one load
- *     its CPU clock stands still            it sleeps in a call that does not say so: one system call, and after two
+ *     its CPU clock stands still            it sleeps in a call that does not say so: one system call, and after sixteen
  *                                           such looks at every eighth only
  *     otherwise                             look_at()
  *
  * What an unmoved thread is owed stands in its record, where readers find it (wall_profile.read), so a sleeping thread
  * costs no look-up in a table, and nothing is lost when the process is killed. It goes into the table when the thread
  * moves on.
+ *
+ * When no thread has moved for a while the sampler itself sleeps longer. The first that leaves a call that says so wakes it.
  */
 #pragma once
 

@@ -14,12 +14,18 @@ _Atomic uint32_t wall_is_on;
 static struct {
 	uint64_t random, last_ns, tick;
 	uint64_t scanned_ns;
+	bool is_dozing;
+	bool has_busy,
+		has_silent; /* threads that do not stay; that stay, and would not say when they go */
 } sampler;
 
 #define SCAN_NS \
 	(NS_PER_SECOND / 10) /* how often threads are looked for that nobody told us about */
-#define QUIET_LOOKS 2  /* found unmoved so often, a thread that does not say so is looked at less */
-#define PASS_OVER   8  /* at every eighth tick */
+#define QUIET_LOOKS \
+	16 /* found unmoved so often, a thread is expected to stay: most that wake by themselves do it sooner */
+#define PASS_OVER 8 /* then one that does not say so is looked at every eighth tick */
+#define DOZE_TICKS \
+	64 /* and when all stay, the sampler sleeps so long, or as above when one would not say */
 #define DOUBT_LOOKS 64 /* so often the word of a thread is checked against its clock */
 
 /* A call that lasts uses no time. More than this, and the thread left it without a word, by longjmp() out of a handler. */
@@ -187,6 +193,22 @@ static void look_anew(struct segment *s, struct thread *t, struct wall_thread *w
 		w->looks = w->ns = 0;
 }
 
+/* How many looks a time stands for that was longer than between two ticks. */
+static uint64_t looks_in(uint64_t ns)
+{
+	uint64_t period = wall_settings.period_ns;
+
+	return ns < 2 * period ? 1 : (ns + period / 2) / period;
+}
+
+static void note_quiet(const struct wall_thread *w)
+{
+	if (!w->is_idle || w->quiet < QUIET_LOOKS)
+		sampler.has_busy = true;
+	else if (w->word == 0)
+		sampler.has_silent = true;
+}
+
 /* One thread at one tick, which counts @ns. */
 static void tick_thread(struct segment *s, struct thread *t, uint64_t ns)
 {
@@ -199,12 +221,12 @@ static void tick_thread(struct segment *s, struct thread *t, uint64_t ns)
 	if (atomic_load_explicit(&t->asked, memory_order_acquire) & 1u << LOOK_WALL &&
 	    !look_take_back(s, t, LOOK_WALL) &&
 	    atomic_load_explicit(&t->asked, memory_order_acquire) != 0) {
-		w->later_looks++;
+		w->later_looks += looks_in(ns);
 		w->later_ns += ns;
 		return;
 	}
 	if (w->is_idle && word != 0 && word == w->word) {
-		credit(t, 1, ns);
+		credit(t, looks_in(ns), ns);
 		if (++w->quiet % DOUBT_LOOKS != 0)
 			return;
 		cpu = clock_read(clock_of_thread(t->tid));
@@ -219,7 +241,7 @@ static void tick_thread(struct segment *s, struct thread *t, uint64_t ns)
 	}
 	if (w->is_idle && word == 0 && w->word == 0 && w->quiet >= QUIET_LOOKS &&
 	    (sampler.tick + t->index) % PASS_OVER != 0) {
-		w->later_looks++;
+		w->later_looks += looks_in(ns);
 		w->later_ns += ns;
 		return;
 	}
@@ -233,14 +255,14 @@ static void tick_thread(struct segment *s, struct thread *t, uint64_t ns)
 	if (w->is_idle && word == 0 && w->word == 0) {
 		if (cpu == w->cpu_ns || (w->is_settling && cpu - w->cpu_ns < SETTLE_NS)) {
 			give_later(t, w, 0);
-			credit(t, 1, ns);
+			credit(t, looks_in(ns), ns);
 			w->quiet++;
 			w->is_settling = false;
 			w->cpu_ns = cpu;
 			return;
 		}
 	}
-	w->looks = 1;
+	w->looks = looks_in(ns);
 	w->ns = ns;
 	give_later(t, w, cpu - w->cpu_ns);
 	w->cpu_ns = cpu;
@@ -267,17 +289,66 @@ static void follow_generation(struct segment *s, struct thread *t)
 	w->is_idle = row.stack != 0;
 }
 
-SIGSAFE uint64_t wall_tick(struct segment *s, struct thread *self, uint64_t now)
+/* A thread moved while the sampler dozed, and has said so: all were where they were until now. */
+static void credit_all(struct segment *s, const struct thread *self, uint64_t ns)
 {
-	uint64_t period = wall_settings.period_ns, next;
-	/* the first: what lies before it belongs to it only by chance, as what lies behind the last is lost by chance */
-	uint64_t ns = sampler.last_ns == 0 ? period : now - sampler.last_ns;
+	uint32_t high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire);
+
+	for (uint32_t i = 1; i < high; i++) {
+		struct thread *t = thread_at(s, i);
+
+		if (t != NULL && t != self && t->record != NULL && wall_thread_of(t)->is_idle &&
+		    atomic_load_explicit(&t->record->tid, memory_order_acquire) ==
+			    wall_thread_of(t)->tid)
+			credit(t, looks_in(ns), ns);
+	}
+}
+
+/* When to look next. Sleeping longer is announced first, and off when somebody moved just before that. */
+static uint64_t next_tick(struct segment *s, uint64_t now)
+{
+	uint64_t period = wall_settings.period_ns, next = now + period / 2 + random_next() % period;
 	uint32_t high;
 
+	if (sampler.has_busy)
+		return next;
+	atomic_store_explicit(&wait_is_dozing, 1, memory_order_seq_cst); /* pairs: wait_take_back */
+	high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire);
+	for (uint32_t i = 1; i < high; i++) {
+		const struct thread *t = thread_at(s, i);
+
+		if (t != NULL && t->record != NULL &&
+		    atomic_load_explicit(&t->record->tid, memory_order_acquire) > 0 &&
+		    wall_thread_of(t)->is_idle &&
+		    atomic_load_explicit(&t->record->waits, memory_order_seq_cst) !=
+			    wall_thread_of(t)->word) {
+			atomic_store_explicit(&wait_is_dozing, 0, memory_order_relaxed);
+			return next;
+		}
+	}
+	sampler.is_dozing = true;
+	return next + (sampler.has_silent ? PASS_OVER - 1 : DOZE_TICKS - 1) * period;
+}
+
+SIGSAFE uint64_t wall_tick(struct segment *s, struct thread *self, uint64_t now)
+{
+	/* the first: what lies before it belongs to it only by chance, as what lies behind the last is lost by chance */
+	uint64_t ns = sampler.last_ns == 0 ? wall_settings.period_ns : now - sampler.last_ns;
+	uint32_t high;
+
+	sampler.last_ns = now;
+	if (sampler.is_dozing) {
+		sampler.is_dozing = false;
+		if (atomic_exchange_explicit(&wait_is_dozing, 0, memory_order_seq_cst) == 0) {
+			credit_all(s, self, ns);
+			return now + random_next() % wall_settings.period_ns;
+		}
+	}
 	if (now - sampler.scanned_ns >= SCAN_NS) {
 		scan_some(s);
 		sampler.scanned_ns = now;
 	}
+	sampler.has_busy = sampler.has_silent = false;
 	high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire);
 	for (uint32_t i = 1; i < high; i++) {
 		struct thread *t = thread_at(s, i);
@@ -288,10 +359,8 @@ SIGSAFE uint64_t wall_tick(struct segment *s, struct thread *self, uint64_t now)
 			continue;
 		follow_generation(s, t);
 		tick_thread(s, t, ns);
+		note_quiet(wall_thread_of(t));
 	}
 	sampler.tick++;
-	sampler.last_ns = now;
-	next = now + period / 2 + random_next() % period;
-	/* after a time in which the machine stood still there is nothing to make up for: the look counted it */
-	return next;
+	return next_tick(s, now);
 }
