@@ -296,10 +296,11 @@ SIGSAFE bool look_on_signal(int sig, siginfo_t *info, void *ucontext)
 		return is_ours;
 	if (t == NULL) /* one that came by a raw clone() */
 		t = has_value ? thread_at(s, (uint32_t)(uint64_t)info->si_value.sival_ptr) : NULL;
-	if (t == NULL || t->record == NULL ||
-	    atomic_load_explicit(&t->asked, memory_order_acquire) == 0)
+	if (t == NULL || t->record == NULL || t->tid != (int)sys1(SYS_gettid, 0))
 		return is_ours;
-	if (t->tid != (int)sys1(SYS_gettid, 0) || !thread_enter(s, t))
+	if (has_value)
+		atomic_store_explicit(&t->deaf, 0, memory_order_relaxed);
+	if (atomic_load_explicit(&t->asked, memory_order_acquire) == 0 || !thread_enter(s, t))
 		return is_ours;
 	seen = atomic_fetch_or_explicit(&t->asked, ANSWERING, memory_order_acq_rel);
 	if (seen != 0 && signals_has_room(ucontext)) {
@@ -312,7 +313,6 @@ SIGSAFE bool look_on_signal(int sig, siginfo_t *info, void *ucontext)
 			if (seen & 1u << who)
 				give(s, t, (enum look_for)who, &look);
 	}
-	atomic_store_explicit(&t->deaf, 0, memory_order_relaxed);
 	atomic_store_explicit(&t->asked, 0, memory_order_release);
 	thread_leave(t);
 	return is_ours;

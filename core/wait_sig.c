@@ -1,6 +1,7 @@
 #include "core/wait.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "core/helper.h"
@@ -60,78 +61,120 @@ SIGSAFE unsigned wait_code_of_syscall(long number)
 }
 
 /*
- * The looker is between its announcement and its signal, or the signal is on its way: a microsecond, unless it lost the
- * processor there. Then a millisecond is as long as a host is held up; its call may end early after that, once.
+ * The looker is between its announcement and its signal, or the signal is on its way: a microsecond, unless the looker lost
+ * the processor there. A host that has the signal blocked is not held up. Nobody is held up for longer than the second
+ * number; the call may end early after that, once.
  */
-#define COMES_WITHIN_NS UINT64_C(1000000)
+#define COMES_AT_ONCE_NS UINT64_C(10000)
+#define COMES_WITHIN_NS  UINT64_C(20000000)
+
+static bool is_blocked(void)
+{
+	uint64_t mask = 0;
+
+	return sys4(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, sizeof(mask)) == 0 &&
+	       (mask & UINT64_C(1) << (SIGPROF - 1));
+}
 
 static void let_it_come(struct thread *t)
 {
-	uint64_t until = clock_monotonic() + COMES_WITHIN_NS;
+	struct timespec pause = {0, 20000};
+	uint64_t begun = clock_monotonic(), waited_ns;
+	int saved = errno;
 
-	for (unsigned i = 0; atomic_load_explicit(&t->asked, memory_order_acquire) != 0; i++) {
-		if (atomic_load_explicit(&t->deaf, memory_order_relaxed))
-			return;
-		if (clock_monotonic() > until) {
-			/* the host has the signal blocked: nobody waits for it again until it comes */
+	/* a child of vfork(): the question is for its parent */
+	if (atomic_load_explicit(&t->deaf, memory_order_relaxed) ||
+	    (int)sys1(SYS_gettid, 0) != t->tid)
+		return;
+	while (atomic_load_explicit(&t->asked, memory_order_acquire) != 0) {
+		waited_ns = clock_monotonic() - begun;
+		if (waited_ns < COMES_AT_ONCE_NS)
+			continue;
+		if (is_blocked() || waited_ns > COMES_WITHIN_NS) {
+			/* nobody waits for it again until it has come */
 			atomic_store_explicit(&t->deaf, 1, memory_order_relaxed);
-			return;
+			break;
 		}
-		if (i > 100)
-			sys1(SYS_sched_yield, 0);
+		sys2(SYS_nanosleep, &pause, NULL); /* the signal ends it */
 	}
+	errno = saved;
+}
+
+static void say(struct thread *t, unsigned code)
+{
+	/* atomic: a handler that comes in between takes a number, too, and none is given twice */
+	uint64_t sequence = __atomic_add_fetch(&t->waits_sequence, 1, __ATOMIC_RELAXED);
+
+	/* pairs: ask() in look_sig.c, which sets @asked first and looks at the word after; both seq_cst */
+	atomic_store_explicit(&t->record->waits, sequence << 16 | code, memory_order_seq_cst);
+	if (unlikely(atomic_load_explicit(&t->asked, memory_order_seq_cst) != 0))
+		let_it_come(t);
+}
+
+/* The word is away while the rest changes: a look that began with the old word must not find the new place. */
+static void place_at(struct thread *t, struct wait_place place, uint64_t since_ns)
+{
+	atomic_store_explicit(&t->record->waits, 0, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release); /* pairs: look_at_waiting acquire */
+	t->waits_at = place;
+	atomic_store_explicit(&t->record->waits_since_ns, since_ns, memory_order_relaxed);
+}
+
+/*
+ * True when a word that is still there is of a call that a handler left by longjmp(). A handler runs further down the stack
+ * than the call it interrupts, but on a stack of its own.
+ */
+static bool is_left(const struct thread *t, const struct wait_place *before,
+		    const struct wait_place *now)
+{
+	return before->sp >= t->stack_low && before->sp <= now->sp && now->sp < t->stack_high;
 }
 
 SIGSAFE void wait_announce(struct wait *w, unsigned code, struct wait_place place)
 {
 	struct thread *t = thread_self_block;
-	struct thread_record *record;
-	uint64_t sequence;
 	int saved = errno;
 
-	/* a child of vfork() shares the block with its parent */
+	/* a child of fork() has its parent's block until it has one of its own */
 	if (t == NULL || segment_live() == NULL)
 		return;
-	record = t->record;
-	w->thread = t;
-	w->before = atomic_load_explicit(&record->waits, memory_order_relaxed);
+	w->before = atomic_load_explicit(&t->record->waits, memory_order_relaxed);
+	w->since_before_ns = atomic_load_explicit(&t->record->waits_since_ns, memory_order_relaxed);
 	w->place_before = t->waits_at;
-	sequence = ++t->waits_sequence;
-	/* a look at the old word must not find the new place: see look_sig.c */
-	atomic_store_explicit(&record->waits, 0, memory_order_relaxed);
-	atomic_thread_fence(memory_order_release);
-	t->waits_at = place;
-	atomic_store_explicit(&record->waits_since_ns, clock_monotonic(), memory_order_relaxed);
-	/* pairs: look_at, which sets @asked first and looks at the word after; both seq_cst */
-	atomic_store_explicit(&record->waits, sequence << 16 | code, memory_order_seq_cst);
-	if (unlikely(atomic_load_explicit(&t->asked, memory_order_seq_cst) != 0)) {
-		let_it_come(t);
-		errno = saved;
-	}
+	if (w->before != 0 && is_left(t, &w->place_before, &place))
+		w->before = 0;
+	place_at(t, place, clock_monotonic());
+	w->thread = t;
+	say(t, code);
+	errno = saved;
 }
 
-SIGSAFE void wait_rouse(struct segment *s)
-{
-	if (atomic_exchange_explicit(&wait_is_dozing, 0, memory_order_seq_cst))
-		helper_rouse(s, HELPER_WALL);
-}
-
+/*
+ * A handler may interrupt any of this, wait in turn and come back, so all is put back as it was found. The word gets a new
+ * number then: who reads the place between two looks at the word sees that it was elsewhere.
+ */
 SIGSAFE void wait_take_back(struct wait *w)
 {
 	struct thread *t = w->thread;
-	struct segment *s;
 
-	/* pairs: whoever is about to doze says so first and looks at the word after; both seq_cst */
-	atomic_store_explicit(&t->record->waits, 0, memory_order_seq_cst);
-	if (unlikely(atomic_load_explicit(&wait_is_dozing, memory_order_seq_cst))) {
-		s = segment_live();
-		if (s != NULL)
-			wait_rouse(s);
-	}
-	if (w->before == 0)
+	/* a child of fork() that was made in a handler: what this is about is its parent's */
+	if (t != thread_self_block || segment_live() == NULL)
 		return;
-	/* a host's handler returns into the call that it interrupted */
-	atomic_thread_fence(memory_order_release);
-	t->waits_at = w->place_before;
-	atomic_store_explicit(&t->record->waits, w->before, memory_order_release);
+	place_at(t, w->place_before, w->since_before_ns);
+	if (w->before != 0)
+		say(t, WAIT_CODE(w->before));
+}
+
+#define CLEANUP_PHASE 2
+#define GO_ON         8
+
+__attribute__((used)) SIGSAFE int wait_unwound(int version, int actions, uint64_t language,
+					       struct _Unwind_Exception *exception,
+					       struct _Unwind_Context *context)
+{
+	struct thread *t = thread_self_block;
+
+	if ((actions & CLEANUP_PHASE) && t != NULL && segment_live() != NULL)
+		atomic_store_explicit(&t->record->waits, 0, memory_order_relaxed);
+	return GO_ON;
 }
