@@ -306,6 +306,14 @@ static bool is_behind_syscall(uintptr_t pc)
 	return memory_is_readable(pc - 8) && arch_is_after_syscall((const uint8_t *)pc);
 }
 
+/* What a strike's way into the handler took. One that is later than this was not heard at its moment. */
+static uint64_t delivery_ns(const struct cpu_thread *ct, uint64_t now)
+{
+	return now > ct->perf_next_ns && now - ct->perf_next_ns < ct->perf_gap_ns / 4
+		       ? now - ct->perf_next_ns
+		       : 0;
+}
+
 /* Decides what a signal of the timer or of perf stands for. False: nothing. */
 static bool weigh(struct cpu_thread *ct, bool is_perf, const ucontext_t *uc, struct sample *ret)
 {
@@ -323,7 +331,9 @@ static bool weigh(struct cpu_thread *ct, bool is_perf, const ucontext_t *uc, str
 			periods = 1;
 			/* the first: what lies before it belongs to it only by chance */
 			*ret = sample_of_part(ct, now,
-					      ct->is_first ? ct->period_ns : ct->perf_stands_ns);
+					      ct->is_first ? ct->period_ns
+							   : ct->perf_stands_ns +
+								     delivery_ns(ct, now));
 			perf_moment_passed(ct, now);
 			ct->perf_struck_ns = now;
 		} else {

@@ -31,8 +31,9 @@ def late_start():
     box = Box()
     r = run(box, 'late')
     p = at(box, 'late.pb.gz')
-    # the threads were on their way already: each may be found a little after its start
-    near(p.within('burn_a'), r.truth['burn_a'], 'threads that ran before cprof_start(): their time', 0.15)
+    # These threads have no last word: what comes after their last sample is lost, and what their samples are behind by
+    # then. Eight on two processors: 1 to 3 ms each of 100, and twice that when others are at work here.
+    near(p.within('burn_a'), r.truth['burn_a'], 'threads that ran before cprof_start(): their time', 0.08)
     tap.ok(p.within('burn_b') < 30e6, 'nothing from before', '%d ns' % p.within('burn_b'))
     box.close()
 
