@@ -207,6 +207,8 @@ int helper_call(struct segment *s, enum helper_job_id id, uint64_t wait_ns)
 			1,
 		 done;
 
+	if (atomic_load_explicit(&helper.tid, memory_order_acquire) == 0)
+		return -EAGAIN; /* paused, or it could not be made */
 	wake(s);
 	while ((int32_t)((done = atomic_load_explicit(&helper.jobs[id].done,
 						      memory_order_acquire)) -

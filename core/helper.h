@@ -37,7 +37,8 @@ int helper_start(struct segment *s, enum helper_job_id id, helper_job job, uint6
 /* Returns when @id no longer runs and will not again; the thread ends with its last job. Not on the helper itself. */
 void helper_stop(struct segment *s, enum helper_job_id id);
 
-/* Runs @id as soon as can be, and returns when it has run once more from the beginning; -ETIMEDOUT after @wait_ns. */
+/* Runs @id as soon as can be, and returns when it has run once more from the beginning. -ETIMEDOUT after @wait_ns, -EAGAIN
+ * when the thread is not there. Any context. */
 int helper_call(struct segment *s, enum helper_job_id id, uint64_t wait_ns);
 
 /* Runs @id as soon as can be. Any context. */
@@ -52,12 +53,21 @@ void helper_forked(void);
 
 /* Files of the helper, for what runs on it: /proc/self/task, -1 when there is none. */
 extern int helper_task_directory;
+extern uint32_t
+	helper_serial; /* grows with each helper that begins: an older one's files are gone */
 
 /*
  * Copies memory that may be gone by now: from @address to @to, at most @bytes; returns how many. For what runs on the
  * helper.
  */
 SIGSAFE size_t helper_read_memory(uintptr_t address, void *to, size_t bytes);
+
+/*
+ * The same of one that is read again and again, through a file that stays open in *file: 0 at first, and to be closed with
+ * helper_close_task(). When files run out it is opened each time.
+ */
+SIGSAFE int helper_read_kept(int tid, const char *name, int *file, char *to, size_t size);
+SIGSAFE void helper_close_task(int *file);
 
 /* A small file of one thread, such as "comm", into @to and a NUL behind it; its length, or a negative errno. */
 SIGSAFE int helper_read_task(int tid, const char *name, char *to, size_t size);

@@ -13,6 +13,7 @@
 
 struct helper helper;
 int helper_task_directory = -1;
+uint32_t helper_serial;
 static int memory_file = -1; /* /proc/self/mem, where process_vm_readv() is forbidden */
 
 /* The files came as a copy of the host's table: a pipe that the host closes must not stay open because of us. */
@@ -119,6 +120,7 @@ SIGSAFE void helper_main(void)
 	uint64_t look_around = 0;
 
 	thread_self_block = helper.thread;
+	helper_serial++;
 	let_go_of_files();
 	sys1(SYS_chdir, (long)"/");
 	sys2(SYS_prctl, 15 /* PR_SET_NAME */, "cprof");
@@ -166,11 +168,10 @@ SIGSAFE size_t helper_read_memory(uintptr_t address, void *to, size_t bytes)
 	return n > 0 ? (size_t)n : 0;
 }
 
-SIGSAFE int helper_read_task(int tid, const char *name, char *to, size_t size)
+static long open_task(int tid, const char *name)
 {
 	char path[32], digits[12];
 	unsigned n = 0, at = 0;
-	long fd, got;
 
 	do
 		digits[n++] = (char)('0' + tid % 10);
@@ -181,11 +182,46 @@ SIGSAFE int helper_read_task(int tid, const char *name, char *to, size_t size)
 	while (*name != '\0' && at + 1 < sizeof(path))
 		path[at++] = *name++;
 	path[at] = '\0';
-	fd = sys4(SYS_openat, helper_task_directory, path, O_RDONLY, 0);
+	return sys4(SYS_openat, helper_task_directory, path, O_RDONLY, 0);
+}
+
+SIGSAFE int helper_read_task(int tid, const char *name, char *to, size_t size)
+{
+	long fd = open_task(tid, name), got;
+
+	to[0] = '\0';
 	if (fd < 0)
 		return (int)fd;
 	got = sys3(SYS_read, fd, to, size - 1);
 	sys1(SYS_close, fd);
 	to[got > 0 ? got : 0] = '\0';
 	return (int)got;
+}
+
+#define KEPT_MAX \
+	256 /* of the helper's own files, whose numbers a limit of the host's bounds, too */
+
+SIGSAFE int helper_read_kept(int tid, const char *name, int *file, char *to, size_t size)
+{
+	long got;
+
+	if (*file <= 0) {
+		long fd = open_task(tid, name);
+
+		if (fd < 0)
+			return helper_read_task(tid, name, to, size);
+		*file = (int)fd;
+	}
+	got = sys4(SYS_pread64, *file, to, size - 1, 0);
+	to[got > 0 ? got : 0] = '\0';
+	if (*file >= KEPT_MAX)
+		helper_close_task(file);
+	return (int)got;
+}
+
+SIGSAFE void helper_close_task(int *file)
+{
+	if (*file > 0)
+		sys1(SYS_close, *file);
+	*file = 0;
 }

@@ -48,9 +48,12 @@ int look_start(enum look_for who, look_sink sink);
 void look_stop(enum look_for who);
 void look_forked(void);
 
-/* @running: the state when it runs, WAIT_NOT or WAIT_RUNNABLE: the caller knows better. */
+/*
+ * @running: the state when it runs, WAIT_NOT or WAIT_RUNNABLE: the caller knows better. @file: NULL, or for helper_read_kept()
+ * when the same thread is looked at again and again.
+ */
 SIGSAFE enum look_result look_at(struct segment *s, struct thread *t, enum look_for who,
-				 unsigned running);
+				 unsigned running, int *file);
 
 /*
  * Takes an unanswered question back: false when it has just been answered. The sink gets what the kernel tells, with a

@@ -87,14 +87,15 @@ static const char *parse_hex(const char *c, uint64_t *ret)
 }
 
 /* /proc/PID/task/TID/syscall: "running", or number, six arguments, sp and pc; or -1, sp and pc. */
-static struct in_kernel ask_kernel(int tid)
+static struct in_kernel ask_kernel(int tid, int *file)
 {
 	struct in_kernel k = {.number = -1};
 	char text[256];
 	const char *c = text;
 	uint64_t word;
 
-	if (helper_read_task(tid, "syscall", text, sizeof(text)) <= 0)
+	if ((file != NULL ? helper_read_kept(tid, "syscall", file, text, sizeof(text))
+			  : helper_read_task(tid, "syscall", text, sizeof(text))) <= 0)
 		return k;
 	k.is_known = true;
 	if (*c == 'r') {
@@ -188,7 +189,7 @@ static void look_by_kernel(struct segment *s, struct thread *t, const struct in_
 }
 
 SIGSAFE enum look_result look_at(struct segment *s, struct thread *t, enum look_for who,
-				 unsigned running)
+				 unsigned running, int *file)
 {
 	if (t->name_serial != atomic_load_explicit(&look_names_serial, memory_order_relaxed))
 		look_name(t);
@@ -201,7 +202,7 @@ SIGSAFE enum look_result look_at(struct segment *s, struct thread *t, enum look_
 				return LOOK_DONE;
 			continue;
 		}
-		k = ask_kernel(t->tid);
+		k = ask_kernel(t->tid, file);
 		if (k.is_known && !k.is_running && k.pc == 0)
 			return LOOK_GONE; /* it is ending */
 		if (k.is_running || !k.is_known || goes_on(&k)) {
@@ -245,7 +246,7 @@ SIGSAFE bool look_forget(struct thread *t, enum look_for who)
 /* "[no answer: do_wait]": the place in the kernel, where it may be told. */
 SIGSAFE void look_unanswered(struct segment *s, struct thread *t, enum look_for who)
 {
-	struct in_kernel k = ask_kernel(t->tid);
+	struct in_kernel k = ask_kernel(t->tid, NULL);
 	char channel[64], text[96] = "[no answer: ";
 	uint64_t frame;
 	struct look look = {.code = k.number >= 0 ? wait_code_of_syscall(k.number) : WAIT_NOT,

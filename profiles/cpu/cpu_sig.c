@@ -331,9 +331,9 @@ static bool weigh(struct cpu_thread *ct, bool is_perf, const ucontext_t *uc, str
 			periods = 1;
 			/* the first: what lies before it belongs to it only by chance */
 			*ret = sample_of_part(ct, now,
-					      ct->is_first ? ct->period_ns
-							   : ct->perf_stands_ns +
-								     delivery_ns(ct, now));
+					      ct->is_first
+						      ? ct->period_ns
+						      : ct->perf_stands_ns + delivery_ns(ct, now));
 			perf_moment_passed(ct, now);
 			ct->perf_struck_ns = now;
 		} else {

@@ -79,7 +79,7 @@ SIGSAFE uint64_t threads_snapshot(struct segment *s, struct thread *self, uint64
 		/* whoever asks for the snapshot has said so by itself */
 		if (t != NULL && atomic_load_explicit(&t->record->snapshot_serial,
 						      memory_order_relaxed) != serial)
-			left += look_at(s, t, LOOK_THREADS, WAIT_NOT) == LOOK_ASKED;
+			left += look_at(s, t, LOOK_THREADS, WAIT_NOT, NULL) == LOOK_ASKED;
 	}
 	/* as long as answers come in, there are more to come */
 	until = clock_monotonic() + ANSWER_NS;

@@ -36,6 +36,10 @@ struct wall_thread {
 	uint64_t looks, ns; /* what the look under way counts */
 	uint64_t later_looks, later_ns; /* passed over since it was found idle */
 
+	/* files of the kernel's about it, open while it is busy, in the helper that is numbered so */
+	int asks_file, times_file;
+	uint32_t files_of;
+
 	/* the last label set, and what it was made of */
 	uint32_t labels, labels_base, labels_code, labels_serial;
 

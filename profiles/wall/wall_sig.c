@@ -163,7 +163,7 @@ static bool is_runnable(struct thread *t, struct wall_thread *w)
 	uint64_t run, wait, ran, waited;
 	bool is_first = w->run_ns == 0;
 
-	if (helper_read_task(t->tid, "schedstat", text, sizeof(text)) <= 0)
+	if (helper_read_kept(t->tid, "schedstat", &w->times_file, text, sizeof(text)) <= 0)
 		return false;
 	parse_number(parse_number(text, &run), &wait);
 	ran = run - w->run_ns;
@@ -175,21 +175,38 @@ static bool is_runnable(struct thread *t, struct wall_thread *w)
 	return random_next() % (ran + waited) < waited;
 }
 
-static void reset(struct wall_thread *w, const struct thread *t)
+static void close_files(struct wall_thread *w)
 {
-	memset(w, 0, sizeof(*w));
-	w->tid = t->tid;
+	if (w->files_of == helper_serial) {
+		helper_close_task(&w->asks_file);
+		helper_close_task(&w->times_file);
+	}
+	w->asks_file = w->times_file = 0;
+	w->files_of = helper_serial;
 }
 
-static void look_anew(struct segment *s, struct thread *t, struct wall_thread *w)
+static void reset(struct wall_thread *w, const struct thread *t)
+{
+	close_files(w);
+	memset(w, 0, sizeof(*w));
+	w->tid = t->tid;
+	w->files_of = helper_serial;
+}
+
+/* @ran_ns of @ns, by its clock: had it been runnable for a while, it could not have run nearly all the time. */
+static void look_anew(struct segment *s, struct thread *t, struct wall_thread *w, uint64_t ran_ns,
+		      uint64_t ns)
 {
 	unsigned running = WAIT_NOT;
 
+	if (w->files_of != helper_serial)
+		close_files(w);
 	wall_flush(s, t);
 	w->is_idle = false;
-	if (atomic_load_explicit(&t->record->waits, memory_order_relaxed) == 0 && is_runnable(t, w))
+	if (ran_ns < ns - ns / 16 &&
+	    atomic_load_explicit(&t->record->waits, memory_order_relaxed) == 0 && is_runnable(t, w))
 		running = WAIT_RUNNABLE;
-	if (look_at(s, t, LOOK_WALL, running) == LOOK_GONE)
+	if (look_at(s, t, LOOK_WALL, running, &w->asks_file) == LOOK_GONE)
 		w->looks = w->ns = 0;
 }
 
@@ -201,8 +218,10 @@ static uint64_t looks_in(uint64_t ns)
 	return ns < 2 * period ? 1 : (ns + period / 2) / period;
 }
 
-static void note_quiet(const struct wall_thread *w)
+static void note_quiet(struct wall_thread *w)
 {
+	if (w->is_idle && w->quiet == QUIET_LOOKS)
+		close_files(w);
 	if (!w->is_idle || w->quiet < QUIET_LOOKS)
 		sampler.has_busy = true;
 	else if (w->word == 0)
@@ -213,7 +232,7 @@ static void note_quiet(const struct wall_thread *w)
 static void tick_thread(struct segment *s, struct thread *t, uint64_t ns)
 {
 	struct wall_thread *w = wall_thread_of(t);
-	uint64_t word = atomic_load_explicit(&t->record->waits, memory_order_acquire), cpu;
+	uint64_t word = atomic_load_explicit(&t->record->waits, memory_order_acquire), cpu, ran;
 
 	if (w->tid != t->tid)
 		reset(w, t);
@@ -249,6 +268,7 @@ static void tick_thread(struct segment *s, struct thread *t, uint64_t ns)
 	if (cpu == 0) { /* it is gone */
 		give_later(t, w, 0);
 		wall_flush(s, t);
+		close_files(w);
 		w->tid = 0;
 		return;
 	}
@@ -264,9 +284,10 @@ static void tick_thread(struct segment *s, struct thread *t, uint64_t ns)
 	}
 	w->looks = looks_in(ns);
 	w->ns = ns;
-	give_later(t, w, cpu - w->cpu_ns);
+	ran = cpu - w->cpu_ns;
+	give_later(t, w, ran);
 	w->cpu_ns = cpu;
-	look_anew(s, t, w);
+	look_anew(s, t, w, ran, ns);
 }
 
 /* Stacks of the generation before may be given up at any time: what threads are owed moves into this one. */
