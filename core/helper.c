@@ -235,9 +235,19 @@ void helper_resume(struct segment *s)
 	struct why why;
 
 	lock_take(&starting);
+	if (helper.thread != NULL) /* it was in the middle of something */
+		end_thread(s, NS_PER_SECOND);
 	if (has_jobs() && helper.thread == NULL)
 		run_thread(s, &why); /* else the profiles show that they stood still */
 	lock_give(&starting);
+}
+
+void helper_look_around(struct segment *s)
+{
+	if (atomic_load_explicit(&helper.tid, memory_order_relaxed) == 0)
+		return;
+	atomic_store_explicit(&helper.look_soon, HELPER_LOOKS_SOON, memory_order_release);
+	wake(s);
 }
 
 void helper_forked(void)

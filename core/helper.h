@@ -48,6 +48,9 @@ SIGSAFE void helper_rouse(struct segment *s, enum helper_job_id id);
 void helper_pause(struct segment *s);
 void helper_resume(struct segment *s);
 
+/* One of the host's last threads is about to end: the helper sees to it that it does not outlive them for long. */
+void helper_look_around(struct segment *s);
+
 /* In a child of fork: the thread was the parent's. */
 void helper_forked(void);
 

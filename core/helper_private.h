@@ -5,11 +5,14 @@
 
 #include "core/helper.h"
 
+#define HELPER_LOOKS_SOON 50 /* a millisecond apart: a thread's last steps take less */
+
 struct helper {
 	struct segment *segment;
 	struct thread *thread;      /* its record and block, NULL while it does not run */
 	_Atomic int32_t tid;        /* cleared by the kernel at its very end */
 	_Atomic uint32_t is_ending; /* it is to end */
+	_Atomic uint32_t look_soon; /* so often in short intervals: has everybody gone? */
 	uint8_t *memory; /* guard page, stack, thread-local block; kept for the next one */
 	struct {
 		_Atomic(helper_job) run;

@@ -132,13 +132,21 @@ SIGSAFE void helper_main(void)
 		uint32_t seen = atomic_load_explicit(&s->header->helper_wake, memory_order_seq_cst);
 		uint64_t now = clock_monotonic(), next;
 		struct timespec until;
+		uint32_t soon;
 
 		if (atomic_load_explicit(&helper.is_ending, memory_order_seq_cst))
 			break;
-		if (now >= look_around) {
+		if (now >= look_around ||
+		    atomic_load_explicit(&helper.look_soon, memory_order_acquire) ==
+			    HELPER_LOOKS_SOON) {
 			if (is_alone())
 				break;
-			look_around = now + LOOK_AROUND_NS;
+			soon = atomic_load_explicit(&helper.look_soon, memory_order_acquire);
+			if (soon > 0)
+				atomic_compare_exchange_strong_explicit(
+					&helper.look_soon, &soon, soon - 1, memory_order_relaxed,
+					memory_order_relaxed);
+			look_around = now + (soon > 0 ? NS_PER_SECOND / 1000 : LOOK_AROUND_NS);
 		}
 		next = run_jobs(now);
 		if (next > look_around)

@@ -38,6 +38,8 @@ enum look_result {
 	LOOK_DONE,  /* the sink was called */
 	LOOK_ASKED, /* a signal is on its way */
 	LOOK_GONE,  /* there is no such thread any more */
+	LOOK_DEAF,
+	LOOK_LATE,
 };
 
 /* Grows whenever a thread may have got another name. */
@@ -56,10 +58,16 @@ SIGSAFE enum look_result look_at(struct segment *s, struct thread *t, enum look_
 				 unsigned running, int *file);
 
 /*
- * Takes an unanswered question back: false when it has just been answered. The sink gets what the kernel tells, with a
- * name in place of a stack.
+ * Of a question that has not been answered. LOOK_ASKED: it is being answered now. LOOK_DONE: it has just been. Otherwise the
+ * question is taken back, and the thread is LOOK_DEAF when it blocks the signal, LOOK_LATE when it did not get to it.
  */
-SIGSAFE bool look_take_back(struct segment *s, struct thread *t, enum look_for who);
+SIGSAFE enum look_result look_again(struct thread *t, enum look_for who);
+
+/* The sink gets what the kernel tells, with a name in place of a stack. */
+SIGSAFE void look_unanswered(struct segment *s, struct thread *t, enum look_for who);
+
+/* A signal that the host took from its queue, by sigwait() or the like. True: it was our question. */
+SIGSAFE bool look_on_dequeued(int sig, const siginfo_t *info);
 
 /* The thread's name as the kernel has it, into its record. */
 SIGSAFE void look_name(struct thread *t);

@@ -8,7 +8,6 @@
 extern _Atomic(look_sink) look_sinks[LOOK_KINDS];
 
 SIGSAFE bool look_on_signal(int sig, siginfo_t *info, void *ucontext);
-SIGSAFE void look_unanswered(struct segment *s, struct thread *t, enum look_for who);
 
 /* Takes a question back without a word; false when the answer has begun, or there was none. */
 SIGSAFE bool look_forget(struct thread *t, enum look_for who);

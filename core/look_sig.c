@@ -164,7 +164,11 @@ static enum asking ask(struct thread *t, enum look_for who)
 	/* pairs: wait_announce, which sets the word first and looks at @asked after; both seq_cst */
 	if (atomic_load_explicit(&t->record->waits, memory_order_seq_cst) != 0) {
 		/* if it has begun to answer, that is as good */
-		return look_forget(t, who) ? ASK_WAITS : ASK_SENT;
+		if (!look_forget(t, who))
+			return ASK_SENT;
+		/* it may have waited for the signal in vain */
+		atomic_store_explicit(&t->deaf, 0, memory_order_relaxed);
+		return ASK_WAITS;
 	}
 	if (before != 0)
 		return ASK_SENT; /* one signal serves all who ask */
@@ -243,21 +247,39 @@ SIGSAFE bool look_forget(struct thread *t, enum look_for who)
 	return false;
 }
 
+/* True when it has our signal blocked: the mask in /proc/PID/task/TID/status. */
+static bool is_blocked(int tid)
+{
+	static const char key[] = "\nSigBlk:\t";
+	char text[2048];
+	uint64_t mask = 0;
+	int n = helper_read_task(tid, "status", text, sizeof(text));
+
+	for (int i = 0; i + (int)sizeof(key) < n; i++) {
+		if (memcmp(text + i, key, sizeof(key) - 1) == 0) {
+			parse_hex(text + i + sizeof(key) - 1, &mask);
+			break;
+		}
+	}
+	return mask >> (SIGPROF - 1) & 1;
+}
+
 /* "[no answer: do_wait]": the place in the kernel, where it may be told. */
 SIGSAFE void look_unanswered(struct segment *s, struct thread *t, enum look_for who)
 {
 	struct in_kernel k = ask_kernel(t->tid, NULL);
 	char channel[64], text[96] = "[no answer: ";
 	uint64_t frame;
-	struct look look = {.code = k.number >= 0 ? wait_code_of_syscall(k.number) : WAIT_NOT,
+	struct look look = {.code = k.number >= 0 ? wait_code_of_syscall(k.number) : t->asked_code,
 			    .frames = &frame,
 			    .depth = 1};
 	int n = helper_read_task(t->tid, "wchan", channel, sizeof(channel));
 	size_t at = strlen(text);
 
 	if (n <= 0 || (n == 1 && channel[0] == '0')) {
-		const char *instead =
-			k.is_running ? "runs with signals blocked" : "signals blocked";
+		const char *instead = atomic_load_explicit(&t->deaf, memory_order_relaxed)
+					      ? "signal blocked"
+					      : "waits for a processor";
 
 		n = (int)strlen(instead);
 		memcpy(channel, instead, (size_t)n);
@@ -270,50 +292,92 @@ SIGSAFE void look_unanswered(struct segment *s, struct thread *t, enum look_for 
 	give(s, t, who, &look);
 }
 
-SIGSAFE bool look_take_back(struct segment *s, struct thread *t, enum look_for who)
+SIGSAFE enum look_result look_again(struct thread *t, enum look_for who)
 {
 	if (!look_forget(t, who))
-		return false;
-	atomic_store_explicit(&t->deaf, 1, memory_order_relaxed);
-	look_unanswered(s, t, who);
-	return true;
+		return atomic_load_explicit(&t->asked, memory_order_acquire) != 0 ? LOOK_ASKED
+										  : LOOK_DONE;
+	if (is_blocked(t->tid)) {
+		atomic_store_explicit(&t->deaf, 1, memory_order_relaxed);
+		return LOOK_DEAF;
+	}
+	t->asked_code = WAIT_RUNNABLE;
+	return LOOK_LATE;
 }
 
 /* ---- the thread that is asked ---- */
 
+static bool is_question(int sig, const siginfo_t *info)
+{
+	return sig == SIGPROF && info->si_code == SI_QUEUE &&
+	       ((uint64_t)info->si_value.sival_ptr & UINT64_C(0xffffffff00000000)) == TAG_ASK;
+}
+
+/* The calling thread's block; one that came by a raw clone() may have none, or its maker's. */
+static struct thread *own_block(struct segment *s, bool has_value, const siginfo_t *info)
+{
+	struct thread *t = thread_self_block;
+	int tid = (int)sys1(SYS_gettid, 0);
+
+	if ((t == NULL || t->tid != tid) && has_value)
+		t = thread_at(s, (uint32_t)(uint64_t)info->si_value.sival_ptr);
+	return t != NULL && t->record != NULL && t->tid == tid ? t : NULL;
+}
+
+SIGSAFE bool look_on_dequeued(int sig, const siginfo_t *info)
+{
+	struct segment *s = segment_live();
+	struct thread *t;
+
+	if (!is_question(sig, info))
+		return false;
+	t = s != NULL ? own_block(s, true, info) : NULL;
+	if (t != NULL) /* the look that asked finds no answer, and the next asks again */
+		atomic_store_explicit(&t->deaf, 0, memory_order_relaxed);
+	return true;
+}
+
+static void answer(struct segment *s, struct thread *t, uint32_t who_all, const ucontext_t *uc)
+{
+	static const char small[] = "[alternate stack too small]";
+	struct look look = {.code = t->asked_code};
+	uint64_t no_room;
+
+	if (signals_has_room(uc)) {
+		struct walk_result stack = walk_signal(s, t, uc);
+
+		look.frames = stack.frames;
+		look.depth = stack.depth;
+	} else {
+		no_room = FRAME_NAMED(segment_string(s, small, sizeof(small) - 1));
+		look.frames = &no_room;
+		look.depth = 1;
+	}
+	segment_count_note(s, NOTE_LOOKS_ASKED, 1);
+	for (unsigned who = 0; who < LOOK_KINDS; who++)
+		if (who_all & 1u << who)
+			give(s, t, (enum look_for)who, &look);
+}
+
 SIGSAFE bool look_on_signal(int sig, siginfo_t *info, void *ucontext)
 {
 	struct segment *s = segment_live();
-	struct thread *t = thread_self_block;
+	bool has_value = is_question(sig, info);
 	/* the second: the queue was full; a kill() has a sender */
-	bool has_value =
-		sig == SIGPROF && info->si_code == SI_QUEUE &&
-		((uint64_t)info->si_value.sival_ptr & UINT64_C(0xffffffff00000000)) == TAG_ASK;
 	bool is_ours =
 		has_value || (sig == SIGPROF && info->si_code == SI_USER && info->si_pid == 0);
+	struct thread *t = s != NULL ? own_block(s, has_value, info) : NULL;
 	uint32_t seen;
 
-	if (s == NULL)
-		return is_ours;
-	if (t == NULL) /* one that came by a raw clone() */
-		t = has_value ? thread_at(s, (uint32_t)(uint64_t)info->si_value.sival_ptr) : NULL;
-	if (t == NULL || t->record == NULL || t->tid != (int)sys1(SYS_gettid, 0))
+	if (t == NULL)
 		return is_ours;
 	if (has_value)
 		atomic_store_explicit(&t->deaf, 0, memory_order_relaxed);
 	if (atomic_load_explicit(&t->asked, memory_order_acquire) == 0 || !thread_enter(s, t))
 		return is_ours;
 	seen = atomic_fetch_or_explicit(&t->asked, ANSWERING, memory_order_acq_rel);
-	if (seen != 0 && signals_has_room(ucontext)) {
-		struct walk_result stack = walk_signal(s, t, ucontext);
-		struct look look = {
-			.code = t->asked_code, .frames = stack.frames, .depth = stack.depth};
-
-		segment_count_note(s, NOTE_LOOKS_ASKED, 1);
-		for (unsigned who = 0; who < LOOK_KINDS; who++)
-			if (seen & 1u << who)
-				give(s, t, (enum look_for)who, &look);
-	}
+	if (seen != 0)
+		answer(s, t, seen, ucontext);
 	atomic_store_explicit(&t->asked, 0, memory_order_release);
 	thread_leave(t);
 	return is_ours;

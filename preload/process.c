@@ -25,15 +25,17 @@
 #include "preload/boot.h"
 #include "preload/real.h"
 #include "preload/writing.h"
+#include "profiles/cpu/cpu.h"
 
 static struct process {
 	struct lock lock; /* LOCK_CONTROL: what follows */
 	_Atomic unsigned running;
 	struct option_set options; /* as last started */
 	struct option_set environment;
-	bool has_session; /* a launcher reads the segment: nothing to write here */
-	bool has_files;   /* out= was given and is not written yet */
-	bool is_set_up;   /* the hooks below are in place */
+	bool has_session;   /* a launcher reads the segment: nothing to write here */
+	bool has_files;     /* out= was given and is not written yet */
+	bool main_has_left; /* the main thread, by pthread_exit() */
+	bool is_set_up;     /* the hooks below are in place */
 	pthread_key_t thread_key;
 	int owner; /* the pid that made the segment */
 } process = {.lock = {.rank = LOCK_CONTROL}};
@@ -90,8 +92,12 @@ static void thread_ends(void *thread)
 	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
 		if ((*p)->thread_ends != NULL)
 			(*p)->thread_ends(s, t);
+	if (t->tid == s->header->pid)
+		process.main_has_left = true;
 	thread_self_block = NULL;
 	thread_release(s, t);
+	if (process.main_has_left)
+		helper_look_around(s);
 }
 
 /* Also for a thread that somebody else found, in signal context. */
@@ -509,7 +515,7 @@ void process_thread_adopt(int tid)
 	thread_is_known(s, t);
 }
 
-struct thread *process_exec_begins(void)
+struct thread *process_exec_begins(struct wait *w)
 {
 	struct segment *s = segment_live();
 	struct thread *t = thread_self_block;
@@ -522,10 +528,13 @@ struct thread *process_exec_begins(void)
 	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
 		if ((*p)->exec != NULL && (process_running() & (*p)->bit))
 			(*p)->exec(s, t, false);
+	/* nobody asks it from here on, and a question that waits behind its mask would meet the new program */
+	wait_announce(w, WAIT_SYSCALL + SYS_execve, (struct wait_place){0});
+	cpu_drop_pending();
 	return t;
 }
 
-void process_exec_failed(struct thread *t)
+void process_exec_failed(struct thread *t, struct wait *w)
 {
 	struct segment *s = segment_live();
 	int saved = errno;
@@ -535,6 +544,7 @@ void process_exec_failed(struct thread *t)
 	errno = saved;
 	if (s == NULL || t == NULL)
 		return;
+	wait_end(w);
 	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
 		if ((*p)->exec != NULL && (process_running() & (*p)->bit))
 			(*p)->exec(s, t, true);

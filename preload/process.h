@@ -11,6 +11,7 @@
 #include "core/option.h"
 #include "core/segment.h"
 #include "core/thread.h"
+#include "core/wait.h"
 
 /* Profiles of this version, as bits of enum option_profile. */
 unsigned process_available(void);
@@ -44,9 +45,9 @@ void process_thread_cancel(struct thread *t);
 void *process_thread_main(void *thread);
 void process_thread_adopt(int tid); /* made by clone() */
 
-/* Around exec. The token is for process_exec_failed(). */
-struct thread *process_exec_begins(void);
-void process_exec_failed(struct thread *t);
+/* Around exec. The token, and @w, are for process_exec_failed(). */
+struct thread *process_exec_begins(struct wait *w);
+void process_exec_failed(struct thread *t, struct wait *w);
 
 /* True when the caller is the process that made the segment and not, say, its vfork child. Signal safe. */
 bool process_is_ours(const struct segment *s);

@@ -10,11 +10,12 @@
 #include "preload/process.h"
 #include "preload/real.h"
 
-#define AROUND_EXEC(call)                         \
-	struct thread *t = process_exec_begins(); \
-	int r = call;                             \
-                                                  \
-	process_exec_failed(t);                   \
+#define AROUND_EXEC(call)                           \
+	struct wait w = {0};                        \
+	struct thread *t = process_exec_begins(&w); \
+	int r = call;                               \
+                                                    \
+	process_exec_failed(t, &w);                 \
 	return r
 
 CPROF_PUBLIC int execve(const char *path, char *const argv[], char *const envp[])

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/look.h"
 #include "core/signals.h"
 #include "cprof/cprof.h"
 #include "preload/process.h"
@@ -200,7 +201,8 @@ static int wait_for_hosts(const sigset_t *set, siginfo_t *info, const struct tim
 
 	for (;;) {
 		sig = real.sigtimedwait(set, info, timeout != NULL ? &left : NULL);
-		if (sig <= 0 || !signals_is_taken(sig) || !cpu_on_dequeued(sig, info))
+		if (sig <= 0 || !signals_is_taken(sig) ||
+		    !(cpu_on_dequeued(sig, info) || look_on_dequeued(sig, info)))
 			return sig;
 		if (timeout != NULL) {
 			uint64_t now = clock_monotonic();

@@ -189,7 +189,6 @@ static void cpu_exec(struct segment *s, struct thread *t, bool failed)
 		return;
 	}
 	cpu_disarm(&cpu_threads[t->index]);
-	cpu_drop_pending();
 }
 
 const struct profile_ops cpu_profile = {

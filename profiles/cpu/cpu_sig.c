@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 
 #include "core/clock.h"
+#include "core/look.h"
 #include "core/modules.h"
 #include "core/scan.h"
 #include "core/signals.h"
@@ -590,7 +591,8 @@ SIGSAFE void cpu_drop_pending(void)
 		if (sig <= 0)
 			return;
 		tag = tag_of((int)sig, &info, &is_perf);
-		if ((tag & TAG_MASK) == TAG_THREAD || tag == TAG_SCOUT)
+		if ((tag & TAG_MASK) == TAG_THREAD || tag == TAG_SCOUT ||
+		    look_on_dequeued((int)sig, &info))
 			continue;
 		/* the host's own: back to where it was */
 		sys4(SYS_rt_tgsigqueueinfo, sys1(SYS_getpid, 0), sys1(SYS_gettid, 0), sig, &info);

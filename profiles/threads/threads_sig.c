@@ -93,8 +93,16 @@ SIGSAFE uint64_t threads_snapshot(struct segment *s, struct thread *self, uint64
 	for (uint32_t i = 1; left > 0 && i < high; i++) {
 		struct thread *t = other(s, i, self);
 
-		if (t != NULL && is_asked(t))
-			look_take_back(s, t, LOOK_THREADS);
+		if (t == NULL || !is_asked(t))
+			continue;
+		switch (look_again(t, LOOK_THREADS)) {
+		case LOOK_DEAF:
+		case LOOK_LATE:
+			look_unanswered(s, t, LOOK_THREADS);
+			break;
+		default: /* it is at it */
+			break;
+		}
 	}
 	atomic_store_explicit(&s->header->snapshot_ns, now, memory_order_relaxed);
 	atomic_store_explicit(&s->header->snapshot_serial, serial, memory_order_release);

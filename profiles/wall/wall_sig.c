@@ -228,6 +228,28 @@ static void note_quiet(struct wall_thread *w)
 		sampler.has_silent = true;
 }
 
+/* The question of the tick before has not been answered. True: that is settled, and this tick's look is to come. */
+static bool ask_again(struct segment *s, struct thread *t, struct wall_thread *w, uint64_t ns)
+{
+	switch (look_again(t, LOOK_WALL)) {
+	case LOOK_DEAF:
+		look_unanswered(s, t, LOOK_WALL);
+		return true;
+	case LOOK_LATE: /* it waits for a processor; one answer will stand for both looks */
+		w->looks += looks_in(ns);
+		w->ns += ns;
+		if (look_at(s, t, LOOK_WALL, WAIT_RUNNABLE, &w->asks_file) == LOOK_GONE)
+			w->looks = w->ns = 0;
+		return false;
+	case LOOK_ASKED: /* it is at it */
+		w->later_looks += looks_in(ns);
+		w->later_ns += ns;
+		return false;
+	default:
+		return true;
+	}
+}
+
 /* One thread at one tick, which counts @ns. */
 static void tick_thread(struct segment *s, struct thread *t, uint64_t ns)
 {
@@ -236,14 +258,9 @@ static void tick_thread(struct segment *s, struct thread *t, uint64_t ns)
 
 	if (w->tid != t->tid)
 		reset(w, t);
-	/* the question of the tick before: what it stood for is counted without a stack; or it is just being answered */
 	if (atomic_load_explicit(&t->asked, memory_order_acquire) & 1u << LOOK_WALL &&
-	    !look_take_back(s, t, LOOK_WALL) &&
-	    atomic_load_explicit(&t->asked, memory_order_acquire) != 0) {
-		w->later_looks += looks_in(ns);
-		w->later_ns += ns;
+	    !ask_again(s, t, w, ns))
 		return;
-	}
 	if (w->is_idle && word != 0 && word == w->word) {
 		credit(t, looks_in(ns), ns);
 		if (++w->quiet % DOUBT_LOOKS != 0)
