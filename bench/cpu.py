@@ -2,7 +2,7 @@
 """Measures the cpu profile beside its peers: cpu.py BUILD PROGRAMS RESULTS [PART...]
 
 BUILD is a meson build directory, PROGRAMS where bench/run has put the programs of this folder, RESULTS a JSON file
-that is updated part by part: stacks, delivery, programs, start. With QUICK=1 in the environment there are fewer rounds.
+that is updated part by part: stacks, delivery, programs, start, wall. With QUICK=1 in the environment there are fewer rounds.
 """
 
 import concurrent.futures
@@ -17,6 +17,7 @@ import tempfile
 import threading
 
 import samples
+import wall
 from rounds import Rounds, in_turn, run, spread
 
 QUICK = os.environ.get('QUICK', '') not in ('', '0')
@@ -50,7 +51,7 @@ class Place:
         os.chmod(self.out, 0o1777)
         self.cprof = shutil.copy(build + '/cli/cprof', self.work + '/cli/cprof')
         self.library = shutil.copy(build + '/preload/libcprof.so.0', self.work + '/preload/libcprof.so.0')
-        for name in ('load', 'spend', 'noperf', 'stacks', 'stacks-fp', 'nothing'):
+        for name in ('load', 'spend', 'noperf', 'stacks', 'stacks-fp', 'nothing', 'sleepers'):
             shutil.copy(programs + '/' + name, self.work + '/' + name)
         self.libprofiler = library('libprofiler.so.0')
         if self.libprofiler is None:
@@ -413,7 +414,12 @@ def part_start(place):
     return result
 
 
-PARTS = {'stacks': part_stacks, 'delivery': part_delivery, 'programs': part_programs, 'start': part_start}
+def part_wall(place):
+    return wall.part_wall(place, QUICK)
+
+
+PARTS = {'stacks': part_stacks, 'delivery': part_delivery, 'programs': part_programs, 'start': part_start,
+         'wall': part_wall}
 
 
 def main():

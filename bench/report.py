@@ -12,6 +12,8 @@ import os
 import sys
 import time
 
+import wall
+
 OURS, PEER, TARGET, INK, FAINT = '#1f6f8b', '#b9c4cc', '#c0392b', '#22303a', '#dde4e8'
 
 
@@ -132,7 +134,12 @@ def start_targets(r):
                      'none again %+.2f' % r['start']['none again']['added_ms'], 2, unit=' ms')
 
 
-PARTS = {'stacks': stack_targets, 'delivery': delivery_targets, 'programs': program_targets, 'start': start_targets}
+def wall_targets(r):
+    return wall.wall_targets(r, Target)
+
+
+PARTS = {'stacks': stack_targets, 'delivery': delivery_targets, 'programs': program_targets, 'start': start_targets,
+         'wall': wall_targets}
 
 
 # The picture
@@ -202,7 +209,7 @@ def is_ours(way):
 def draw(r):
     p = Picture(860)
     p.y = 34
-    p.text(24, p.y, 'cprof beside its peers: the cpu profile', 19, weight='bold')
+    p.text(24, p.y, 'cprof beside its peers', 19, weight='bold')
     p.y += 20
     p.text(24, p.y, 'Ratios of measurements that took turns in one run. Red marks are the targets.', 12, '#5c6b75')
     if 'stacks' in r:
@@ -243,6 +250,10 @@ def draw(r):
                    for load, words in names.items() for hz in ('100', '1000')]
         p.panel('Whose time it is said to be', 'error of shares in percent points, mean of the rounds; less is better',
                 groups, lambda v: '%.1f' % v, lambda v: v / 20, (0, 5, 10, 15, 20))
+    if 'wall' in r:
+        p.panel('Watching threads', 'percent of a CPU at 99 Hz, beside signalling all; less is better; logarithmic',
+                list(wall.wall_groups(r)), lambda v: '%.2f %%' % v if v < 10 else '%.0f %%' % v,
+                lambda v: math.log(max(v, 0.01) / 0.01) / math.log(300 / 0.01), (0.01, 0.1, 1, 10, 100))
     return p.svg()
 
 
@@ -325,7 +336,12 @@ def page_start(r):
                  for name, of in r['start'].items() if name != 'none'])
 
 
-PAGES = {'stacks': page_stacks, 'delivery': page_delivery, 'programs': page_programs, 'start': page_start}
+def page_wall(r):
+    return wall.page_wall(r, table)
+
+
+PAGES = {'stacks': page_stacks, 'delivery': page_delivery, 'programs': page_programs, 'start': page_start,
+         'wall': page_wall}
 
 
 def page(r, rows):

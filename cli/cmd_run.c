@@ -32,12 +32,12 @@ enum { STATUS_OURS = 125, STATUS_NOT_RUNNABLE = 126, STATUS_NOT_FOUND = 127 };
 static const char usage[] =
 	"usage: cprof run [-p SPEC] [-o DIR] [--] PROGRAM [ARG...]\n"
 	"\n"
-	"Runs PROGRAM and writes where its CPU time went. No rebuild, no root. Its output and "
+	"Runs PROGRAM and writes where its time went. No rebuild, no root. Its output and "
 	"exit\n"
 	"status are its own; a profile is written however it ends.\n"
 	"\n"
-	"  -p, --profile SPEC  what to record, as in cprof(7): cpu, cpu=1000, cpu=250,depth=64 "
-	"...\n"
+	"  -p, --profile SPEC  what to record, as in cprof(7): cpu, wall, threads, all, "
+	"cpu=250,depth=64 ...\n"
 	"                      (default: cpu, 100 samples a second of CPU time)\n"
 	"  -o, --output DIR    where to write (default: cprof.NAME.PID here)\n"
 	"  -h, --help          this text\n"
@@ -159,16 +159,21 @@ static void become_program(const struct run *run, const char *socket_path, int g
 	_exit(error == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_RUNNABLE);
 }
 
-static volatile sig_atomic_t child_pid;
+static volatile sig_atomic_t child_pid, takes_snapshots;
 static const int passed_on[] = {SIGINT,  SIGQUIT, SIGTERM, SIGHUP,
 				SIGUSR1, SIGUSR2, SIGALRM, SIGCONT};
 
-/* A signal that somebody sent us is meant for the program. What the terminal sends reaches it by itself. */
+/*
+ * A signal that somebody sent us is meant for the program; SIGQUIT for us when there are threads to show. What the terminal
+ * sends reaches the program by itself.
+ */
 static void pass_on(int sig, siginfo_t *info, void *unused)
 {
 	int saved = errno;
 
-	if (info->si_code <= 0 && child_pid > 0)
+	if (info->si_code <= 0 && sig == SIGQUIT && takes_snapshots)
+		recording_ask_snapshot();
+	else if (info->si_code <= 0 && child_pid > 0)
 		kill((pid_t)child_pid, sig);
 	errno = saved;
 }
@@ -253,6 +258,7 @@ static int start_program(const struct run *run, struct recording *recording, pid
 		become_program(run, recording_socket(recording), gate[0], report[1]);
 	}
 	child_pid = pid;
+	takes_snapshots = (run->options.profiles & OPTION_THREADS) != 0;
 	pass_signals_on();
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	close(gate[0]);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -29,6 +30,7 @@
 
 #define PENDING_MAX \
 	64 /* ended processes that wait to be written, so that a busy program keeps the processors */
+#define SNAPSHOT_MS 1200 /* a snapshot takes no longer than a second */
 
 /* One image of one process: exec makes a new one. */
 struct image {
@@ -51,12 +53,22 @@ struct recording {
 	uint64_t forks, forked; /* children that images no longer listed had; those that came */
 	struct symbols *symbols;
 
+	/* a snapshot that was asked for and has not come */
+	int asking; /* an eventfd: somebody wants one */
+	const struct image *asked;
+	uint64_t asked_serial;
+	struct timespec asked_at;
+	unsigned snapshots;
+
 	/* for the closing line */
 	uint64_t samples, lost, unwatched;
 	unsigned children;
-	bool has_main;
+	const char *main_first, *child_first; /* the first profile that was written, NULL: none */
+	bool has_main, has_no_snapshot;
 	struct why failure;
 };
+
+static volatile int asking_fd = -1; /* for the signal handler */
 
 static int make_socket_directory(struct recording *r)
 {
@@ -83,6 +95,7 @@ int recording_begin(struct recording **ret, const struct profile_ops *const *pro
 		return -ENOMEM;
 	r->profiles = profiles;
 	r->last = &r->images;
+	r->asking = asking_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	error = make_socket_directory(r);
 	if (error < 0) {
 		why_set(why,
@@ -260,19 +273,57 @@ static void child_directory(const struct recording *r, const struct image *image
 			 (int)image->pid, n);
 }
 
+/* What is in an image's profiles. */
+struct contents {
+	uint64_t samples, lost;
+	const char *first; /* profile, NULL: there is none */
+	bool is_worth; /* it did something: to have been there is enough only when nothing else was asked */
+};
+
+static struct contents contents_of(const struct recording *r, const struct image *image)
+{
+	struct contents c = {0};
+	bool is_counted = false, was_there = false;
+
+	for (const struct profile_ops *const *p = r->profiles; *p != NULL; p++) {
+		struct reading_counts counts = {0};
+
+		if (!reading_is_there(&image->segment, *p))
+			continue;
+		reading_count(&image->segment, *p, &counts);
+		c.samples += counts.samples;
+		c.lost += counts.lost;
+		if (c.first == NULL)
+			c.first = (*p)->name;
+		if ((*p)->is_instant) {
+			was_there = true;
+			continue;
+		}
+		is_counted = true;
+		c.is_worth = c.is_worth || counts.samples + counts.lost > 0;
+	}
+	if (!is_counted)
+		c.is_worth = was_there;
+	return c;
+}
+
+static bool lacks_snapshot(const struct recording *r, const struct image *image)
+{
+	for (const struct profile_ops *const *p = r->profiles; *p != NULL; p++)
+		if ((*p)->is_instant && profile_run(&image->segment, *p)->period != 0 &&
+		    !reading_is_there(&image->segment, *p))
+			return true;
+	return false;
+}
+
 static void write_image(struct recording *r, const struct image *image, bool is_main)
 {
-	struct reading_counts counts = {0}, all = {0};
+	struct contents contents = contents_of(r, image);
 	struct why why = {""};
 	char directory[4200];
 	int error;
 
-	for (const struct profile_ops *const *p = r->profiles; *p != NULL; p++) {
-		reading_count(&image->segment, *p, &counts);
-		all.samples += counts.samples;
-		all.lost += counts.lost;
-	}
-	if (all.samples + all.lost == 0 && !is_main)
+	if (!contents.is_worth && !is_main)
 		return; /* a child that did nothing leaves nothing */
 	if (is_main)
 		snprintf(directory, sizeof(directory), "%s", r->directory);
@@ -283,8 +334,14 @@ static void write_image(struct recording *r, const struct image *image, bool is_
 		r->failure = why;
 		return;
 	}
-	r->samples += all.samples;
-	r->lost += all.lost;
+	r->samples += contents.samples;
+	r->lost += contents.lost;
+	if (is_main) {
+		r->main_first = contents.first;
+		r->has_no_snapshot = lacks_snapshot(r, image);
+	} else if (r->child_first == NULL) {
+		r->child_first = contents.first;
+	}
 	for (enum segment_lost kind = 0; kind < LOST_KINDS; kind++)
 		if (kind == LOST_THREADS || kind == LOST_CHILDREN || kind == LOST_CONFINED)
 			r->unwatched += atomic_load_explicit(&image->segment.header->lost[kind],
@@ -346,14 +403,96 @@ static void write_over(struct recording *r, bool with_main)
 	r->last = at;
 }
 
+void recording_ask_snapshot(void)
+{
+	uint64_t one = 1;
+
+	if (asking_fd >= 0 && write(asking_fd, &one, sizeof(one)) < 0)
+		return; /* there are many to take already */
+}
+
+static void give_up_snapshot(struct recording *r, const char *reason)
+{
+	fprintf(stderr, "cprof: no snapshot: %s\n", reason);
+	r->asked = NULL;
+}
+
+static void begin_snapshot(struct recording *r)
+{
+	uint64_t times;
+
+	if (read(r->asking, &times, sizeof(times)) < 0)
+		return;
+	r->asked = main_image(r);
+	if (r->asked == NULL) {
+		give_up_snapshot(r, "the program does not record yet");
+		return;
+	}
+	r->asked_serial = r->asked->segment.header->snapshot_serial;
+	clock_gettime(CLOCK_MONOTONIC, &r->asked_at);
+	if (r->asked->is_over || session_ask_snapshot(r->asked->pid) < 0)
+		give_up_snapshot(r, "the program does not record any more");
+}
+
+static void write_snapshot(struct recording *r)
+{
+	const struct segment *s = &r->asked->segment;
+	struct reading_counts counts;
+	struct why why = {""};
+
+	if (r->symbols == NULL)
+		symbols_create(&r->symbols);
+	r->snapshots++;
+	if (output_write_snapshot(s, r->profiles, r->symbols, r->directory, r->snapshots, &why) <
+	    0) {
+		give_up_snapshot(r, why.text);
+		return;
+	}
+	for (const struct profile_ops *const *p = r->profiles; *p != NULL; p++) {
+		if (!(*p)->is_instant || !reading_is_there(s, *p))
+			continue;
+		reading_count(s, *p, &counts);
+		fprintf(stderr, "cprof: %s: %" PRIu64 " in %s/%s.%u.txt and .pb.gz\n", (*p)->name,
+			counts.samples, r->directory, (*p)->name, r->snapshots);
+	}
+	r->asked = NULL;
+}
+
+static void await_snapshot(struct recording *r)
+{
+	struct timespec now;
+	int64_t since_ms;
+
+	if (r->asked != main_image(r) || r->asked->is_over) {
+		give_up_snapshot(r, "the program ended, or runs another one");
+		return;
+	}
+	if (r->asked->segment.header->snapshot_serial != r->asked_serial) {
+		write_snapshot(r);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	since_ms = (now.tv_sec - r->asked_at.tv_sec) * INT64_C(1000) +
+		   (now.tv_nsec - r->asked_at.tv_nsec) / 1000000;
+	if (since_ms > SNAPSHOT_MS)
+		give_up_snapshot(r, "the program did not answer");
+}
+
 /* One round: what came, what ended. */
 static void attend(struct recording *r, int pidfd, int wait_ms)
 {
-	struct pollfd events[2] = {{r->listener, POLLIN, 0}, {pidfd, POLLIN, 0}};
+	/* one snapshot after the other */
+	int asking = r->asked == NULL ? r->asking : -1;
+	struct pollfd events[] = {
+		{r->listener, POLLIN, 0}, {pidfd, POLLIN, 0}, {asking, POLLIN, 0}};
 
-	poll(events, pidfd >= 0 ? 2 : 1, wait_ms);
+	poll(events, 3, r->asked != NULL && wait_ms > 10 ? 10 : wait_ms);
 	receive_all(r);
 	notice_ends(r);
+	if (r->asked != NULL)
+		await_snapshot(r);
+	else if (events[2].revents & POLLIN)
+		begin_snapshot(r);
 	if (r->over > PENDING_MAX)
 		write_over(r, false);
 }
@@ -454,6 +593,7 @@ static void keep(struct recording *r)
 	}
 	signal(SIGHUP, SIG_IGN);
 	r->main_pid = -1;
+	r->asking = -1; /* closed above */
 	while (count_running(r) > 0) {
 		attend(r, -1, 1000);
 		if (count_running(r) == 0)
@@ -485,6 +625,7 @@ static const char *with_commas(uint64_t n, char *buffer, size_t size)
 static void say_what_was_written(const struct recording *r, unsigned running)
 {
 	char samples[40], lost[40], children[64] = "", kept[96] = "", unwatched[96] = "";
+	const char *first = r->main_first != NULL ? r->main_first : r->child_first;
 
 	if (r->failure.text[0] != '\0')
 		fprintf(stderr, "cprof: %s\n", r->failure.text);
@@ -508,10 +649,14 @@ static void say_what_was_written(const struct recording *r, unsigned running)
 			 " threads or processes not recorded in full (see the profile's "
 			 "comments)",
 			 r->unwatched);
-	fprintf(stderr, "cprof: %s samples, %s lost%s in %s%s%s; next: cprof top %s/%s\n",
+	fprintf(stderr, "cprof: %s samples, %s lost%s in %s%s%s%s",
 		with_commas(r->samples, samples, sizeof(samples)),
 		with_commas(r->lost, lost, sizeof(lost)), children, r->directory, unwatched, kept,
-		r->directory, r->has_main ? "cpu.pb.gz" : "*/cpu.pb.gz");
+		r->has_no_snapshot ? "; no snapshot at the end, which came without exit()" : "");
+	if (first != NULL)
+		fprintf(stderr, "; next: cprof top %s/%s%s.pb.gz", r->directory,
+			r->main_first != NULL ? "" : "*/", first);
+	fputc('\n', stderr);
 }
 
 void recording_end(struct recording *r, bool is_worth)
@@ -556,6 +701,9 @@ void recording_end(struct recording *r, bool is_worth)
 		drop_image(r, image);
 	}
 	symbols_destroy(r->symbols);
+	if (r->asking >= 0)
+		close(r->asking);
+	asking_fd = -1;
 	if (r->listener >= 0)
 		close(r->listener);
 	if (keeper <= 0) {

@@ -23,6 +23,12 @@ int recording_set_directory(struct recording *r, const char *directory, pid_t pi
 int recording_wait(struct recording *r, pid_t pid, int *ret_status);
 
 /*
+ * Signal safe: while recording_wait() waits, it asks the program for a snapshot of what is now, and writes it as files of
+ * their own, NAME.1.txt, NAME.2.txt and so on. In one line on stderr it says so.
+ */
+void recording_ask_snapshot(void);
+
+/*
  * Writes the profiles, says so in one line on stderr, and frees all. Processes that still run are left to a keeper, a
  * process of our own that waits for them and writes theirs. @is_worth false: nothing ran, nothing is written or said.
  */

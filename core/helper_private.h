@@ -17,6 +17,7 @@ struct helper {
 	struct {
 		_Atomic(helper_job) run;
 		_Atomic uint64_t next_ns;
+		uint32_t wanted; /* the segment's snapshots_asked, as it was answered */
 		_Atomic uint32_t asked, done; /* calls, and those that are answered: a futex */
 	} jobs[HELPER_JOBS];
 };

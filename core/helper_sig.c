@@ -88,8 +88,17 @@ static uint64_t run_jobs(uint64_t now)
 			atomic_load_explicit(&helper.jobs[i].next_ns, memory_order_seq_cst);
 		uint64_t at = planned;
 
+		uint32_t wanted =
+			i == HELPER_THREADS
+				? atomic_load_explicit(&helper.segment->header->snapshots_asked,
+						       memory_order_seq_cst)
+				: 0;
+
 		if (run == NULL)
 			continue;
+		if (wanted != helper.jobs[i].wanted)
+			at = now; /* by the launcher, which can do no more than leave word */
+		helper.jobs[i].wanted = wanted;
 		if (asked != atomic_load_explicit(&helper.jobs[i].done, memory_order_relaxed) ||
 		    at <= now) {
 			if (!thread_enter(helper.segment, helper.thread))

@@ -16,5 +16,17 @@ struct session_hello {
 	uint64_t magic, bytes;
 };
 
+/*
+ * What the launcher asks of a process that it records: a value that comes with SIGPROF, by sigqueue(). The answer is a
+ * snapshot in the segment, under a new number.
+ */
+#define SESSION_ASK_SNAPSHOT UINT64_C(0x6370727300000001)
+
+/*
+ * 0, or a negative errno: -ENOTSUP when the process does not catch the signal, which would end it. By then it has run a
+ * program that does not carry the library.
+ */
+int session_ask_snapshot(int pid);
+
 /* Sends @fd, a segment of @bytes. Never waits: -EAGAIN when the launcher's queue is full. Normal context. */
 int session_send(const char *socket_path, int fd, uint64_t bytes);

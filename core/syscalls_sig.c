@@ -3,7 +3,7 @@
 #include <stddef.h>
 
 static const char *const names[] = {
-#include "syscall_names.inc"
+#include "core/syscall_names.inc"
 };
 
 SIGSAFE const char *syscalls_name(unsigned number)

@@ -43,24 +43,41 @@ SIGSAFE const char *wait_name(unsigned code, char buffer[WAIT_NAME_SIZE]);
 /* The code for a system call, by its number: WAIT_SLEEP and WAIT_FUTEX for those that have a state of their own. */
 SIGSAFE unsigned wait_code_of_syscall(long number);
 
-extern _Atomic uint32_t wait_is_on;     /* somebody looks at threads */
-extern _Atomic uint32_t wait_is_dozing; /* and sleeps until one of them moves */
+extern _Atomic uint32_t wait_is_on
+	__attribute__((visibility("hidden"))); /* somebody looks at threads */
+extern _Atomic uint32_t wait_is_dozing;        /* and sleeps until one of them moves */
 
 /* Wakes whoever sleeps until a thread moves. Keeps errno. */
 SIGSAFE void wait_rouse(struct segment *s);
 
-/* What a wrapper keeps on its stack meanwhile. */
+/*
+ * What a wrapper keeps on its stack meanwhile: also what was there before, of a call that a host's handler interrupted with
+ * this one.
+ */
 struct wait {
 	struct thread *thread; /* NULL: nobody looks, or nobody knows this thread */
-	uint64_t before; /* the word of a call that a host's handler interrupted with this one */
+	uint64_t before, since_before_ns;
 	struct wait_place place_before;
 };
 
 /* The rest of wait_begin() when somebody looks. Returns after a signal of ours that was on its way has come. */
 SIGSAFE void wait_announce(struct wait *w, unsigned code, struct wait_place place);
 
-/* Takes the word back, whatever the way out of the call. Keeps errno. */
+/* Takes the word back. Keeps errno. */
 SIGSAFE void wait_take_back(struct wait *w);
+
+/*
+ * Takes the word back of a call that is not returned from: its thread is cancelled in it, or a handler that interrupted it
+ * ends the thread. The unwinder calls this for the wrapper's frame. A personality of our own, because the compiler's would
+ * make libcprof.so need libgcc_s.so.
+ */
+struct _Unwind_Exception;
+struct _Unwind_Context;
+SIGSAFE int wait_unwound(int version, int actions, uint64_t language,
+			 struct _Unwind_Exception *exception, struct _Unwind_Context *context);
+
+/* Takes back what the calling thread said, if anything: it leaves the call by longjmp(), out of a handler. */
+SIGSAFE void wait_leave(void);
 
 SIGSAFE static inline void wait_end(struct wait *w)
 {
@@ -76,12 +93,14 @@ SIGSAFE static inline void wait_end(struct wait *w)
 			     (uintptr_t)(function)})
 
 /*
- * In a wrapper, around the real call; ends with the scope, also when the thread is cancelled in it:
+ * In a wrapper, around the real call; ends with the scope, and when the thread is cancelled in it:
  *
  *     WAITING(WAIT_SYSCALL + SYS_poll, real.poll);
  *     return real.poll(fds, n, timeout);
  */
-#define WAITING(code, function)                                                  \
-	struct wait waiting __attribute__((cleanup(wait_end))) = {NULL, 0, {0}}; \
-	if (unlikely(atomic_load_explicit(&wait_is_on, memory_order_relaxed)))   \
+#define WAITING(code, function)                                                     \
+	struct wait waiting __attribute__((cleanup(wait_end))) = {NULL, 0, 0, {0}}; \
+	/* 0x1b: relative to its own place, 4 bytes */                              \
+	__asm__ volatile(".cfi_personality 0x1b, wait_unwound");                    \
+	if (unlikely(atomic_load_explicit(&wait_is_on, memory_order_relaxed)))      \
 	wait_announce(&waiting, (code), WAIT_HERE(function))

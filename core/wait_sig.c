@@ -82,8 +82,8 @@ static void let_it_come(struct thread *t)
 	uint64_t begun = clock_monotonic(), waited_ns;
 	int saved = errno;
 
-	/* a child of vfork(): the question is for its parent */
-	if (atomic_load_explicit(&t->deaf, memory_order_relaxed) ||
+	/* the second: in a child of vfork() the question is for its parent */
+	if ((atomic_load_explicit(&t->deaf, memory_order_relaxed) && is_blocked()) ||
 	    (int)sys1(SYS_gettid, 0) != t->tid)
 		return;
 	while (atomic_load_explicit(&t->asked, memory_order_acquire) != 0) {
@@ -111,10 +111,23 @@ static void say(struct thread *t, unsigned code)
 		let_it_come(t);
 }
 
-/* The word is away while the rest changes: a look that began with the old word must not find the new place. */
+SIGSAFE void wait_rouse(struct segment *s)
+{
+	if (atomic_exchange_explicit(&wait_is_dozing, 0, memory_order_seq_cst))
+		helper_rouse(s, HELPER_WALL);
+}
+
+static void take_word(struct segment *s, struct thread *t)
+{
+	/* pairs: whoever is about to doze says so first and looks at the word after; both seq_cst */
+	atomic_store_explicit(&t->record->waits, 0, memory_order_seq_cst);
+	if (unlikely(atomic_load_explicit(&wait_is_dozing, memory_order_seq_cst)))
+		wait_rouse(s);
+}
+
+/* There is no word meanwhile: a look that began with the old one must not find the new place. */
 static void place_at(struct thread *t, struct wait_place place, uint64_t since_ns)
 {
-	atomic_store_explicit(&t->record->waits, 0, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release); /* pairs: look_at_waiting acquire */
 	t->waits_at = place;
 	atomic_store_explicit(&t->record->waits_since_ns, since_ns, memory_order_relaxed);
@@ -130,20 +143,33 @@ static bool is_left(const struct thread *t, const struct wait_place *before,
 	return before->sp >= t->stack_low && before->sp <= now->sp && now->sp < t->stack_high;
 }
 
+/* To a few milliseconds: it is for people to read, and costs a third of the exact one. */
+static uint64_t clock_about(void)
+{
+	struct timespec t = {0, 0};
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return clock_of_timespec(t);
+}
+
 SIGSAFE void wait_announce(struct wait *w, unsigned code, struct wait_place place)
 {
+	struct segment *s = segment_live();
 	struct thread *t = thread_self_block;
 	int saved = errno;
 
 	/* a child of fork() has its parent's block until it has one of its own */
-	if (t == NULL || segment_live() == NULL)
+	if (t == NULL || s == NULL)
 		return;
 	w->before = atomic_load_explicit(&t->record->waits, memory_order_relaxed);
 	w->since_before_ns = atomic_load_explicit(&t->record->waits_since_ns, memory_order_relaxed);
 	w->place_before = t->waits_at;
-	if (w->before != 0 && is_left(t, &w->place_before, &place))
-		w->before = 0;
-	place_at(t, place, clock_monotonic());
+	if (w->before != 0) {
+		take_word(s, t);
+		if (is_left(t, &w->place_before, &place))
+			w->before = 0;
+	}
+	place_at(t, place, clock_about());
 	w->thread = t;
 	say(t, code);
 	errno = saved;
@@ -155,14 +181,26 @@ SIGSAFE void wait_announce(struct wait *w, unsigned code, struct wait_place plac
  */
 SIGSAFE void wait_take_back(struct wait *w)
 {
+	struct segment *s = segment_live();
 	struct thread *t = w->thread;
 
 	/* a child of fork() that was made in a handler: what this is about is its parent's */
-	if (t != thread_self_block || segment_live() == NULL)
+	if (t != thread_self_block || s == NULL)
 		return;
+	take_word(s, t);
 	place_at(t, w->place_before, w->since_before_ns);
 	if (w->before != 0)
 		say(t, WAIT_CODE(w->before));
+}
+
+SIGSAFE void wait_leave(void)
+{
+	struct segment *s = segment_live();
+	struct thread *t = thread_self_block;
+
+	if (t != NULL && s != NULL &&
+	    atomic_load_explicit(&t->record->waits, memory_order_relaxed) != 0)
+		take_word(s, t);
 }
 
 #define CLEANUP_PHASE 2
@@ -172,9 +210,7 @@ __attribute__((used)) SIGSAFE int wait_unwound(int version, int actions, uint64_
 					       struct _Unwind_Exception *exception,
 					       struct _Unwind_Context *context)
 {
-	struct thread *t = thread_self_block;
-
-	if ((actions & CLEANUP_PHASE) && t != NULL && segment_live() != NULL)
-		atomic_store_explicit(&t->record->waits, 0, memory_order_relaxed);
+	if (actions & CLEANUP_PHASE)
+		wait_leave();
 	return GO_ON;
 }

@@ -2,20 +2,67 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "output/file.h"
+#include "output/listing.h"
 #include "output/pprof.h"
 #include "output/symbols.h"
 
+/* By stack, threads at one place are one entry, whatever they are called. */
+static void drop_names(struct profile *p)
+{
+	for (uint32_t i = 0; i < p->samples_n; i++) {
+		struct profile_sample *sample = &p->samples[i];
+		uint32_t n = 0;
+
+		for (uint32_t l = 0; l < sample->labels_n; l++)
+			if (strcmp(sample->labels[l].key, "thread") != 0)
+				sample->labels[n++] = sample->labels[l];
+		sample->labels_n = n;
+	}
+	profile_merge_samples(p);
+}
+
+/* debug=2 is for the profile that has threads to show one by one. */
+static int write_text(const struct segment *s, const struct profile_ops *ops,
+		      const struct reading_window *window, struct symbols *symbols, int fd,
+		      int debug, const char *target, struct why *why)
+{
+	bool is_by_thread = debug > 1 && ops->run == RUN_THREADS;
+	struct reading_thread *threads = NULL;
+	struct profile profile;
+	int r;
+
+	r = is_by_thread ? reading_threads(s, ops, symbols, &profile, &threads, why)
+			 : reading_profile(s, ops, window, symbols, &profile, NULL, why);
+	if (r < 0)
+		return r;
+	if (ops->is_instant && !is_by_thread)
+		drop_names(&profile);
+	r = profile_error(&profile);
+	if (r == 0)
+		r = is_by_thread ? listing_threads(&profile, threads, fd)
+				 : listing_stacks(&profile, ops->name, fd);
+	if (r < 0)
+		why_set(why, "cannot write %s: %s", target, strerror(-r));
+	free(threads);
+	profile_fini(&profile);
+	return r;
+}
+
 /* The profile, symbolized, to @fd, which errors call @target. */
 static int write_to(const struct segment *s, const struct profile_ops *ops,
-		    const struct reading_window *window, struct symbols *symbols, int fd,
+		    const struct reading_window *window, struct symbols *symbols, int fd, int debug,
 		    const char *target, struct why *why)
 {
 	struct profile profile;
-	int r = reading_profile(s, ops, window, symbols, &profile, NULL, why);
+	int r;
 
+	if (debug != 0)
+		return write_text(s, ops, window, symbols, fd, debug, target, why);
+	r = reading_profile(s, ops, window, symbols, &profile, NULL, why);
 	if (r < 0)
 		return r;
 	r = pprof_write(&profile, fd);
@@ -25,19 +72,21 @@ static int write_to(const struct segment *s, const struct profile_ops *ops,
 	return r;
 }
 
+/* @between: what stands behind the profile's name in the file's. */
 static int write_file(const struct segment *s, const struct profile_ops *ops,
-		      struct symbols *symbols, const char *directory, struct why *why)
+		      struct symbols *symbols, const char *directory, const char *between,
+		      int debug, struct why *why)
 {
 	struct file file;
 	char name[64], target[256];
 	int r;
 
-	snprintf(name, sizeof(name), "%s.pb.gz", ops->name);
+	snprintf(name, sizeof(name), "%s%s%s", ops->name, between, debug != 0 ? ".txt" : ".pb.gz");
 	snprintf(target, sizeof(target), "%s/%s", directory, name);
 	r = file_create(&file, directory, name, why);
 	if (r < 0)
 		return r;
-	r = write_to(s, ops, NULL, symbols, file.fd, target, why);
+	r = write_to(s, ops, NULL, symbols, file.fd, debug, target, why);
 	if (r < 0) {
 		file_abandon(&file);
 		return r;
@@ -45,28 +94,53 @@ static int write_file(const struct segment *s, const struct profile_ops *ops,
 	return file_commit(&file, why);
 }
 
+static int write_both(const struct segment *s, const struct profile_ops *ops,
+		      struct symbols *symbols, const char *directory, const char *between,
+		      struct why *why)
+{
+	int r;
+
+	if (!reading_is_there(s, ops))
+		return 0;
+	r = write_file(s, ops, symbols, directory, between, 0, why);
+	if (r == 0 && ops->is_instant)
+		r = write_file(s, ops, symbols, directory, between, OUTPUT_DEBUG_MAX, why);
+	return r;
+}
+
 int output_write_files(const struct segment *s, const struct profile_ops *const *profiles,
 		       struct symbols *symbols, const char *directory, struct why *why)
 {
 	int r = file_make_directory(directory, why);
 
-	for (; r == 0 && *profiles != NULL; profiles++) {
-		r = write_file(s, *profiles, symbols, directory, why);
-		if (r == -EAGAIN)
-			r = 0; /* it never ran: no file */
-	}
+	for (; r == 0 && *profiles != NULL; profiles++)
+		r = write_both(s, *profiles, symbols, directory, "", why);
+	return r;
+}
+
+int output_write_snapshot(const struct segment *s, const struct profile_ops *const *profiles,
+			  struct symbols *symbols, const char *directory, unsigned number,
+			  struct why *why)
+{
+	char between[16];
+	int r = 0;
+
+	snprintf(between, sizeof(between), ".%u", number);
+	for (; r == 0 && *profiles != NULL; profiles++)
+		if ((*profiles)->is_instant)
+			r = write_both(s, *profiles, symbols, directory, between, why);
 	return r;
 }
 
 /* For hosts, which have no symbols of their own. Without any the profile has addresses, which is better than none. */
 static int write_profile(const struct segment *s, const struct profile_ops *ops,
-			 const struct reading_window *window, int fd, struct why *why)
+			 const struct reading_window *window, int fd, int debug, struct why *why)
 {
 	struct symbols *symbols = NULL;
 	int r;
 
 	symbols_create(&symbols);
-	r = write_to(s, ops, window, symbols, fd, "the profile", why);
+	r = write_to(s, ops, window, symbols, fd, debug, "the profile", why);
 	symbols_destroy(symbols);
 	return r;
 }

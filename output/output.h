@@ -12,13 +12,16 @@
 #include "output/reading.h"
 
 #define OUTPUT_SYMBOL "cprof_output_functions"
-#define OUTPUT_ABI    1
+#define OUTPUT_ABI    2
+
+#define OUTPUT_DEBUG_MAX \
+	2 /* 0: pprof's protobuf, 1: text, 2: text by thread where the profile is one of threads */
 
 struct output_functions {
 	unsigned abi;
 	/* The profile @ops of @s, since @window or since it began, to @fd. */
 	int (*write)(const struct segment *s, const struct profile_ops *ops,
-		     const struct reading_window *window, int fd, struct why *why);
+		     const struct reading_window *window, int fd, int debug, struct why *why);
 	/* Every profile of @profiles that ran, as files in @dir, which is made. */
 	int (*write_files)(const struct segment *s, const struct profile_ops *const *profiles,
 			   const char *dir, struct why *why);
@@ -31,6 +34,13 @@ struct output_functions {
 
 extern const struct output_functions cprof_output_functions;
 
-/* write_files() with @symbols that serve for many segments. */
+/*
+ * write_files() with @symbols that serve for many segments: NAME.pb.gz, and of what is now also NAME.txt, for people.
+ */
 int output_write_files(const struct segment *s, const struct profile_ops *const *profiles,
 		       struct symbols *symbols, const char *directory, struct why *why);
+
+/* The same while the program runs, of what is now alone: NAME.NUMBER.pb.gz and NAME.NUMBER.txt. */
+int output_write_snapshot(const struct segment *s, const struct profile_ops *const *profiles,
+			  struct symbols *symbols, const char *directory, unsigned number,
+			  struct why *why);

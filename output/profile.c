@@ -53,6 +53,9 @@ struct profile_store {
 	struct index by_text, by_mapping, by_function, by_location;
 	uint32_t sample_types_max, mappings_max, locations_max, functions_max, samples_max,
 		comments_max;
+
+	uint64_t *bases; /* of locations, as far as they were set */
+	uint32_t bases_n, bases_max;
 };
 
 static void fail(struct profile *p, int error)
@@ -432,6 +435,7 @@ void profile_fini(struct profile *p)
 		free(p->store->by_mapping.slots);
 		free(p->store->by_function.slots);
 		free(p->store->by_location.slots);
+		free(p->store->bases);
 		free(p->store);
 	}
 	free(p->sample_types);
@@ -680,6 +684,24 @@ uint32_t profile_add_location(struct profile *p, const struct profile_location *
 drop:
 	p->locations_n--;
 	return 0;
+}
+
+void profile_set_base(struct profile *p, uint32_t location, uint64_t base)
+{
+	if (take(p, 0) < 0 || location >= p->locations_n)
+		return;
+	while (p->store->bases_n <= location) {
+		if (grow(p, (void **)&p->store->bases, p->store->bases_n, &p->store->bases_max,
+			 sizeof(*p->store->bases)) < 0)
+			return;
+		p->store->bases[p->store->bases_n++] = 0;
+	}
+	p->store->bases[location] = base;
+}
+
+uint64_t profile_base(const struct profile *p, uint32_t location)
+{
+	return p->store != NULL && location < p->store->bases_n ? p->store->bases[location] : 0;
 }
 
 void profile_add_sample(struct profile *p, const struct profile_sample *sample)

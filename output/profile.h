@@ -121,6 +121,13 @@ uint32_t profile_add_function(struct profile *p, const struct profile_function *
 uint32_t profile_add_location(struct profile *p, const struct profile_location *location);
 
 /*
+ * For text; files have no place for it: where the function of a location begins, 0 when that is not known; without lines,
+ * where its file's address 0 lies.
+ */
+void profile_set_base(struct profile *p, uint32_t location, uint64_t base);
+uint64_t profile_base(const struct profile *p, uint32_t location);
+
+/*
  * Copies @sample. Samples with equal locations and labels are not merged: that is
  * profile_merge_samples(), which adds up the values of equal samples, drops those that are zero in
  * every column, and keeps the order of first sight. It also puts the labels of each sample in the

@@ -6,22 +6,62 @@
 #include <string.h>
 
 #include "core/clock.h"
-#include "core/labels.h"
-#include "core/stacks.h"
 #include "core/table.h"
-
-#define FRAMES_MAX  2048 /* deeper than any walk: such a stack is not one */
-#define LABEL_BYTES 4096 /* longer keys and values are cut */
-#define LINES_MAX   64   /* inlined calls at one address; deeper ones lose their outermost */
+#include "output/places.h"
+#include "output/pprof.h"
+#include "output/snapshot.h"
 
 struct reading_window {
-	const struct profile_ops *ops;
-	uint64_t begun_ns;
+	uint64_t at_ns; /* what it speaks of: the moment of the reading, or that of the snapshot */
 	uint64_t serials[SEGMENT_GENERATIONS];
-	uint64_t lost[LOST_KINDS], notes[NOTE_KINDS];
-	struct table_row *rows; /* sorted by generation, stack, labels */
+	uint64_t lost[LOST_KINDS], notes[NOTE_KINDS], lost_full;
+	struct table_row *rows; /* sorted by generation, stack, labels; each once */
 	size_t rows_n, rows_room;
+	struct snapshot_thread *threads; /* in place of rows */
+	size_t threads_n;
 };
+
+/* Samples of one profile that have no stack: under a name that says why. */
+static const struct own_lost {
+	enum segment_run_id run;
+	enum segment_lost kind;
+	bool is_ns;
+	const char *name;
+} own_lost[] = {
+	{RUN_CPU, LOST_STACK_ROOM, false, "[lost: alternate stack too small]"},
+	{RUN_CPU, LOST_UNSAMPLED_NS, true, "[lost: signal blocked]"},
+};
+#define OWN_LOST             (sizeof(own_lost) / sizeof(own_lost[0]))
+#define LOAD_RELAXED(object) atomic_load_explicit(&(object), memory_order_relaxed)
+
+/* Samples are taken after so many nanoseconds: the profile has a rate and a duration. */
+static bool is_timed(const struct profile_ops *ops)
+{
+	return strcmp(ops->period.unit, "nanoseconds") == 0;
+}
+
+static unsigned columns_of(const struct profile_ops *ops)
+{
+	unsigned n = 0;
+
+	while (n < TABLE_COLUMNS_MAX && ops->values[n].type != NULL)
+		n++;
+	return n;
+}
+
+static int each_row(const struct segment *s, const struct profile_ops *ops,
+		    int (*each)(void *user, const struct table_row *row), void *user)
+{
+	return ops->read != NULL ? ops->read(s, each, user) : table_read(s, ops->table, each, user);
+}
+
+bool reading_is_there(const struct segment *s, const struct profile_ops *ops)
+{
+	return LOAD_RELAXED(profile_run(s, ops)->period) != 0 &&
+	       (ops->run != RUN_THREADS || LOAD_RELAXED(s->header->snapshot_serial) != 0);
+}
+
+/* Rows */
 
 static int add_row(void *user, const struct table_row *row)
 {
@@ -36,7 +76,10 @@ static int add_row(void *user, const struct table_row *row)
 		w->rows = rows;
 		w->rows_room = room;
 	}
-	w->rows[w->rows_n++] = *row;
+	w->rows[w->rows_n] = *row;
+	if (row->generation >= SEGMENT_GENERATIONS) /* of a record that others wrote */
+		w->rows[w->rows_n].generation = w->rows[w->rows_n].stack = 0;
+	w->rows_n++;
 	return 0;
 }
 
@@ -52,26 +95,49 @@ static int compare_rows(const void *a, const void *b)
 	return (x->labels > y->labels) - (x->labels < y->labels);
 }
 
+/* What is kept elsewhere than in a table may come in several parts. */
+static void add_up_rows(struct reading_window *w)
+{
+	size_t to = 0;
+
+	for (size_t i = 1; i < w->rows_n; i++) {
+		if (compare_rows(&w->rows[to], &w->rows[i]) != 0) {
+			w->rows[++to] = w->rows[i];
+			continue;
+		}
+		for (unsigned c = 0; c < TABLE_COLUMNS_MAX; c++)
+			w->rows[to].values[c] += w->rows[i].values[c];
+	}
+	w->rows_n = to + 1;
+}
+
 static int take_reading(const struct segment *s, const struct profile_ops *ops,
 			struct reading_window *ret)
 {
+	struct segment_header *h = s->header;
 	int r;
 
-	*ret = (struct reading_window){.ops = ops, .begun_ns = clock_monotonic()};
+	*ret = (struct reading_window){
+		.at_ns = ops->run == RUN_THREADS ? LOAD_RELAXED(h->snapshot_ns) : clock_monotonic(),
+		.lost_full = LOAD_RELAXED(profile_run(s, ops)->lost),
+	};
 	for (unsigned g = 0; g < SEGMENT_GENERATIONS; g++)
-		ret->serials[g] = atomic_load_explicit(&s->header->generations[g].serial,
-						       memory_order_acquire);
+		ret->serials[g] =
+			atomic_load_explicit(&h->generations[g].serial, memory_order_acquire);
 	for (unsigned i = 0; i < LOST_KINDS; i++)
-		ret->lost[i] = atomic_load_explicit(&s->header->lost[i], memory_order_relaxed);
+		ret->lost[i] = LOAD_RELAXED(h->lost[i]);
 	for (unsigned i = 0; i < NOTE_KINDS; i++)
-		ret->notes[i] = atomic_load_explicit(&s->header->notes[i], memory_order_relaxed);
-	r = table_read(s, ops->table, add_row, ret);
+		ret->notes[i] = LOAD_RELAXED(h->notes[i]);
+	r = ops->run == RUN_THREADS ? snapshot_read(s, &ret->threads, &ret->threads_n)
+				    : each_row(s, ops, add_row, ret);
 	if (r < 0) {
 		free(ret->rows);
 		return r;
 	}
-	if (ret->rows_n > 0)
+	if (ret->rows_n > 0) {
 		qsort(ret->rows, ret->rows_n, sizeof(*ret->rows), compare_rows);
+		add_up_rows(ret);
+	}
 	return 0;
 }
 
@@ -94,8 +160,10 @@ int reading_window_begin(const struct segment *s, const struct profile_ops *ops,
 
 void reading_window_end(struct reading_window *window)
 {
-	if (window != NULL)
+	if (window != NULL) {
 		free(window->rows);
+		free(window->threads);
+	}
 	free(window);
 }
 
@@ -109,311 +177,156 @@ uint64_t reading_window_serial(const struct reading_window *window)
 	return oldest;
 }
 
-/* @now less what @before has of it. Rows of a generation that was given up since then have nothing to subtract. */
-static void subtract(struct reading_window *now, const struct reading_window *before)
+/*
+ * @now less what @before has of it; what is gone since counts below zero. Rows of a generation that was given up since then
+ * have nothing to subtract.
+ */
+static int subtract(struct reading_window *now, const struct reading_window *before)
 {
-	size_t j = 0;
+	size_t n = now->rows_n, at = 0;
+	int r;
 
-	for (size_t i = 0; i < now->rows_n; i++) {
-		struct table_row *row = &now->rows[i];
+	for (size_t i = 0; i < before->rows_n; i++) {
+		struct table_row row = before->rows[i];
 
-		while (j < before->rows_n && compare_rows(&before->rows[j], row) < 0)
-			j++;
-		if (j == before->rows_n)
-			break;
-		if (compare_rows(&before->rows[j], row) != 0 ||
-		    before->serials[row->generation] != now->serials[row->generation])
+		if (before->serials[row.generation] != now->serials[row.generation])
 			continue;
 		for (unsigned c = 0; c < TABLE_COLUMNS_MAX; c++)
-			row->values[c] -= before->rows[j].values[c];
+			row.values[c] = -row.values[c];
+		while (at < n && compare_rows(&now->rows[at], &row) < 0)
+			at++;
+		if (at == n || compare_rows(&now->rows[at], &row) != 0) {
+			r = add_row(now, &row);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		for (unsigned c = 0; c < TABLE_COLUMNS_MAX; c++)
+			now->rows[at].values[c] += row.values[c];
 	}
 	for (unsigned i = 0; i < LOST_KINDS; i++)
 		now->lost[i] -= before->lost[i];
 	for (unsigned i = 0; i < NOTE_KINDS; i++)
 		now->notes[i] -= before->notes[i];
+	now->lost_full -= before->lost_full;
+	return 0;
 }
 
-/* Frame word → location, and what hangs on it. One for each profile that is made. */
-struct maker {
-	const struct segment *s;
-	struct symbols *symbols;
-	struct profile *p;
-	struct {
-		uint64_t word;
-		uint32_t location;
-	} * known; /* open addressing, twice the locations */
-	size_t known_n, known_room;
-	struct module_view {
-		bool is_opened;
-		struct symbols_module *symbols;
-		uint32_t named, unnamed; /* mapping indexes: locations with and without lines */
-	} * modules;
-	uint32_t modules_n;
-	struct symbols_jit *jit;
-	bool jit_is_opened;
-	uint32_t jit_mapping, anonymous_mapping;
-};
+/* Samples */
 
-static void hex_of(char *ret, const uint8_t *bytes, size_t n)
+static void add_sample(const struct profile_ops *ops, struct places *places,
+		       const struct table_row *row, struct profile *ret)
 {
-	for (size_t i = 0; i < n; i++) {
-		ret[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
-		ret[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];
-	}
-	ret[2 * n] = '\0';
-}
-
-/* The record @index, copied so that it cannot change under us; false when it makes no sense. */
-static bool read_module(const struct maker *m, uint32_t index, struct segment_module *ret)
-{
-	if (index >= m->modules_n)
-		return false;
-	memcpy(ret, segment_module_at(m->s, index), sizeof(*ret));
-	return ret->state != MODULE_FREE && ret->start < ret->end &&
-	       ret->build_id_size <= sizeof(ret->build_id);
-}
-
-/* The file's path as profiles have it: pprof wants no " (deleted)". */
-static void path_of(const struct maker *m, const struct segment_module *module, char *ret,
-		    size_t size)
-{
-	static const char deleted[] = " (deleted)";
-	size_t length;
-
-	segment_copy_text(m->s, module->path, ret, size);
-	length = strlen(ret);
-	if (length > sizeof(deleted) - 1 &&
-	    strcmp(ret + length - (sizeof(deleted) - 1), deleted) == 0)
-		ret[length - (sizeof(deleted) - 1)] = '\0';
-}
-
-/* Opens the symbols of module @index once, and gives it its mapping. */
-static struct module_view *view_module(struct maker *m, uint32_t index)
-{
-	struct module_view *view = &m->modules[index];
-	struct segment_module module;
-	struct profile_mapping mapping;
-	struct symbols_kind kind;
-	char path[1024], build_id[41];
-	struct why why = {""};
-
-	if (view->is_opened)
-		return view;
-	view->is_opened = true;
-	view->named = view->unnamed = PROFILE_NONE;
-	if (!read_module(m, index, &module))
-		return view;
-	path_of(m, &module, path, sizeof(path));
-	hex_of(build_id, module.build_id, module.build_id_size);
-	mapping = (struct profile_mapping){.start = module.start,
-					   .limit = module.end,
-					   .offset = module.file_offset,
-					   .file = path,
-					   .build_id = build_id};
-	if (m->symbols != NULL)
-		view->symbols = symbols_module(m->symbols, path, module.build_id,
-					       module.build_id_size, &why);
-	if (view->symbols == NULL) {
-		view->named = view->unnamed = profile_add_mapping(m->p, &mapping);
-		return view;
-	}
-	kind = symbols_module_kind(view->symbols);
-	mapping.has_functions = true;
-	mapping.has_filenames = mapping.has_line_numbers = kind.has_lines;
-	mapping.has_inline_frames = kind.has_inlines;
-	view->named = profile_add_mapping(m->p, &mapping);
-	return view;
-}
-
-/*
- * Consumers take a mapping as symbolized as a whole. The places in it that have no name get a twin of the mapping
- * that says it has none, so that they may still look for themselves.
- */
-static uint32_t unnamed_twin(struct maker *m, uint32_t index)
-{
-	struct module_view *view = &m->modules[index];
-	struct profile_mapping twin;
-
-	if (view->unnamed == PROFILE_NONE && view->named != PROFILE_NONE && !profile_error(m->p)) {
-		twin = m->p->mappings[view->named];
-		twin.has_functions = twin.has_filenames = twin.has_line_numbers =
-			twin.has_inline_frames = false;
-		view->unnamed = profile_add_mapping(m->p, &twin);
-	}
-	return view->unnamed;
-}
-
-static uint32_t add_named(struct maker *m, uint64_t address, uint32_t mapping, const char *name)
-{
-	struct profile_function function = {.name = name, .system_name = name, .file = ""};
-	struct profile_line line = {.function = profile_add_function(m->p, &function)};
-	struct profile_location location = {
-		.address = address, .mapping = mapping, .lines_n = 1, .lines = &line};
-
-	return profile_add_location(m->p, &location);
-}
-
-/* Code without a file: a JIT's, when it left a map of names, or unknown. */
-static uint32_t add_anonymous(struct maker *m, uint64_t address)
-{
-	struct profile_location location = {.address = address};
-	const char *name = NULL;
-
-	if (!m->jit_is_opened && m->symbols != NULL)
-		m->jit = symbols_jit(m->symbols, m->s->header->pid, NULL);
-	m->jit_is_opened = true;
-	if (m->jit != NULL)
-		name = symbols_jit_lookup(m->jit, address);
-	if (name != NULL) {
-		struct profile_mapping jit = {
-			.file = "[jit]", .build_id = "", .has_functions = true};
-
-		if (m->jit_mapping == PROFILE_NONE)
-			m->jit_mapping = profile_add_mapping(m->p, &jit);
-		return add_named(m, address, m->jit_mapping, name);
-	}
-	if (m->anonymous_mapping == PROFILE_NONE) {
-		struct profile_mapping anonymous = {.file = "//anon", .build_id = ""};
-
-		m->anonymous_mapping = profile_add_mapping(m->p, &anonymous);
-	}
-	location.mapping = m->anonymous_mapping;
-	return profile_add_location(m->p, &location);
-}
-
-static uint32_t make_location(struct maker *m, uint64_t word)
-{
-	uint64_t address = FRAME_ADDRESS(word);
-	uint32_t index = FRAME_MODULE(word) - 1;
-	struct profile_location location = {.address = address, .mapping = PROFILE_NONE};
-	struct symbols_frame frames[LINES_MAX];
-	struct profile_line lines[LINES_MAX];
-	struct module_view *view;
-	struct segment_module module;
-	int n = 0;
-
-	if (word == FRAME_TRUNCATED)
-		return add_named(m, 0, PROFILE_NONE, "[truncated]");
-	if (FRAME_MODULE(word) == 0 || !read_module(m, index, &module))
-		return add_anonymous(m, address);
-	view = view_module(m, index);
-	if (view->symbols != NULL)
-		n = symbols_lookup(view->symbols, address - module.bias, frames, LINES_MAX);
-	for (int i = 0; i < n; i++) {
-		struct profile_function function = {.name = frames[i].name,
-						    .system_name = frames[i].system_name,
-						    .file = frames[i].file,
-						    .start_line = frames[i].start_line};
-
-		lines[i] = (struct profile_line){profile_add_function(m->p, &function),
-						 frames[i].line, 0};
-	}
-	location.lines = lines;
-	location.lines_n = (uint32_t)(n > 0 ? n : 0);
-	location.mapping = n > 0 || view->symbols == NULL ? view->named : unnamed_twin(m, index);
-	return profile_add_location(m->p, &location);
-}
-
-static uint32_t location_of(struct maker *m, uint64_t word)
-{
-	size_t at;
-
-	if (m->known_n * 2 >= m->known_room) {
-		size_t room = m->known_room ? m->known_room * 2 : 1024;
-		__typeof__(m->known) fresh = calloc(room, sizeof(*fresh));
-
-		if (fresh == NULL) {
-			m->p->error = -ENOMEM;
-			return 0;
-		}
-		for (size_t i = 0; i < m->known_room; i++) {
-			if (m->known[i].word == 0)
-				continue;
-			at = m->known[i].word * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (room - 1);
-			while (fresh[at].word != 0)
-				at = (at + 1) & (room - 1);
-			fresh[at] = m->known[i];
-		}
-		free(m->known);
-		m->known = fresh;
-		m->known_room = room;
-	}
-	if (word == 0)
-		return add_anonymous(m, 0);
-	at = word * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (m->known_room - 1);
-	while (m->known[at].word != 0 && m->known[at].word != word)
-		at = (at + 1) & (m->known_room - 1);
-	if (m->known[at].word == 0) {
-		m->known[at].location = make_location(m, word);
-		m->known[at].word = word;
-		m->known_n++;
-	}
-	return m->known[at].location;
-}
-
-static void add_sample(struct maker *m, const struct profile_ops *ops, const struct table_row *row)
-{
-	uint32_t pairs[LABEL_SET_PAIRS][2], pairs_n = labels_copy(m->s, row->labels, pairs);
 	struct profile_label labels[LABEL_SET_PAIRS];
 	struct profile_sample sample = {.labels = labels};
 	int64_t values[TABLE_COLUMNS_MAX];
+	struct places_stack stack;
 	bool is_zero = true;
-	uint32_t depth = 0;
-	const uint64_t *frames = stacks_frames(m->s, row->generation, row->stack, &depth);
 
-	for (unsigned c = 0; ops->values[c].type != NULL && c < TABLE_COLUMNS_MAX; c++) {
+	for (unsigned c = 0; c < columns_of(ops); c++) {
 		values[c] = (int64_t)row->values[c];
 		is_zero = is_zero && values[c] == 0;
 	}
-	if (is_zero || frames == NULL || depth > FRAMES_MAX)
+	if (is_zero || !places_stack(places, row->generation, row->stack, &stack))
 		return;
-	for (uint32_t i = 0; i < pairs_n; i++) {
-		char key[LABEL_BYTES], value[LABEL_BYTES];
-
-		segment_copy_text(m->s, pairs[i][0], key, sizeof(key));
-		if (key[0] == '\0')
-			continue;
-		segment_copy_text(m->s, pairs[i][1], value, sizeof(value));
-		labels[sample.labels_n++] = (struct profile_label){
-			.key = profile_string(m->p, key),
-			.str = profile_string(m->p, value),
-			.num_unit = "",
-		};
-	}
+	sample.labels_n = places_labels(places, row->labels, labels);
 	sample.values = values;
-	sample.locations_n = depth;
-	sample.locations = calloc(depth + 1, sizeof(*sample.locations));
-	if (sample.locations == NULL) {
-		m->p->error = -ENOMEM;
-		return;
-	}
-	for (uint32_t i = 0; i < depth; i++)
-		sample.locations[i] = location_of(m, frames[i]);
-	profile_add_sample(m->p, &sample);
-	free(sample.locations);
+	sample.locations = stack.locations;
+	sample.locations_n = stack.n;
+	profile_add_sample(ret, &sample);
 }
 
-/* A sample that stands for @count periods that have no stack, under a name that says why. */
-static void add_lost(struct maker *m, const char *name, uint64_t count, uint64_t period)
+/* Those of now less those of @window; a stack of a generation that was given up since then cannot be read any more. */
+static void add_threads(struct places *places, const struct reading_window *now,
+			const struct reading_window *window, struct profile *ret)
 {
-	uint32_t location = add_named(m, 0, PROFILE_NONE, name);
-	int64_t values[TABLE_COLUMNS_MAX] = {(int64_t)count, (int64_t)(count * period)};
+	for (size_t i = 0; i < now->threads_n && !profile_error(ret); i++)
+		snapshot_add_sample(places, &now->threads[i], 1, true, ret);
+	for (size_t i = 0; window != NULL && i < window->threads_n && !profile_error(ret); i++) {
+		unsigned g = window->threads[i].generation;
+
+		if (window->serials[g] == now->serials[g])
+			snapshot_add_sample(places, &window->threads[i], -1, true, ret);
+	}
+}
+
+/* A sample that stands for @count periods that have no stack. */
+static void add_lost(const struct profile_ops *ops, struct places *places, const char *name,
+		     uint64_t count, uint64_t period, struct profile *ret)
+{
+	uint32_t location = places_named(places, name);
+	int64_t values[TABLE_COLUMNS_MAX] = {(int64_t)count};
 	struct profile_sample sample = {.locations_n = 1, .locations = &location, .values = values};
 
-	profile_add_sample(m->p, &sample);
+	for (unsigned c = 1; c < columns_of(ops); c++)
+		if (is_timed(ops) && strcmp(ops->values[c].unit, ops->period.unit) == 0)
+			values[c] = (int64_t)(count * period);
+	profile_add_sample(ret, &sample);
 }
 
-static void add_comments(struct profile *p, const struct reading_window *now, uint64_t period_ns)
+/* How many of its samples are lost for the reason @own. */
+static uint64_t count_own_lost(const struct own_lost *own, const struct profile_ops *ops,
+			       uint64_t lost, uint64_t period)
 {
-	char text[160];
+	if (own->run != ops->run || period == 0)
+		return 0;
+	return own->is_ns ? lost / period : lost;
+}
+
+static void add_all_lost(const struct profile_ops *ops, const struct reading_window *now,
+			 struct places *places, uint64_t period, struct profile *ret)
+{
+	if (now->lost_full > 0)
+		add_lost(ops, places, PLACES_FULL, now->lost_full, period, ret);
+	for (size_t i = 0; i < OWN_LOST; i++) {
+		uint64_t n = count_own_lost(&own_lost[i], ops, now->lost[own_lost[i].kind], period);
+
+		if (n > 0)
+			add_lost(ops, places, own_lost[i].name, n, period, ret);
+	}
+}
+
+/* Whether lost things of this kind can be missing in the profile @ops. Full tables have a count for each profile. */
+static bool concerns(const struct profile_ops *ops, enum segment_lost kind)
+{
+	if (kind == LOST_STACKS_FULL || kind == LOST_TABLE_FULL)
+		return false;
+	for (size_t i = 0; i < OWN_LOST; i++)
+		if (own_lost[i].kind == kind)
+			return own_lost[i].run == ops->run;
+	return true;
+}
+
+static void add_comments(struct profile *p, const struct profile_ops *ops,
+			 const struct reading_window *now, uint64_t period)
+{
+	char text[240], rate[40] = "";
 
 	profile_add_comment(p, "cprof " CPROF_VERSION);
-	snprintf(text, sizeof(text),
-		 "%" PRIu64 " signals at %" PRIu64 " Hz; %" PRIu64 " stacks truncated",
-		 now->notes[NOTE_SIGNALS], NS_PER_SECOND / period_ns, now->notes[NOTE_TRUNCATED]);
-	profile_add_comment(p, text);
+	if (is_timed(ops))
+		snprintf(rate, sizeof(rate), " at %" PRIu64 " Hz", NS_PER_SECOND / period);
+	text[0] = '\0';
+	if (ops->run == RUN_CPU)
+		snprintf(text, sizeof(text), "%" PRIu64 " signals%s; %" PRIu64 " stacks truncated",
+			 now->notes[NOTE_SIGNALS], rate, now->notes[NOTE_TRUNCATED]);
+	else if (ops->run == RUN_WALL)
+		snprintf(text, sizeof(text),
+			 "looks%s: %" PRIu64 " by signal, %" PRIu64
+			 " at threads that said they wait, "
+			 "%" PRIu64 " at what the kernel told, %" PRIu64 " without an answer; "
+			 "%" PRIu64 " stacks truncated",
+			 rate, now->notes[NOTE_LOOKS_ASKED], now->notes[NOTE_LOOKS_WAITING],
+			 now->notes[NOTE_LOOKS_KERNEL], now->notes[NOTE_LOOKS_DEAF],
+			 now->notes[NOTE_TRUNCATED]);
+	if (text[0] != '\0')
+		profile_add_comment(p, text);
+	if (now->lost_full > 0) {
+		snprintf(text, sizeof(text), "lost: %" PRIu64 " samples: tables full",
+			 now->lost_full);
+		profile_add_comment(p, text);
+	}
 	for (unsigned i = 0; i < LOST_KINDS; i++) {
-		if (now->lost[i] == 0)
+		if (now->lost[i] == 0 || !concerns(ops, (enum segment_lost)i))
 			continue;
 		snprintf(text, sizeof(text), "lost: %" PRIu64 " %s: %s", now->lost[i],
 			 segment_lost_unit((enum segment_lost)i),
@@ -422,103 +335,127 @@ static void add_comments(struct profile *p, const struct reading_window *now, ui
 	}
 }
 
-/* From when to when the reading speaks, on the monotonic clock. */
-static void set_times(const struct segment *s, const struct reading_window *now,
-		      const struct reading_window *window, struct profile *ret)
+/* Times */
+
+static int64_t realtime_of(const struct segment_header *h, uint64_t monotonic_ns)
+{
+	return (int64_t)(h->begun_realtime_ns + (monotonic_ns - h->begun_monotonic_ns));
+}
+
+/* From when to when a reading speaks of what was sampled over time. */
+static void set_duration(const struct segment *s, const struct profile_ops *ops,
+			 const struct reading_window *now, const struct reading_window *window,
+			 struct profile *ret)
 {
 	struct segment_header *h = s->header;
-	uint64_t begun = atomic_load_explicit(&h->runs[RUN_CPU].begun_ns, memory_order_relaxed);
-	uint64_t ended = atomic_load_explicit(&h->runs[RUN_CPU].ended_ns, memory_order_relaxed),
-		 kept = UINT64_MAX;
+	uint64_t begun = LOAD_RELAXED(profile_run(s, ops)->begun_ns);
+	uint64_t ended = LOAD_RELAXED(profile_run(s, ops)->ended_ns), kept = UINT64_MAX;
 
 	for (unsigned g = 0; g < SEGMENT_GENERATIONS; g++) {
-		uint64_t from =
-			atomic_load_explicit(&h->generations[g].begun_ns, memory_order_relaxed);
+		uint64_t from = LOAD_RELAXED(h->generations[g].begun_ns);
 
 		if (now->serials[g] != 0 && from < kept)
 			kept = from;
 	}
-	if (atomic_load_explicit(&h->notes[NOTE_RECYCLED], memory_order_relaxed) > 0 &&
-	    kept > begun)
+	if (LOAD_RELAXED(h->notes[NOTE_RECYCLED]) > 0 && kept > begun)
 		begun = kept; /* what was before is given up */
-	if (window != NULL && window->begun_ns > begun)
-		begun = window->begun_ns;
-	if (ended == 0 || ended > now->begun_ns)
-		ended = now->begun_ns;
-	ret->time_ns = (int64_t)(h->begun_realtime_ns + (begun - h->begun_monotonic_ns));
+	if (window != NULL && window->at_ns > begun)
+		begun = window->at_ns;
+	if (ended == 0 || ended > now->at_ns)
+		ended = now->at_ns;
+	ret->time_ns = realtime_of(h, begun);
 	ret->duration_ns = ended > begun ? (int64_t)(ended - begun) : 0;
+}
+
+/* What is counted has the moment until which it is, and a duration only as a difference. */
+static void set_moment(const struct segment *s, const struct profile_ops *ops,
+		       const struct reading_window *now, const struct reading_window *window,
+		       struct profile *ret)
+{
+	uint64_t at = now->at_ns, ended = LOAD_RELAXED(profile_run(s, ops)->ended_ns);
+
+	if (!ops->is_instant && ended != 0 && ended < at)
+		at = ended;
+	ret->time_ns = realtime_of(s->header, at);
+	if (window != NULL && at > window->at_ns)
+		ret->duration_ns = (int64_t)(at - window->at_ns);
+}
+
+/* The whole */
+
+static int fail(const struct profile_ops *ops, int error, struct why *why)
+{
+	if (error == -EAGAIN && ops->run == RUN_THREADS)
+		why_set(why, "%s: no snapshot was taken in this process", ops->name);
+	else if (error == -EAGAIN)
+		why_set(why, "%s: it never ran in this process", ops->name);
+	else if (error == -E2BIG)
+		why_set(why, "%s: it would take more than %zu MiB, more than any profile needs",
+			ops->name, PPROF_MEMORY_MAX >> 20);
+	else
+		why_set(why, "%s: out of memory while reading the profile", ops->name);
+	return error;
+}
+
+/* Fills @ret, whose error says how that went. */
+static void make_profile(const struct segment *s, const struct profile_ops *ops,
+			 const struct reading_window *now, const struct reading_window *window,
+			 struct symbols *symbols, struct profile *ret)
+{
+	uint64_t period = LOAD_RELAXED(profile_run(s, ops)->period);
+	struct places *places = places_create(s, symbols, ret);
+
+	if (places == NULL) {
+		ret->error = -ENOMEM;
+		return;
+	}
+	for (unsigned c = 0; c < columns_of(ops); c++)
+		profile_add_sample_type(ret, ops->values[c].type, ops->values[c].unit);
+	ret->period_type = (struct profile_value_type){profile_string(ret, ops->period.type),
+						       profile_string(ret, ops->period.unit)};
+	ret->period = (int64_t)period;
+	if (is_timed(ops))
+		set_duration(s, ops, now, window, ret);
+	else
+		set_moment(s, ops, now, window, ret);
+	add_comments(ret, ops, now, period != 0 ? period : 1);
+	places_begin_with_program(places);
+	for (size_t i = 0; i < now->rows_n && !profile_error(ret); i++)
+		add_sample(ops, places, &now->rows[i], ret);
+	add_threads(places, now, window, ret);
+	add_all_lost(ops, now, places, period, ret);
+	profile_merge_samples(ret);
+	places_destroy(places);
 }
 
 int reading_profile(const struct segment *s, const struct profile_ops *ops,
 		    const struct reading_window *window, struct symbols *symbols,
 		    struct profile *ret, struct reading_counts *ret_counts, struct why *why)
 {
-	uint64_t period =
-		atomic_load_explicit(&s->header->runs[RUN_CPU].period, memory_order_relaxed);
-	uint32_t high = atomic_load_explicit(&s->header->modules_high, memory_order_acquire);
-	struct maker m = {.s = s,
-			  .symbols = symbols,
-			  .p = ret,
-			  .jit_mapping = PROFILE_NONE,
-			  .anonymous_mapping = PROFILE_NONE};
 	struct reading_window now;
 	int r;
 
-	if (period == 0) {
-		why_set(why, "%s: it never ran in this process", ops->name);
-		return -EAGAIN;
-	}
+	if (!reading_is_there(s, ops))
+		return fail(ops, -EAGAIN, why);
 	r = take_reading(s, ops, &now);
 	if (r < 0)
-		goto out_of_memory;
-	r = profile_init(ret);
-	if (r < 0) {
-		free(now.rows);
-		goto out_of_memory;
-	}
+		return fail(ops, r, why);
 	if (window != NULL)
-		subtract(&now, window);
-
-	m.modules_n = high < segment_count(s, SEGMENT_MODULES, 0)
-			      ? high
-			      : segment_count(s, SEGMENT_MODULES, 0);
-	m.modules = calloc(m.modules_n + 1, sizeof(*m.modules));
-	if (m.modules == NULL)
-		ret->error = -ENOMEM;
-
-	for (const struct value_type *v = ops->values; v->type != NULL; v++)
-		profile_add_sample_type(ret, v->type, v->unit);
-	ret->period_type = (struct profile_value_type){profile_string(ret, ops->period.type),
-						       profile_string(ret, ops->period.unit)};
-	ret->period = (int64_t)period;
-	set_times(s, &now, window, ret);
-	add_comments(ret, &now, period);
-	if (m.modules != NULL && m.modules_n > 0)
-		view_module(&m, 0); /* mappings[0] is the program */
-	for (size_t i = 0; i < now.rows_n && !profile_error(ret); i++)
-		add_sample(&m, ops, &now.rows[i]);
-	if (now.lost[LOST_STACKS_FULL] + now.lost[LOST_TABLE_FULL] > 0)
-		add_lost(&m, "[lost: tables full]",
-			 now.lost[LOST_STACKS_FULL] + now.lost[LOST_TABLE_FULL], period);
-	if (now.lost[LOST_STACK_ROOM] > 0)
-		add_lost(&m, "[lost: alternate stack too small]", now.lost[LOST_STACK_ROOM],
-			 period);
-	if (now.lost[LOST_UNSAMPLED_NS] >= period)
-		add_lost(&m, "[lost: signal blocked]", now.lost[LOST_UNSAMPLED_NS] / period,
-			 period);
-	profile_merge_samples(ret);
-	if (ret_counts != NULL)
-		reading_count(s, ops, ret_counts);
-	free(m.known);
-	free(m.modules);
-	free(now.rows);
-	r = profile_error(ret);
+		r = subtract(&now, window);
 	if (r == 0)
-		return 0;
-	profile_fini(ret);
-out_of_memory:
-	why_set(why, "%s: out of memory while reading the profile", ops->name);
-	return r;
+		r = profile_init(ret);
+	if (r == 0) {
+		profile_limit(ret, PPROF_MEMORY_MAX);
+		make_profile(s, ops, &now, window, symbols, ret);
+		r = profile_error(ret);
+		if (r < 0)
+			profile_fini(ret);
+	}
+	free(now.rows);
+	free(now.threads);
+	if (r == 0 && ret_counts != NULL)
+		reading_count(s, ops, ret_counts);
+	return r < 0 ? fail(ops, r, why) : 0;
 }
 
 static int count_row(void *user, const struct table_row *row)
@@ -535,18 +472,71 @@ void reading_count(const struct segment *s, const struct profile_ops *ops,
 		   struct reading_counts *ret)
 {
 	struct segment_header *h = s->header;
-	uint64_t period = atomic_load_explicit(&h->runs[RUN_CPU].period, memory_order_relaxed);
+	uint64_t period = LOAD_RELAXED(profile_run(s, ops)->period);
 
 	*ret = (struct reading_counts){
-		.signals = atomic_load_explicit(&h->notes[NOTE_SIGNALS], memory_order_relaxed),
-		.lost = atomic_load_explicit(&h->lost[LOST_STACKS_FULL], memory_order_relaxed) +
-			atomic_load_explicit(&h->lost[LOST_TABLE_FULL], memory_order_relaxed) +
-			atomic_load_explicit(&h->lost[LOST_STACK_ROOM], memory_order_relaxed) +
-			(period > 0 ? atomic_load_explicit(&h->lost[LOST_UNSAMPLED_NS],
-							   memory_order_relaxed) /
-					      period
-				    : 0),
-		.truncated = atomic_load_explicit(&h->notes[NOTE_TRUNCATED], memory_order_relaxed),
+		.signals = LOAD_RELAXED(h->notes[NOTE_SIGNALS]),
+		.lost = LOAD_RELAXED(profile_run(s, ops)->lost),
+		.truncated = LOAD_RELAXED(h->notes[NOTE_TRUNCATED]),
 	};
-	table_read(s, ops->table, count_row, ret);
+	for (size_t i = 0; i < OWN_LOST; i++)
+		ret->lost += count_own_lost(&own_lost[i], ops,
+					    LOAD_RELAXED(h->lost[own_lost[i].kind]), period);
+	each_row(s, ops, count_row, ret);
+}
+
+/* Threads, one by one */
+
+/* With the texts that stand beside its stack. */
+static struct reading_thread describe_thread(const struct segment *s,
+					     const struct snapshot_thread *found,
+					     struct profile *ret)
+{
+	char channel[128];
+
+	segment_copy_text(s, found->channel, channel, sizeof(channel));
+	return (struct reading_thread){
+		.tid = found->tid,
+		.name = profile_string(ret, found->name),
+		.channel = profile_string(ret, channel),
+		.state = found->state,
+		.for_ns = found->for_ns,
+	};
+}
+
+int reading_threads(const struct segment *s, const struct profile_ops *ops, struct symbols *symbols,
+		    struct profile *ret, struct reading_thread **ret_threads, struct why *why)
+{
+	struct snapshot_thread *found = NULL;
+	struct reading_thread *threads;
+	struct places *places;
+	size_t n;
+	int r;
+
+	if (!reading_is_there(s, ops))
+		return fail(ops, -EAGAIN, why);
+	r = snapshot_read(s, &found, &n);
+	if (r < 0)
+		return fail(ops, r, why);
+	r = profile_init(ret);
+	profile_limit(ret, PPROF_MEMORY_MAX);
+	profile_add_sample_type(ret, ops->values[0].type, ops->values[0].unit);
+	places = places_create(s, symbols, ret);
+	threads = calloc(n + 1, sizeof(*threads));
+	if (r == 0 && (places == NULL || threads == NULL))
+		ret->error = -ENOMEM;
+	for (size_t i = 0; i < n && !profile_error(ret); i++) {
+		snapshot_add_sample(places, &found[i], 1, false, ret);
+		threads[i] = describe_thread(s, &found[i], ret);
+	}
+	places_destroy(places);
+	free(found);
+	r = profile_error(ret);
+	if (r < 0) {
+		profile_fini(ret);
+		free(threads);
+		return fail(ops, r, why);
+	}
+	*ret_threads = threads;
+	return 0;
 }

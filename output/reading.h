@@ -7,11 +7,15 @@
 
 #include "core/profile.h"
 #include "core/segment.h"
+#include "core/wait.h"
 #include "core/why.h"
 #include "output/profile.h"
 #include "output/symbols.h"
 
-/* A table at one moment: what a later reading subtracts. */
+/* False: there is nothing to read. It never ran or, of the threads, no snapshot was taken. */
+bool reading_is_there(const struct segment *s, const struct profile_ops *ops);
+
+/* A profile's rows at one moment: what a later reading subtracts. */
 struct reading_window;
 
 int reading_window_begin(const struct segment *s, const struct profile_ops *ops,
@@ -27,7 +31,10 @@ struct reading_counts {
 
 /*
  * Fills a fresh @ret with the profile @ops of @s, symbolized by @symbols (NULL: addresses only). @window NULL: all that the
- * segment still has. @ret_counts may be NULL.
+ * segment still has; of what is now, such as the threads, all that there is, and with a window what there is more or less
+ * of than then. @ret_counts may be NULL.
+ *
+ * Returns 0, -EAGAIN (reading_is_there() is false), -E2BIG or -ENOMEM.
  */
 int reading_profile(const struct segment *s, const struct profile_ops *ops,
 		    const struct reading_window *window, struct symbols *symbols,
@@ -36,3 +43,18 @@ int reading_profile(const struct segment *s, const struct profile_ops *ops,
 /* The sums alone, without stacks: cheap. */
 void reading_count(const struct segment *s, const struct profile_ops *ops,
 		   struct reading_counts *ret);
+
+/* A thread as the last snapshot found it. Texts are those of the profile that comes with it. */
+struct reading_thread {
+	int32_t tid; /* 0: it has ended since */
+	const char *name, *channel;
+	unsigned state;  /* a code of wait.h */
+	uint64_t for_ns; /* in that state; 0: not known */
+};
+
+/*
+ * Every thread of the last snapshot, the main one first, then by tid. The stack of thread i and its labels, but for name
+ * and state, are sample i of @ret. The caller frees *ret_threads. Returns as reading_profile().
+ */
+int reading_threads(const struct segment *s, const struct profile_ops *ops, struct symbols *symbols,
+		    struct profile *ret, struct reading_thread **ret_threads, struct why *why);

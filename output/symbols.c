@@ -336,10 +336,11 @@ static int find_frames(struct symbols_module *m, uint64_t vaddr, struct symbols_
 {
 	struct dw_frame found[DEPTH_MAX];
 	const char *symbol = NULL, *name;
+	uint64_t start = 0;
 	int n = m->dw != NULL ? dw_lookup(m->dw, vaddr, found, DEPTH_MAX) : 0;
 
 	if (n == 0 || wants_symbol(&found[n - 1]))
-		symbol = elf_symbols_find(&m->symbols, vaddr);
+		symbol = elf_symbols_find(&m->symbols, vaddr, &start);
 	if (n == 0) {
 		if (symbol == NULL)
 			return 0;
@@ -348,6 +349,8 @@ static int find_frames(struct symbols_module *m, uint64_t vaddr, struct symbols_
 	if (symbol != NULL && (found[n - 1].name == NULL || is_mangled(symbol) ||
 			       is_better(symbol, found[n - 1].name)))
 		found[n - 1].name = symbol;
+	if (found[n - 1].start != 0)
+		start = found[n - 1].start;
 	for (int i = 0; i < n; i++) {
 		name = found[i].name;
 		if (name == NULL && i == n - 1)
@@ -357,6 +360,7 @@ static int find_frames(struct symbols_module *m, uint64_t vaddr, struct symbols_
 						found[i].file != NULL ? found[i].file : "");
 		frames[i].line = found[i].line;
 		frames[i].start_line = found[i].start_line;
+		frames[i].start = start;
 	}
 	return n;
 }

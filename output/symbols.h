@@ -23,6 +23,7 @@ struct symbols_frame {
 	const char *system_name; /* as in the symbol table or DW_AT_linkage_name */
 	const char *file;        /* "" when unknown */
 	int64_t line, start_line;
+	uint64_t start; /* where the code begins that the place is in: that of the last frame */
 };
 
 /* What is known of a module; goes into the flags of its profile_mapping. */

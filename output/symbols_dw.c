@@ -683,7 +683,8 @@ static void read_call(struct dw *dw, struct dw_unit *unit, Dwarf_Die *callee,
 		frame->file = lib.dwarf_filesrc(files, file, NULL, NULL);
 }
 
-static struct dw_unit *find_unit(struct dw *dw, uint64_t vaddr, struct dw_function **ret_function)
+static struct dw_unit *find_unit(struct dw *dw, uint64_t vaddr, struct dw_function **ret_function,
+				 uint64_t *ret_start)
 {
 	struct dw_unit *unit, *first = NULL;
 	uint32_t at = UINT32_MAX, function;
@@ -702,6 +703,7 @@ static struct dw_unit *find_unit(struct dw *dw, uint64_t vaddr, struct dw_functi
 		function = spans_find(&unit->functions, vaddr, UINT32_MAX);
 		if (function != UINT32_MAX) {
 			*ret_function = &unit->function[unit->functions.v[function].what];
+			*ret_start = unit->functions.v[function].start;
 			return unit;
 		}
 	}
@@ -713,7 +715,8 @@ int dw_lookup(struct dw *dw, uint64_t vaddr, struct dw_frame *frames, int frames
 {
 	Dwarf_Die chain[DEPTH_MAX];
 	struct dw_function *function;
-	struct dw_unit *unit = find_unit(dw, vaddr, &function);
+	uint64_t start = 0;
+	struct dw_unit *unit = find_unit(dw, vaddr, &function, &start);
 	int chain_n = 1, n;
 
 	if (unit == NULL || frames_max <= 0)
@@ -733,5 +736,7 @@ int dw_lookup(struct dw *dw, uint64_t vaddr, struct dw_frame *frames, int frames
 		}
 		name_frame(&chain[chain_n - 1 - n], &frames[n]);
 	}
+	if (n > 0)
+		frames[n - 1].start = start;
 	return n;
 }

@@ -18,6 +18,7 @@ struct dw_frame {
 	const char *name; /* linkage name, else the plain one; NULL: no function is known here */
 	const char *file; /* NULL: unknown */
 	int64_t line, start_line;
+	uint64_t start; /* of the outermost only: its first byte, or that of its part; 0 unknown */
 	bool is_linkage_name;
 };
 

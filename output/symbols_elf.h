@@ -66,4 +66,6 @@ int elf_symbols_add(struct elf_symbols *symbols, const struct elf *elf, struct s
 int elf_symbols_add_plt(struct elf_symbols *symbols, const struct elf *elf, struct strings *st);
 int elf_symbols_sort(struct elf_symbols *symbols);
 void elf_symbols_fini(struct elf_symbols *symbols);
-const char *elf_symbols_find(const struct elf_symbols *symbols, uint64_t vaddr); /* NULL: none */
+/* NULL: none. *ret_start: where its code begins; may be NULL. */
+const char *elf_symbols_find(const struct elf_symbols *symbols, uint64_t vaddr,
+			     uint64_t *ret_start);

@@ -230,7 +230,7 @@ static int add_stub(struct elf_symbols *symbols, struct strings *st, uint64_t ad
 	char text[512];
 
 	if (name == NULL && slot->resolver != 0)
-		name = elf_symbols_find(symbols, slot->resolver);
+		name = elf_symbols_find(symbols, slot->resolver, NULL);
 	if (name == NULL)
 		return 0;
 	snprintf(text, sizeof(text), "%.*s@plt", (int)sizeof(text) - 8, name);
@@ -344,19 +344,23 @@ void elf_symbols_fini(struct elf_symbols *symbols)
  * A label without a size is believed only where no function with one covers the place: assembly has
  * labels inside.
  */
-const char *elf_symbols_find(const struct elf_symbols *symbols, uint64_t vaddr)
+const char *elf_symbols_find(const struct elf_symbols *symbols, uint64_t vaddr, uint64_t *ret_start)
 {
-	const char *unsized = NULL;
+	const struct span *found = NULL;
 	uint32_t at = UINT32_MAX;
 
 	for (int i = 0;
 	     i < OVERLAP_MAX && (at = spans_find(&symbols->spans, vaddr, at)) != UINT32_MAX; i++) {
 		const struct span *s = &symbols->spans.v[at];
 
+		if (found == NULL || (s->rank & HAS_SIZE) != 0)
+			found = s;
 		if ((s->rank & HAS_SIZE) != 0)
-			return symbols->names[s->what];
-		if (unsized == NULL)
-			unsized = symbols->names[s->what];
+			break;
 	}
-	return unsized;
+	if (found == NULL)
+		return NULL;
+	if (ret_start != NULL)
+		*ret_start = found->start;
+	return symbols->names[found->what];
 }

@@ -25,6 +25,15 @@ _Static_assert(IS_SAME(CPROF_CPU, OPTION_CPU) && IS_SAME(CPROF_WALL, OPTION_WALL
 		       IS_SAME(CPROF_TRACE, OPTION_TRACE),
 	       "the public bits are the option parser's");
 
+/* The open windows: of cprof_cpu_start(), and with fd -1 of cprof_write_delta(). */
+#define WINDOWS_MAX 64
+static struct lock windows_lock = {.rank = LOCK_WINDOWS};
+static struct open_window {
+	struct reading_window *window; /* NULL: free */
+	int fd;
+} windows[WINDOWS_MAX];
+static bool started_by_window; /* the last window to close stops the sampler again */
+
 static int start(const struct option_set *options)
 {
 	struct why why = {""};
@@ -69,8 +78,24 @@ CPROF_PUBLIC int cprof_start(const char *spec)
 	return start(&options);
 }
 
+/*
+ * What is now, such as the threads, is looked at when it is asked for. A profile that was stopped shows what it last saw.
+ * Held: windows_lock, so that what is read is of one look.
+ */
+static int refresh(struct segment *s, const struct profile_ops *ops)
+{
+	return ops->refresh != NULL && (process_running() & ops->bit) ? ops->refresh(s) : 0;
+}
+
 CPROF_PUBLIC int cprof_stop(void)
 {
+	struct segment *s = segment_live();
+
+	lock_take(&windows_lock);
+	if (process_is_ours(s) && process_has_files())
+		for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
+			refresh(s, *p); /* the last time: stopped profiles do not look any more */
+	lock_give(&windows_lock);
 	process_stop(OPTION_PROFILES);
 	return process_write_files();
 }
@@ -107,15 +132,6 @@ static int find_target(const char *name, struct target *ret)
 	}
 	return 0;
 }
-
-/* The open windows: of cprof_cpu_start(), and with fd -1 of cprof_write_delta(). */
-#define WINDOWS_MAX 64
-static struct lock windows_lock = {.rank = LOCK_WINDOWS};
-static struct open_window {
-	struct reading_window *window; /* NULL: free */
-	int fd;
-} windows[WINDOWS_MAX];
-static bool started_by_window; /* the last window to close stops the sampler again */
 
 void api_forked(void)
 {
@@ -154,10 +170,16 @@ static void recycle(const struct target *t)
 }
 
 /* Held: windows_lock, so that what is written is not wiped meanwhile. */
-static int write_target(const struct target *t, const struct reading_window *window, int fd)
+static int write_target(const struct target *t, const struct reading_window *window, int fd,
+			int debug)
 {
 	struct why why = {""};
-	int r = t->output->write(t->segment, t->ops, window, fd, &why);
+	int r = refresh(t->segment, t->ops);
+
+	if (r < 0)
+		why_set(&why, "%s: %s", t->ops->name, strerrordesc_np(-r));
+	else
+		r = t->output->write(t->segment, t->ops, window, fd, debug, &why);
 
 	if (r < 0 && r != -EAGAIN)
 		log_line("%s", why.text);
@@ -168,14 +190,12 @@ static int write_target(const struct target *t, const struct reading_window *win
 CPROF_PUBLIC int cprof_write(const char *name, int fd, int debug)
 {
 	struct target t;
-	int r = find_target(name, &t);
+	int r = debug < 0 || debug > OUTPUT_DEBUG_MAX ? -EINVAL : find_target(name, &t);
 
-	if (r == 0 && debug != 0)
-		r = -ENOTSUP;
 	if (r < 0)
 		return r;
 	lock_take(&windows_lock);
-	r = write_target(&t, NULL, fd);
+	r = write_target(&t, NULL, fd, debug);
 	lock_give(&windows_lock);
 	return r;
 }
@@ -187,7 +207,7 @@ static int close_window(struct open_window *w, const struct target *t, int fd)
 	int r;
 
 	w->window = NULL;
-	r = write_target(t, window, fd);
+	r = write_target(t, window, fd, 0);
 	t->output->window_end(window);
 	return r;
 }
@@ -205,7 +225,9 @@ CPROF_PUBLIC int cprof_write_delta(const char *name, int fd, double seconds)
 		return r;
 	lock_take(&windows_lock);
 	w = find_window(-1, true);
-	r = w == NULL ? -ENOSPC : t.output->window_begin(t.segment, t.ops, &w->window);
+	r = w == NULL ? -ENOSPC : refresh(t.segment, t.ops);
+	if (r == 0)
+		r = t.output->window_begin(t.segment, t.ops, &w->window);
 	if (r == 0)
 		w->fd = -1;
 	lock_give(&windows_lock);

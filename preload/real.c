@@ -1,12 +1,24 @@
 #include "preload/real.h"
 
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 
-#define X(result, name, parameters, arguments) \
-	static result early_##name parameters  \
-	{                                      \
-		real_resolve();                \
-		return real.name arguments;    \
+static _Atomic enum { NOT_YET, AT_IT, DONE } state;
+
+/* As long as a name begins like this its function returns an error number, else -1 and errno. */
+#define RETURNS_ERROR(name) (strncmp(name, "pthread_", 8) == 0)
+
+#define X(result, name, parameters, arguments)                                 \
+	static result early_##name parameters                                  \
+	{                                                                      \
+		real_early(#name, &real.name);                                 \
+		if (real.name != early_##name)                                 \
+			return real.name arguments;                            \
+		if (!RETURNS_ERROR(#name))                                     \
+			errno = ENOSYS;                                        \
+		return (result)(intptr_t)(RETURNS_ERROR(#name) ? ENOSYS : -1); \
 	}
 #include "preload/wrapped.def"
 
@@ -17,22 +29,80 @@ struct real real = {
 #include "preload/wrapped.def"
 };
 
+/*
+ * Condition variables have two ABIs on x86-64. A name without a version stands for the newer one in most places, and this
+ * must be sure.
+ */
+static bool is_twofold(const char *name)
+{
+#ifdef __x86_64__
+	return strcmp(name, "pthread_cond_wait") == 0 ||
+	       strcmp(name, "pthread_cond_timedwait") == 0;
+#else
+	return false;
+#endif
+}
+
 /* @place is a pointer to a function, which ISO C does not let us assign a void pointer to; POSIX makes them alike. */
 static void find_next(const char *name, void *place)
 {
-	void *symbol = dlsym(RTLD_NEXT, name);
+	void *symbol = is_twofold(name) ? dlvsym(RTLD_NEXT, name, "GLIBC_2.3.2") : NULL;
 
+	if (symbol == NULL)
+		symbol = dlsym(RTLD_NEXT, name);
 	if (symbol != NULL)
 		memcpy(place, &symbol, sizeof(symbol));
+	else
+		dlerror(); /* the host, asking for its own errors, must not be told of ours */
+}
+
+static void find_all(void)
+{
+#define X(result, name, parameters, arguments) \
+	if (real.name == early_##name)         \
+		find_next(#name, &real.name);
+#include "preload/wrapped.def"
+	find_next("prctl", &real.prctl);
+	find_next("_exit", &real._exit);
+	find_next("syscall", &real_syscall);
+	find_next("clone", &real.clone);
+	find_next("longjmp", &real.longjmp);
+	find_next("_longjmp", &real._longjmp);
+	find_next("siglongjmp", &real.siglongjmp);
+	find_next("__longjmp_chk", &real.__longjmp_chk);
+	find_next("pthread_mutex_trylock", &real.pthread_mutex_trylock);
+	find_next("pthread_rwlock_tryrdlock", &real.pthread_rwlock_tryrdlock);
+	find_next("pthread_rwlock_trywrlock", &real.pthread_rwlock_trywrlock);
+	find_next("mtx_trylock", &real.mtx_trylock);
+	/* The last look-up must not be a tail call: dlsym takes the caller from the return address. */
+	__asm__ volatile("" ::: "memory");
 }
 
 void real_resolve(void)
 {
-#define X(result, name, parameters, arguments) find_next(#name, &real.name);
-#include "preload/wrapped.def"
-	find_next("clone", &real.clone);
-	find_next("prctl", &real.prctl);
-	find_next("syscall", &real_syscall);
-	/* The last look-up must not be a tail call: dlsym takes the caller from the return address. */
-	__asm__ volatile("" ::: "memory");
+	int saved = errno;
+
+	if (atomic_load_explicit(&state, memory_order_acquire) == DONE)
+		return;
+	atomic_store_explicit(&state, AT_IT, memory_order_relaxed);
+	find_all();
+	atomic_store_explicit(&state, DONE, memory_order_release);
+	errno = saved;
+}
+
+void real_early(const char *name, void *place)
+{
+	int saved = errno;
+
+	switch (atomic_load_explicit(&state, memory_order_acquire)) {
+	case NOT_YET:
+		real_resolve();
+		break;
+	case AT_IT: /* further up on this thread's stack, or on another thread */
+		find_next(name, place);
+		break;
+	case DONE: /* there is none */
+		break;
+	}
+	errno = saved;
 }

@@ -3,23 +3,58 @@
  *
  * Each pointer starts out at a function that looks all of them up and calls on, because other libraries'
  * constructors may call a wrapper before ours has run. Wrappers never ask whether they are ready.
+ *
+ * What this C library does not have stays at that function, which then fails with ENOSYS.
  */
 #pragma once
 
 #include <dlfcn.h>
+#include <grp.h>
+#include <mqueue.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <sys/epoll.h>
+#include <sys/msg.h>
+#include <sys/select.h>
+#include <sys/sem.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <threads.h>
+#include <time.h>
 #include <unistd.h>
 
 struct real {
 #define X(result, name, parameters, arguments) result(*name) parameters;
 #include "preload/wrapped.def"
 	int (*prctl)(int option, ...);
+	void (*_exit)(int status);
 	int (*clone)(int (*fn)(void *), void *stack, int flags, void *arg, ...);
+	void (*longjmp)(jmp_buf to, int value);
+	void (*_longjmp)(jmp_buf to, int value);
+	void (*siglongjmp)(sigjmp_buf to, int value);
+	void (*__longjmp_chk)(sigjmp_buf to, int value);
+
+	/* not wrapped: what a wrapper tries first. NULL before real_resolve() */
+	int (*pthread_mutex_trylock)(pthread_mutex_t *mutex);
+	int (*pthread_rwlock_tryrdlock)(pthread_rwlock_t *lock);
+	int (*pthread_rwlock_trywrlock)(pthread_rwlock_t *lock);
+	int (*mtx_trylock)(mtx_t *mutex);
 };
-extern struct real real;
+extern struct real real __attribute__((visibility("hidden")));
 
 /* A variable of its own: the wrapper is in assembly. */
-extern long (*real_syscall)(long number, ...);
+extern long (*real_syscall)(long number, ...) __attribute__((visibility("hidden")));
 
+/* All that were not looked up yet. Keeps errno. */
 void real_resolve(void);
+
+/*
+ * The one that @place is for, and all others if nobody is at that. The lookup may come back here: what the loader allocates
+ * comes from the host's allocator, which takes locks and makes system calls.
+ */
+void real_early(const char *name, void *place);

@@ -3,14 +3,18 @@
  * handler makes several. So sampling stops before the filter is there, and that is counted.
  *
  * syscall() is in assembly, and a jump, because what it is used for must not find a frame of ours in between: vfork
- * returns twice, clone with a new stack returns on that.
+ * returns twice, clone with a new stack returns on that. A call that may wait gets one, while somebody looks.
  */
 #include <errno.h>
+#include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include "core/look.h"
+#include "core/wait.h"
 #include "cprof/cprof.h"
 #include "preload/process.h"
 #include "preload/real.h"
@@ -19,6 +23,7 @@ CPROF_PUBLIC int prctl(int option, ...)
 {
 	unsigned long arg[4];
 	va_list args;
+	int r;
 
 	va_start(args, option);
 	for (int i = 0; i < 4; i++)
@@ -27,8 +32,11 @@ CPROF_PUBLIC int prctl(int option, ...)
 	if (option == PR_SET_SECCOMP)
 		process_confined();
 	if (real.prctl == NULL)
-		real_resolve();
-	return real.prctl(option, arg[0], arg[1], arg[2], arg[3]);
+		real_early("prctl", &real.prctl);
+	r = real.prctl(option, arg[0], arg[1], arg[2], arg[3]);
+	if (option == PR_SET_NAME && r == 0)
+		atomic_fetch_add_explicit(&look_names_serial, 1, memory_order_relaxed);
+	return r;
 }
 
 /* The kernel's question whether a filter could be set changes nothing. */
@@ -41,9 +49,78 @@ __attribute__((used)) static void before_seccomp(long operation)
 	errno = saved;
 }
 
+/*
+ * True when the call may wait, so that a thread says so while somebody looks (core/wait.h): those that a handler would end
+ * early, and a lock's. Only these get a frame of ours.
+ */
+__attribute__((used)) static int may_wait(long number, long first, long second)
+{
+	switch (number) {
+	case SYS_futex:
+		switch (second & FUTEX_CMD_MASK) {
+		case FUTEX_WAIT:
+		case FUTEX_WAIT_BITSET:
+		case FUTEX_LOCK_PI:
+		case FUTEX_LOCK_PI2:
+		case FUTEX_WAIT_REQUEUE_PI:
+			return 1;
+		default:
+			return 0;
+		}
+	case SYS_nanosleep:
+	case SYS_clock_nanosleep:
+	case SYS_poll:
+	case SYS_ppoll:
+	case SYS_select:
+	case SYS_pselect6:
+	case SYS_epoll_wait:
+	case SYS_epoll_pwait:
+	case SYS_epoll_pwait2:
+	case SYS_futex_waitv:
+	case SYS_io_uring_enter:
+	case SYS_io_getevents:
+	case SYS_io_pgetevents:
+	case SYS_read:
+	case SYS_readv:
+	case SYS_write:
+	case SYS_writev:
+	case SYS_recvfrom:
+	case SYS_recvmsg:
+	case SYS_recvmmsg:
+	case SYS_sendto:
+	case SYS_sendmsg:
+	case SYS_sendmmsg:
+	case SYS_connect:
+	case SYS_accept:
+	case SYS_accept4:
+	case SYS_wait4:
+	case SYS_waitid:
+	case SYS_pause:
+	case SYS_rt_sigsuspend:
+	case SYS_rt_sigtimedwait:
+	case SYS_msgrcv:
+	case SYS_msgsnd:
+	case SYS_semop:
+	case SYS_semtimedop:
+	case SYS_mq_timedreceive:
+	case SYS_mq_timedsend:
+	case SYS_flock:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+__attribute__((used)) static long call_waiting(long number, long a, long b, long c, long d, long e,
+					       long f)
+{
+	WAITING(wait_code_of_syscall(number), real_syscall);
+	return real_syscall(number, a, b, c, d, e, f);
+}
+
 __attribute__((used)) static void resolve_syscall(void)
 {
-	real_resolve();
+	real_early("syscall", &real_syscall);
 }
 
 _Static_assert(SYS_seccomp == 317, "the number in the code below");
@@ -62,7 +139,9 @@ __asm__(".text\n"
 	".cfi_startproc\n\t"
 	"endbr64\n\t"
 	"cmpl $317, %edi\n\t"
-	"je 1f\n"
+	"je 1f\n\t"
+	"cmpl $0, wait_is_on(%rip)\n\t"
+	"jne 3f\n"
 	"0:\tcmpq $0, real_syscall(%rip)\n\t"
 	"je 2f\n\t"
 	"jmp *real_syscall(%rip)\n"
@@ -72,6 +151,13 @@ __asm__(".text\n"
 	"jmp 0b\n"
 	"2:\t" SAVE_ARGUMENTS ".cfi_adjust_cfa_offset 56\n\t"
 	"call resolve_syscall\n\t" RESTORE_ARGUMENTS ".cfi_adjust_cfa_offset -56\n\t"
-	"jmp *real_syscall(%rip)\n\t"
+	"jmp *real_syscall(%rip)\n"
+	"3:\t" SAVE_ARGUMENTS ".cfi_adjust_cfa_offset 56\n\t"
+	"call may_wait\n\t" RESTORE_ARGUMENTS ".cfi_adjust_cfa_offset -56\n\t"
+	"testl %eax, %eax\n\t"
+	"je 0b\n\t"
+	"cmpq $0, real_syscall(%rip)\n\t"
+	"jne call_waiting\n\t"
+	"jmp 2b\n\t"
 	".cfi_endproc\n"
 	".size syscall, . - syscall\n");

@@ -3,7 +3,10 @@
  */
 #include <sched.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <string.h>
 
+#include "core/look.h"
 #include "cprof/cprof.h"
 #include "preload/process.h"
 #include "preload/real.h"
@@ -22,6 +25,37 @@ CPROF_PUBLIC int pthread_create(pthread_t *thread, const pthread_attr_t *attr,
 	return r;
 }
 
+/*
+ * The routine of a C11 thread returns an int, of ours a pointer, in the same register: what stands above the int is never
+ * looked at.
+ */
+CPROF_PUBLIC int thrd_create(thrd_t *thread, thrd_start_t start, void *arg)
+{
+	void *(*wide)(void *), *(*const ours)(void *) = process_thread_main;
+	thrd_start_t narrow;
+	struct thread *t;
+	int r;
+
+	memcpy(&wide, &start, sizeof(wide));
+	memcpy(&narrow, &ours, sizeof(narrow));
+	t = process_thread_reserve(NULL, wide, arg);
+	if (t == NULL)
+		return real.thrd_create(thread, start, arg);
+	r = real.thrd_create(thread, narrow, t);
+	if (r != thrd_success)
+		process_thread_cancel(t);
+	return r;
+}
+
+CPROF_PUBLIC int pthread_setname_np(pthread_t thread, const char *name)
+{
+	int r = real.pthread_setname_np(thread, name);
+
+	if (r == 0)
+		atomic_fetch_add_explicit(&look_names_serial, 1, memory_order_relaxed);
+	return r;
+}
+
 /* The C library's own threads come by an inner name; this one is for hosts that make theirs by hand. */
 CPROF_PUBLIC int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 {
@@ -36,7 +70,7 @@ CPROF_PUBLIC int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...
 	child_tid = va_arg(args, pid_t *);
 	va_end(args);
 	if (real.clone == NULL)
-		real_resolve();
+		real_early("clone", &real.clone);
 	tid = real.clone(fn, stack, flags, arg, parent_tid, tls, child_tid);
 	if (tid > 0 && (flags & CLONE_THREAD))
 		process_thread_adopt(tid);

@@ -7,9 +7,5 @@
 #include "profiles/wall/wall.h"
 
 const struct profile_ops *const all_profiles[] = {
-	&cpu_profile,
-	&wall_profile,
-	&threads_profile,
-	&threadcreate_profile,
-	NULL,
+	&cpu_profile, &wall_profile, &threads_profile, &threadcreate_profile, NULL,
 };

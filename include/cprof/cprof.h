@@ -42,15 +42,15 @@ extern "C" {
 
 /* Profiles. Those that this version does not have are refused with -ENOTSUP. */
 enum {
-	CPROF_CPU = 1 << 0,  /* where CPU time goes */
-	CPROF_WALL = 1 << 1, /* not yet, like those below */
-	CPROF_HEAP = 1 << 2,
-	CPROF_BLOCK = 1 << 3,
-	CPROF_MUTEX = 1 << 4,
-	CPROF_THREADS = 1 << 5,
-	CPROF_THREADCREATE = 1 << 6,
-	CPROF_TRACE = 1 << 7,
-	CPROF_ALL = 0xffff /* every profile that this version has */
+	CPROF_CPU = 1 << 0,          /* where CPU time goes */
+	CPROF_WALL = 1 << 1,         /* where time goes, running or waiting */
+	CPROF_HEAP = 1 << 2,         /* not yet */
+	CPROF_BLOCK = 1 << 3,        /* not yet */
+	CPROF_MUTEX = 1 << 4,        /* not yet */
+	CPROF_THREADS = 1 << 5,      /* what every thread is doing, when it is written */
+	CPROF_THREADCREATE = 1 << 6, /* who starts threads */
+	CPROF_TRACE = 1 << 7,        /* not yet */
+	CPROF_ALL = 0xffff           /* every profile that this version has */
 };
 
 #ifdef CPROF_SHORT_NAMES
@@ -95,12 +95,22 @@ CPROF_API int cprof_cpu_start(int fd);
 CPROF_API int cprof_cpu_stop(int fd); /* -EINVAL: @fd has no window */
 
 /*
- * Writes the profile @name ("cpu") with all that was counted so far to @fd: pprof's protobuf, gzipped. @debug 0; other values
- * are refused with -ENOTSUP in this version. -ENOENT: no such profile; -EAGAIN: it never ran.
+ * Writes the profile @name ("cpu", "wall", "threads", "threadcreate") to @fd: all that was counted so far or, of the
+ * threads, what they do now: they are looked at first, which takes a second at most.
+ *
+ *     @debug 0   pprof's protobuf, gzipped
+ *            1   text: each stack with its number, the largest first, its functions with file and line
+ *            2   the threads one by one: id, state, time in it, name, labels, stack; other profiles as 1
+ *
+ * -EINVAL: another @debug; -ENOENT: no such profile; -EAGAIN: it never ran; -ETIMEDOUT: the threads were not looked at in
+ * time.
  */
 CPROF_API int cprof_write(const char *name, int fd, int debug);
 
-/* The same for the next @seconds only; returns when they have passed. */
+/*
+ * The same, as protobuf, for the next @seconds only; returns when they have passed. Of the threads: how many more or fewer
+ * there are at each stack than before.
+ */
 CPROF_API int cprof_write_delta(const char *name, int fd, double seconds);
 
 /*

@@ -13,7 +13,6 @@
 #define PAUSE_NS UINT64_C(200000)
 
 static uint64_t serial; /* of the snapshot under way; the helper's */
-static uint32_t answered_requests;
 
 /* On the helper or in @t's handler. */
 SIGSAFE void threads_sink(struct segment *s, struct thread *t, const struct look *look)
@@ -69,7 +68,6 @@ SIGSAFE uint64_t threads_snapshot(struct segment *s, struct thread *self, uint64
 	uint64_t whole = now + WHOLE_NS, until;
 	uint32_t high, left = 0, before = 0;
 
-	answered_requests = atomic_load_explicit(&s->header->snapshots_asked, memory_order_acquire);
 	serial = atomic_load_explicit(&s->header->snapshot_serial, memory_order_relaxed) + 1;
 	scan_all(s);
 	high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire);

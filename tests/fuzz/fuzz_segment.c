@@ -1,7 +1,9 @@
 /*
- * A segment in which anything may stand is refused with a sentence, or read to an end within its bounds. The input is
- * a list of patches over a segment that has something of everything. Built with -fsanitize=fuzzer; see `make fuzz`.
+ * A segment in which anything may stand is refused with a sentence, or read to an end within its bounds: every profile, as
+ * a profile and as text. The input is a list of patches over a segment that has something of everything. Built with
+ * -fsanitize=fuzzer; see `make fuzz`.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -10,21 +12,15 @@
 #include "core/stacks.h"
 #include "core/table.h"
 #include "core/thread.h"
+#include "output/listing.h"
 #include "output/reading.h"
 
 #define BYTES      SEGMENT_MIN_BYTES
 #define PATCH_HEAD 6 /* where: 4 bytes, how many: 1, from which part on: 1 */
 
-static const struct profile_ops ops = {
-	.name = "cpu",
-	.values = (const struct value_type[]){{"samples", "count"}, {"cpu", "nanoseconds"}, {0}},
-	.period = {"cpu", "nanoseconds"},
-	.table = SEGMENT_TABLE_CPU,
-	.run = RUN_CPU,
-};
-
 static uint8_t *original, *patched;
 static uint64_t sink;
+static int nowhere;
 
 static void check(bool is_right)
 {
@@ -32,16 +28,47 @@ static void check(bool is_right)
 		abort();
 }
 
+/* Threads that wall owes some looks, and that the last snapshot saw, or not. */
+static void make_threads(struct segment *s, const struct table_row *rows, unsigned rows_n)
+{
+	struct thread_record *records = segment_part(s, SEGMENT_THREADS, 0);
+
+	for (unsigned i = 0; i < rows_n; i++) {
+		struct thread_record *record = &records[i + 1];
+
+		record->tid = (int32_t)(100 + i);
+		memcpy(record->name, "worker", 6);
+		record->idle_row = (uint64_t)rows[i].labels << 32 | rows[i].stack;
+		record->idle_generation = rows[i].generation;
+		record->idle_looks = i;
+		record->idle_ns = i * 10101010;
+		record->snapshot_row = record->idle_row;
+		record->snapshot_generation = rows[i].generation;
+		record->snapshot_serial = 2 + i % 3 / 2;
+		record->snapshot_since_ns = i % 4 ? i * 1000 : 0;
+		record->snapshot_state = i % 2 ? i : 256 + i;
+		record->snapshot_channel = i % 5 ? 0 : segment_string(s, "pipe_read", 9);
+	}
+	s->header->threads_high = rows_n + 1;
+	s->header->snapshot_serial = 2;
+	s->header->snapshot_ns = 1000000000;
+}
+
 static void make_original(void)
 {
 	static const char *const pairs[] = {"key", "value", "tenant", "acme"};
+	struct table_row rows[20];
+	uint32_t name;
 	struct segment s;
 
 	original = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	patched = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	check(original != MAP_FAILED && patched != MAP_FAILED &&
 	      segment_format(original, BYTES, &s) == 0);
-	s.header->runs[RUN_CPU].period = 10000000;
+	nowhere = open("/dev/null", O_WRONLY);
+	for (unsigned i = 0; i < SEGMENT_RUNS; i++)
+		s.header->runs[i].period = i < 2 ? 10000000 : 1;
+	s.header->pid = 100;
 	s.header->program = segment_string(&s, "program", 7);
 	for (uint32_t i = 0; i < 3; i++) {
 		struct segment_module *m = segment_module_at(&s, i);
@@ -49,17 +76,27 @@ static void make_original(void)
 		*m = (struct segment_module){.start = 0x400000 + i * 0x100000,
 					     .end = 0x480000 + i * 0x100000,
 					     .path = segment_string(&s, "/no/such/file", 13),
-					     .state = MODULE_LOADED};
+					     .state = MODULE_LOADED,
+					     .is_ours = i == 2};
 		s.header->modules_high = i + 1;
 	}
+	name = segment_string(&s, "[kernel] poll", 13);
 	for (uint64_t i = 0; i < 20; i++) {
-		uint64_t frames[4] = {0x400100 + i, (UINT64_C(1) << 48) | (0x400200 + i),
-				      FRAME_TRUNCATED, i << 44};
+		uint64_t frames[6] = {0x400100 + i,
+				      (UINT64_C(1) << 48) | (0x400200 + i),
+				      (UINT64_C(3) << 48) | (0x600200 + i),
+				      FRAME_TRUNCATED,
+				      i << 44,
+				      FRAME_NAMED(name)};
 		uint64_t values[CPU_COLUMNS] = {i + 1, i * 1000};
+		uint32_t depth = 1 + (uint32_t)i % 6,
+			 labels = i % 2 ? labels_overlay(&s, 0, pairs, 2) : 0;
 
-		table_record(&s, SEGMENT_TABLE_CPU, frames, 1 + i % 4,
-			     i % 2 ? labels_overlay(&s, 0, pairs, 2) : 0, values);
+		table_record(&s, SEGMENT_TABLE_CPU, frames, depth, labels, values);
+		table_record(&s, SEGMENT_TABLE_CREATE, frames + 5 - i % 6, 1, labels, values);
+		rows[i] = table_record(&s, SEGMENT_TABLE_WALL, frames, depth, labels, values);
 	}
+	make_threads(&s, rows, 20);
 	check(segment_next_generation(&s, 0) == 1);
 	table_record(&s, SEGMENT_TABLE_CPU, (uint64_t[]){0x400777}, 1, 0, (uint64_t[]){1, 2});
 	memcpy(patched, original, BYTES);
@@ -91,25 +128,51 @@ static int read_row(void *user, const struct table_row *row)
 	return 0;
 }
 
-static void read_all(const struct segment *s)
+static void read_profile(const struct segment *s, const struct profile_ops *ops)
 {
 	struct reading_counts counts;
 	struct reading_window *window = NULL;
 	struct profile profile;
 	struct why why = {""};
 
-	table_read(s, SEGMENT_TABLE_CPU, read_row, (void *)s);
-	reading_count(s, &ops, &counts);
-	if (reading_window_begin(s, &ops, &window) == 0)
+	reading_count(s, ops, &counts);
+	if (reading_window_begin(s, ops, &window) == 0)
 		sink += reading_window_serial(window);
 	for (int with_window = 0; with_window < 2; with_window++) {
-		if (reading_profile(s, &ops, with_window ? window : NULL, NULL, &profile, &counts,
+		if (reading_profile(s, ops, with_window ? window : NULL, NULL, &profile, &counts,
 				    &why) == 0)
 			profile_fini(&profile);
 		else
 			check(why.text[0] != '\0');
 	}
 	reading_window_end(window);
+}
+
+/* As text, without looking for symbols: the paths in a segment may be those of files that are there. */
+static void write_texts(const struct segment *s, const struct profile_ops *ops)
+{
+	struct reading_thread *list = NULL;
+	struct profile profile;
+	struct why why = {""};
+
+	if (reading_profile(s, ops, NULL, NULL, &profile, NULL, &why) == 0) {
+		check(listing_stacks(&profile, ops->name, nowhere) == 0);
+		profile_fini(&profile);
+	}
+	if (ops->run == RUN_THREADS && reading_threads(s, ops, NULL, &profile, &list, &why) == 0) {
+		check(listing_threads(&profile, list, nowhere) == 0);
+		profile_fini(&profile);
+		free(list);
+	}
+}
+
+static void read_all(const struct segment *s)
+{
+	table_read(s, SEGMENT_TABLE_CPU, read_row, (void *)s);
+	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++) {
+		read_profile(s, *p);
+		write_texts(s, *p);
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A program under cprof does what it does without: output, status, errno, signals, files, limits."""
 
+import glob
 import os
 import re
 import shutil
@@ -9,7 +10,9 @@ import sys
 
 import tap
 from cprof import LIBRARY, PROGRAMS, Box, program
+from pprof import Profile
 
+JEMALLOC = next(iter(glob.glob('/usr/lib/*/libjemalloc.so.2') + glob.glob('/usr/lib*/libjemalloc.so.2')), None)
 RATES = ('cpu=1000', 'cpu=10000')
 
 
@@ -181,7 +184,78 @@ def debuggers():
     box.close()
 
 
+WALLS = ('wall', 'wall,cpu=1000', 'wall=1000')
+
+
+def every_wait():
+    """Of all that wait there are some hundreds each: none ends early, whoever looks."""
+    box = Box()
+    plain = box.plain('waiter', 4000)
+    if plain.status == 77:
+        tap.skip('waiter', plain.err)
+        return
+    programs = [('waiter', None)]
+    if os.path.exists(program('waiter_jemalloc')):
+        programs.append(('waiter_jemalloc', None))
+    if JEMALLOC:
+        programs.append(('waiter', {'LD_PRELOAD': JEMALLOC}))
+    for spec in WALLS + ('cpu=1000',):
+        for name, env in programs if spec == 'wall' else programs[:1]:
+            r = box.run(name, 4000, spec=spec, env=env)
+            truth, about = r.truth, '%s at %s%s' % (name, spec, ' with jemalloc' if env else '')
+            tap.equal((r.status, r.own_err), (0, ''), about + ': runs')
+            for key in ('interrupted', 'early', 'wrong'):
+                tap.equal(truth[key], {}, '%s: none %s' % (about, key))
+            tap.equal(sorted(truth['rounds']), sorted(plain.truth['rounds']), about + ': every kind')
+            tap.note('%d waits, %d without cprof; more than a second late: %s, %s' % (
+                sum(truth['rounds'].values()), sum(plain.truth['rounds'].values()), truth['late'], plain.truth['late']))
+    box.close()
+
+
+def answers():
+    """The same results and errno of every call that waits, also where it is preloaded and off."""
+    box = Box()
+    for name in ('answers', 'answers_checked', 'answers_jemalloc', 'early'):
+        if not os.path.exists(program(name)):
+            tap.skip(name, 'not built')
+            continue
+        plain = box.plain(name)
+        if plain.status == 77:
+            tap.skip(name, 'no message queues here')
+            continue
+        off = box.plain(name, env={'LD_PRELOAD': LIBRARY})
+        tap.equal((off.status, off.out, off.err), (plain.status, plain.out, plain.err), name + ', off: the same')
+        for spec in WALLS[:2] if name == 'answers' else WALLS[:1]:
+            both(box, name, spec=spec)
+        if JEMALLOC:
+            both(box, name, spec='wall', env={'LD_PRELOAD': JEMALLOC})
+    box.close()
+
+
+def leavers():
+    """Who leaves a wait for good is not said to be in it any more."""
+    box = Box()
+    programs = [('burn_cleanup', ['leaver', 'cancel']), ('burn_after', ['leaver', 'longjmp', 1000])]
+    if os.path.exists(program('leaver_cxx')):
+        programs.append(('burn_cleanup', ['leaver_cxx']))
+    for function, argv in programs:
+        about = ' '.join(str(a) for a in argv[:2])
+        plain, r = box.plain(*argv), box.run(*argv, spec='wall=500')
+        steady = lambda r: re.sub(r'"burn_after": \d+', '', r.out)
+        tap.equal((r.status, steady(r), r.own_err), (plain.status, steady(plain), plain.err), about + ': the same')
+        states = {}
+        for s in Profile.read(os.path.join(r.directory, 'wall.pb.gz')).samples:
+            if function in s.names:
+                state = s.labels.get('state')
+                states[state] = states.get(state, 0) + s.values[1]
+        right = states.get('running', 0) + states.get('runnable', 0)
+        tap.between(right / max(sum(states.values()), 1), 0.97, 1, about + ': what it does after counts as running')
+        tap.note(states)
+    box.close()
+
+
 GROUPS = {
+    'waits': (every_wait, answers, leavers),
     'signals': (waits, small_things, owners_of_signals, closed_files),
     'places': (limits, other_rights, other_preloads, strict_seccomp, libraries, debuggers),
 }

@@ -13,8 +13,8 @@ import sys
 
 import tap
 
-# X(result, name, (parameters), (arguments)) and VARIADIC(name)
-MACRO = re.compile(r'^\s*(?:X\([^,]*,\s*|VARIADIC\()([A-Za-z_]\w*)', re.MULTILINE)
+# X(result, name, (parameters), (arguments)), WAITS(code, result, name, …) and VARIADIC(name)
+MACRO = re.compile(r'^\s*(?:X\([^,]*,\s*|WAITS\([^,]*,[^,]*,\s*|VARIADIC\()([A-Za-z_]\w*)', re.MULTILINE)
 COMMENT = re.compile(r'/\*.*?\*/|^\s*#.*?$|//.*?$', re.DOTALL | re.MULTILINE)
 
 

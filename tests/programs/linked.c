@@ -147,7 +147,7 @@ static void errors(void)
 	expect(cprof_enable(CPU), 0, "enable what runs");
 	expect(cprof_start("cpu"), -EBUSY, "start what runs");
 	burn_a(50 * MS);
-	expect(cprof_write("cpu", fd, 1), -ENOTSUP, "a debug format");
+	expect(cprof_write("cpu", fd, 3), -EINVAL, "a debug format");
 	expect(cprof_write("cpu", closed, 0), -EBADF, "write to a closed file");
 	if (full >= 0)
 		expect(cprof_write("cpu", full, 0), -ENOSPC, "write to a full disk");
