@@ -123,6 +123,23 @@ static int parse(int argc, char **argv, struct run *ret)
 	return -1;
 }
 
+/* The environment outranks what the program itself answers. What the user says about it stands. */
+static int set_asan_options(void)
+{
+	const char *before = getenv("ASAN_OPTIONS");
+	char *after;
+	int r;
+
+	if (before != NULL && strstr(before, "verify_asan_link_order") != NULL)
+		return 0;
+	if (asprintf(&after, "%s%sverify_asan_link_order=0", before ? before : "",
+		     before && *before ? ":" : "") < 0)
+		return -1;
+	r = setenv("ASAN_OPTIONS", after, 1);
+	free(after);
+	return r;
+}
+
 /* The environment of the program: ours, with the library in front and what to record. */
 static int set_environment(const struct run *run, const char *socket_path)
 {
@@ -132,6 +149,8 @@ static int set_environment(const struct run *run, const char *socket_path)
 
 	if (option_print(&run->options, text, sizeof(text)) < 0)
 		return -ENAMETOOLONG;
+	if (run->program.answers_asan && set_asan_options() < 0)
+		return -errno;
 	n = snprintf(preload, sizeof(preload), "%s%s%s", run->library, before && *before ? ":" : "",
 		     before ? before : "");
 	if (n >= (int)sizeof(preload))

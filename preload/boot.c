@@ -23,6 +23,17 @@ const char *boot_session(void)
 	return session[0] != '\0' ? session : NULL;
 }
 
+/*
+ * The address sanitizer's runtime, where it is a library, wants to be the first one and ends the program otherwise. It is
+ * for libraries that replace malloc(), which this one does not. To preload the runtime before us instead would put it into
+ * every child, too. It asks whoever has this name; a program that has its own is the launcher's affair.
+ */
+CPROF_PUBLIC const char *__asan_default_options(void);
+CPROF_PUBLIC const char *__asan_default_options(void)
+{
+	return "verify_asan_link_order=0";
+}
+
 /* Another copy of this library came first: linked by another path, say. It has the symbols, so it does the work. */
 static bool is_second_copy(void)
 {
