@@ -10,16 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "cli/reception.h"
 #include "core/segment.h"
 #include "core/session.h"
 #include "output/file.h"
@@ -27,6 +24,8 @@
 #include "output/reading.h"
 #include "output/symbols.h"
 
+#define ARRIVALS_MAX 4096 /* in one round: what the listener's queue holds */
+#define REFUSED_MAX  3    /* that we speak of: the rest have the same to hear */
 #define PENDING_MAX \
 	64 /* ended processes that wait to be written, so that a busy program keeps the processors */
 
@@ -41,8 +40,7 @@ struct image {
 
 struct recording {
 	const struct profile_ops *const *profiles;
-	char socket_directory[64], socket_path[96];
-	int listener;
+	struct reception *reception;
 	char directory[4096];
 	bool has_made_directory;
 	pid_t main_pid;
@@ -58,24 +56,9 @@ struct recording {
 	struct why failure;
 };
 
-static int make_socket_directory(struct recording *r)
-{
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
-
-	if (runtime != NULL && runtime[0] == '/' && strlen(runtime) < 40) {
-		snprintf(r->socket_directory, sizeof(r->socket_directory), "%s/cprof-XXXXXX",
-			 runtime);
-		if (mkdtemp(r->socket_directory) != NULL)
-			return 0;
-	}
-	strcpy(r->socket_directory, "/tmp/cprof-XXXXXX");
-	return mkdtemp(r->socket_directory) != NULL ? 0 : -errno; /* mode 0700 */
-}
-
 int recording_begin(struct recording **ret, const struct profile_ops *const *profiles,
 		    struct why *why)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct recording *r = calloc(1, sizeof(*r));
 	int error;
 
@@ -83,23 +66,9 @@ int recording_begin(struct recording **ret, const struct profile_ops *const *pro
 		return -ENOMEM;
 	r->profiles = profiles;
 	r->last = &r->images;
-	error = make_socket_directory(r);
+	error = reception_open(&r->reception, why);
 	if (error < 0) {
-		why_set(why,
-			"cannot make a directory for the session in $XDG_RUNTIME_DIR or /tmp: %s",
-			strerror(-error));
 		free(r);
-		return error;
-	}
-	snprintf(r->socket_path, sizeof(r->socket_path), "%s/socket", r->socket_directory);
-	strcpy(address.sun_path, r->socket_path);
-	r->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (r->listener < 0 ||
-	    bind(r->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(r->listener, 4096) < 0) {
-		error = -errno;
-		why_set(why, "cannot listen at %s: %s", r->socket_path, strerror(-error));
-		recording_end(r, false);
 		return error;
 	}
 	*ret = r;
@@ -108,7 +77,7 @@ int recording_begin(struct recording **ret, const struct profile_ops *const *pro
 
 const char *recording_socket(const struct recording *r)
 {
-	return r->socket_path;
+	return reception_path(r->reception);
 }
 
 int recording_set_directory(struct recording *r, const char *directory, pid_t pid, struct why *why)
@@ -122,28 +91,6 @@ int recording_set_directory(struct recording *r, const char *directory, pid_t pi
 	if (error == 0)
 		snprintf(r->directory, sizeof(r->directory), "%s", directory);
 	return error;
-}
-
-/* Maps what a process sent. It must not be able to shrink: reading it would end us by SIGBUS. */
-static int map_segment(int fd, struct segment *ret, struct why *why)
-{
-	int seals = fcntl(fd, F_GET_SEALS), r;
-	struct stat st;
-	void *base;
-
-	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 || st.st_size <= 0) {
-		why_set(why, "what it sent is not a sealed memfd");
-		return -EBADMSG;
-	}
-	base = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	if (base == MAP_FAILED) {
-		why_set(why, "cannot map %lld bytes: %s", (long long)st.st_size, strerror(errno));
-		return -errno;
-	}
-	r = segment_attach(base, (uint64_t)st.st_size, ret, why);
-	if (r < 0)
-		munmap(base, (size_t)st.st_size);
-	return r;
 }
 
 static void mark_over(struct recording *r, struct image *image)
@@ -161,8 +108,12 @@ static void add_image(struct recording *r, pid_t pid, const struct segment *s)
 {
 	struct image *image = calloc(1, sizeof(*image));
 
-	if (image == NULL)
+	if (image == NULL) {
+		struct segment lost = *s;
+
+		segment_release(&lost);
 		return;
+	}
 	for (struct image *i = r->images; i != NULL; i = i->next)
 		if (i->pid == pid)
 			mark_over(r, i); /* it ran exec; or the pid is used again */
@@ -178,56 +129,17 @@ static void add_image(struct recording *r, pid_t pid, const struct segment *s)
 		mark_over(r, image);
 }
 
-/* Takes in one process. */
-static void receive(struct recording *r, int connection)
-{
-	struct session_hello hello = {0};
-	struct iovec part = {&hello, sizeof(hello)};
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr message = {.msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = control.bytes,
-				 .msg_controllen = sizeof(control.bytes)};
-	struct ucred peer = {0};
-	socklen_t length = sizeof(peer);
-	struct pollfd ready = {connection, POLLIN, 0};
-	struct segment s;
-	struct cmsghdr *header;
-	struct why why = {""};
-	int fd = -1;
-
-	/* it was sent right behind the connect; a second is for a machine on its knees */
-	if (poll(&ready, 1, 1000) != 1 ||
-	    recvmsg(connection, &message, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(hello))
-		return;
-	header = CMSG_FIRSTHDR(&message);
-	if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-	    header->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-	if (fd < 0)
-		return;
-	if (hello.magic != SESSION_MAGIC ||
-	    getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 ||
-	    map_segment(fd, &s, &why) < 0) {
-		r->refused++;
-		fprintf(stderr, "cprof: process %d: %s; it is not recorded\n", (int)peer.pid,
-			why.text[0] ? why.text : "not a cprof library of this version");
-	} else {
-		add_image(r, peer.pid, &s);
-	}
-	close(fd);
-}
-
+/* Takes in those who came: at most as many as can have been waiting, for more may come meanwhile. */
 static void receive_all(struct recording *r)
 {
-	int connection;
+	struct arrival arrival;
 
-	while ((connection = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-		receive(r, connection);
-		close(connection);
+	for (int i = 0; i < ARRIVALS_MAX && reception_take(r->reception, &arrival); i++) {
+		if (arrival.segment.header != NULL)
+			add_image(r, arrival.pid, &arrival.segment);
+		else if (r->refused++ < REFUSED_MAX)
+			fprintf(stderr, "cprof: process %d: %s; it is not recorded\n",
+				(int)arrival.pid, arrival.why.text);
 	}
 }
 
@@ -349,13 +261,23 @@ static void write_over(struct recording *r, bool with_main)
 /* One round: what came, what ended. */
 static void attend(struct recording *r, int pidfd, int wait_ms)
 {
-	struct pollfd events[2] = {{r->listener, POLLIN, 0}, {pidfd, POLLIN, 0}};
+	struct pollfd events[RECEPTION_FILES + 1];
+	unsigned n = reception_files(r->reception, events);
 
-	poll(events, pidfd >= 0 ? 2 : 1, wait_ms);
+	if (pidfd >= 0)
+		events[n++] = (struct pollfd){pidfd, POLLIN, 0};
+	poll(events, n, wait_ms);
 	receive_all(r);
 	notice_ends(r);
 	if (r->over > PENDING_MAX)
 		write_over(r, false);
+}
+
+/* Those who have connected and not spoken yet. */
+static void await_callers(struct recording *r)
+{
+	for (int i = 0; i < 100 && reception_is_busy(r->reception); i++)
+		attend(r, -1, 10);
 }
 
 /*
@@ -392,6 +314,7 @@ int recording_wait(struct recording *r, pid_t pid, int *ret_status)
 	if (pidfd >= 0)
 		close(pidfd);
 	receive_all(r);
+	await_callers(r);
 	await_children(r);
 	notice_ends(r);
 	for (struct image *i = r->images; i != NULL; i = i->next)
@@ -411,8 +334,14 @@ static unsigned count_running(const struct recording *r)
 
 static bool is_needed(const struct recording *r, int fd)
 {
-	if (fd < 3 || fd == r->listener)
+	struct pollfd files[RECEPTION_FILES];
+	unsigned n = reception_files(r->reception, files);
+
+	if (fd < 3)
 		return true;
+	for (unsigned i = 0; i < n; i++)
+		if (files[i].fd == fd)
+			return true;
 	for (const struct image *i = r->images; i != NULL; i = i->next)
 		if (i->pidfd == fd)
 			return true;
@@ -461,8 +390,7 @@ static void keep(struct recording *r)
 		write_over(r, true);
 	}
 	write_over(r, true);
-	unlink(r->socket_path);
-	rmdir(r->socket_directory);
+	reception_close(r->reception, true);
 	_exit(0);
 }
 
@@ -556,11 +484,6 @@ void recording_end(struct recording *r, bool is_worth)
 		drop_image(r, image);
 	}
 	symbols_destroy(r->symbols);
-	if (r->listener >= 0)
-		close(r->listener);
-	if (keeper <= 0) {
-		unlink(r->socket_path);
-		rmdir(r->socket_directory);
-	}
+	reception_close(r->reception, keeper <= 0);
 	free(r);
 }

@@ -37,7 +37,7 @@
 #define SEGMENT_GENERATIONS 2
 #define CPU_COLUMNS         2 /* periods, nanoseconds */
 #define SEGMENT_MIN_BYTES   ((uint64_t)1 << 20)
-#define SEGMENT_MAX_BYTES   ((uint64_t)1 << 40)
+#define SEGMENT_MAX_BYTES   ((uint64_t)4 << 30) /* as memory= has it */
 
 enum segment_part {
 	SEGMENT_THREADS,

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import stat
+import time
 
 import tap
 from cprof import BUILD, Box, program, wait_for
@@ -202,6 +203,25 @@ def sessions():
     box.close()
 
 
+def strangers():
+    """What no library of ours would say to the launcher: refused, and forgotten, and the program is recorded."""
+    box = Box()
+    for what in ('two', 'many', 'none', 'short', 'magic', 'file', 'unsealed', 'huge', 'lies', 'grown', 'empty', 'noise'):
+        r = box.run('hostile', what)
+        tap.equal((r.status, r.out), (5, '{"kept": 0}\n'), 'hostile, %s: the launcher keeps nothing open' % what)
+        tap.ok(r.closing is not None and r.profile().within('burn_a') > 0.15e9,
+               'hostile, %s: the program is recorded' % what, r.show())
+        tap.ok(len(r.err.splitlines()) <= 5 and all(line.startswith('cprof: ') for line in r.err.splitlines()),
+               'hostile, %s: few words' % what, r.err)
+        tap.equal(r.children(), [], 'hostile, %s: nothing else written' % what)
+    begun = time.monotonic()
+    r = box.run('hostile', 'silent', 200)
+    tap.ok(r.status == 5 and r.profile().within('burn_a') > 0.15e9, 'hostile, silent: the program is recorded', r.show())
+    tap.between(time.monotonic() - begun, 0, 5, 'hostile, silent: nobody waits for 200 who say nothing, seconds')
+    tap.equal(box.leftovers(), [], 'hostile: nothing left behind')
+    box.close()
+
+
 def profiles():
     box = Box()
     good = box.run('burn', 'split', 50, '0.2')
@@ -258,4 +278,4 @@ def environment():
     box.close()
 
 
-tap.run(specs, command_line, programs, outputs, full_disk, sessions, profiles, environment)
+tap.run(specs, command_line, programs, outputs, full_disk, sessions, strangers, profiles, environment)
