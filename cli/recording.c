@@ -83,14 +83,16 @@ const char *recording_socket(const struct recording *r)
 int recording_set_directory(struct recording *r, const char *directory, pid_t pid, struct why *why)
 {
 	struct stat st;
-	int error;
+	int fd;
 
 	r->main_pid = pid;
 	r->has_made_directory = stat(directory, &st) != 0;
-	error = file_make_directory(directory, why);
-	if (error == 0)
-		snprintf(r->directory, sizeof(r->directory), "%s", directory);
-	return error;
+	fd = file_open_directory(directory, why);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	snprintf(r->directory, sizeof(r->directory), "%s", directory);
+	return 0;
 }
 
 static void mark_over(struct recording *r, struct image *image)
@@ -155,28 +157,31 @@ static void notice_ends(struct recording *r)
 	}
 }
 
-/* The directory's part for a child: NAME.PID, with a number when one process ran several images of that name. */
+/* The directory for a child, NAME.PID, with a number when one process ran several images of that name: a new one. */
 static void child_directory(const struct recording *r, const struct image *image, char *ret,
 			    size_t size)
 {
-	char name[64];
+	char name[64], path[4400];
 	struct stat st;
 
 	segment_copy_text(&image->segment, image->segment.header->program, name, 41);
 	for (char *c = name; *c != '\0'; c++)
 		if (*c == '/' || (c == name && *c == '.') || (unsigned char)*c < ' ')
 			*c = '_';
-	snprintf(ret, size, "%s/%s.%d", r->directory, name[0] ? name : "unknown", (int)image->pid);
-	for (unsigned n = 2; stat(ret, &st) == 0 && n < 1000; n++)
-		snprintf(ret, size, "%s/%s.%d.%u", r->directory, name[0] ? name : "unknown",
-			 (int)image->pid, n);
+	snprintf(ret, size, "%s.%d", name[0] ? name : "unknown", (int)image->pid);
+	for (unsigned n = 2; n < 1000; n++) {
+		snprintf(path, sizeof(path), "%s/%s", r->directory, ret);
+		if (lstat(path, &st) != 0)
+			return;
+		snprintf(ret, size, "%s.%d.%u", name[0] ? name : "unknown", (int)image->pid, n);
+	}
 }
 
 static void write_image(struct recording *r, const struct image *image, bool is_main)
 {
 	struct reading_counts counts = {0}, all = {0};
 	struct why why = {""};
-	char directory[4200];
+	char below[128];
 	int error;
 
 	for (const struct profile_ops *const *p = r->profiles; *p != NULL; p++) {
@@ -186,11 +191,10 @@ static void write_image(struct recording *r, const struct image *image, bool is_
 	}
 	if (all.samples + all.lost == 0 && !is_main)
 		return; /* a child that did nothing leaves nothing */
-	if (is_main)
-		snprintf(directory, sizeof(directory), "%s", r->directory);
-	else
-		child_directory(r, image, directory, sizeof(directory));
-	error = output_write_files(&image->segment, r->profiles, r->symbols, directory, &why);
+	if (!is_main)
+		child_directory(r, image, below, sizeof(below));
+	error = output_write_files(&image->segment, r->profiles, r->symbols, r->directory,
+				   is_main ? NULL : below, &why);
 	if (error < 0) {
 		r->failure = why;
 		return;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "output/file.h"
 #include "output/pprof.h"
@@ -26,15 +27,15 @@ static int write_to(const struct segment *s, const struct profile_ops *ops,
 }
 
 static int write_file(const struct segment *s, const struct profile_ops *ops,
-		      struct symbols *symbols, const char *directory, struct why *why)
+		      struct symbols *symbols, int directory, const char *shown, struct why *why)
 {
 	struct file file;
-	char name[64], target[256];
+	char name[64], target[4096 + 64];
 	int r;
 
 	snprintf(name, sizeof(name), "%s.pb.gz", ops->name);
-	snprintf(target, sizeof(target), "%s/%s", directory, name);
-	r = file_create(&file, directory, name, why);
+	snprintf(target, sizeof(target), "%s/%s", shown, name);
+	r = file_create(&file, directory, shown, name, why);
 	if (r < 0)
 		return r;
 	r = write_to(s, ops, NULL, symbols, file.fd, target, why);
@@ -46,15 +47,27 @@ static int write_file(const struct segment *s, const struct profile_ops *ops,
 }
 
 int output_write_files(const struct segment *s, const struct profile_ops *const *profiles,
-		       struct symbols *symbols, const char *directory, struct why *why)
+		       struct symbols *symbols, const char *directory, const char *below,
+		       struct why *why)
 {
-	int r = file_make_directory(directory, why);
+	char shown[4096];
+	int fd = file_open_directory(directory, why), r = 0;
 
+	snprintf(shown, sizeof(shown), "%s%s%s", directory, below ? "/" : "", below ? below : "");
+	if (fd >= 0 && below != NULL) {
+		int above = fd;
+
+		fd = file_open_below(above, below, why);
+		close(above);
+	}
+	if (fd < 0)
+		return fd;
 	for (; r == 0 && *profiles != NULL; profiles++) {
-		r = write_file(s, *profiles, symbols, directory, why);
+		r = write_file(s, *profiles, symbols, fd, shown, why);
 		if (r == -EAGAIN)
 			r = 0; /* it never ran: no file */
 	}
+	close(fd);
 	return r;
 }
 
@@ -78,7 +91,7 @@ static int write_files(const struct segment *s, const struct profile_ops *const 
 	int r;
 
 	symbols_create(&symbols);
-	r = output_write_files(s, profiles, symbols, directory, why);
+	r = output_write_files(s, profiles, symbols, directory, NULL, why);
 	symbols_destroy(symbols);
 	return r;
 }

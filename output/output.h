@@ -31,6 +31,10 @@ struct output_functions {
 
 extern const struct output_functions cprof_output_functions;
 
-/* write_files() with @symbols that serve for many segments. */
+/*
+ * write_files() with @symbols that serve for many segments. With @below, in a directory of that name inside @directory, which
+ * is made, too.
+ */
 int output_write_files(const struct segment *s, const struct profile_ops *const *profiles,
-		       struct symbols *symbols, const char *directory, struct why *why);
+		       struct symbols *symbols, const char *directory, const char *below,
+		       struct why *why);

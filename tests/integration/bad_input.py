@@ -4,13 +4,14 @@
 import glob
 import gzip
 import os
+import shlex
 import shutil
 import socket
 import stat
 import time
 
 import tap
-from cprof import BUILD, Box, program, wait_for
+from cprof import BUILD, LIBRARY, Box, program, wait_for
 
 
 def dead_sessions():
@@ -164,6 +165,35 @@ def outputs():
         tap.equal(f.read(), 'precious\n', 'a symbolic link is not written through')
     tap.ok(r.status == 0 and not os.path.islink(os.path.join(out, 'cpu.pb.gz')), 'the profile replaces the link')
     tap.equal(stat.S_IMODE(os.stat(os.path.join(out, 'cpu.pb.gz')).st_mode), 0o600, 'it is for its owner only')
+    # nor one where a child's directory will be; a link that the user has made and named is his own affair
+    elsewhere, mine = os.path.join(box.root, 'elsewhere'), os.path.join(box.root, 'mine')
+    os.mkdir(elsewhere)
+    os.symlink('elsewhere', mine)
+    script = 'for n in 1 2; do ln -s %s %s/burn.$$ && exec %s split 50 0.1; done' % (elsewhere, out, program('burn'))
+    r = box.run('sh', '-c', 'sh -c %s; true' % shlex.quote(script), output=out)
+    linked = [c for c in r.children() if os.path.islink(os.path.join(out, c))]
+    tap.equal((r.status, len(linked), os.listdir(elsewhere)), (0, 1, []), 'a link in the place of a child\'s directory')
+    tap.ok(linked and r.profile(linked[0] + '.2').total() > 0, 'its profile is beside it', str(r.children()))
+    for path in [os.path.join(out, d) for d in os.listdir(out) if d != 'cpu.pb.gz']:
+        os.unlink(path) if os.path.islink(path) else shutil.rmtree(path)
+    for name in ('mine', 'mine/below/it'):
+        r = box.run('burn', 'split', 50, '0.1', output=os.path.join(box.root, name))
+        tap.ok(r.status == 0 and os.path.exists(os.path.join(elsewhere, name[5:], 'cpu.pb.gz')), '-o with an own link',
+               r.show())
+    if os.geteuid() == 0:
+        # whoever may write where we do puts a link there beforehand
+        victim, trap = os.path.join(box.root, 'victim'), os.path.join(box.root, 'trap')
+        os.mkdir(victim)
+        os.symlink(victim, trap)
+        os.lchown(trap, 65534, 65534)
+        box_made.update((trap, trap + '/'))
+        for name in (trap, trap + '/', trap + '/below'):
+            refused(box, box.run('nothing', output=name), 125, ['symbolic link', victim], '-o with another\'s link')
+        r = box.plain('nothing', env={'LD_PRELOAD': LIBRARY, 'CPROF': 'cpu,out=' + trap})
+        tap.ok(r.status == 0 and 'symbolic link' in r.err, 'out= with another\'s link', r.show())
+        tap.equal(os.listdir(victim), [], 'another\'s link: nothing written')
+    else:
+        tap.skip('another\'s link', 'needs a second user')
     # a second run into the same directory replaces the first one's files
     first = os.stat(os.path.join(out, 'cpu.pb.gz')).st_ino
     r = box.run('burn', 'split', 50, '0.1', output=out)
@@ -260,7 +290,6 @@ def profiles():
 
 def environment():
     """A bad CPROF= in the environment of a preloaded program: said once, and the program goes on."""
-    from cprof import LIBRARY
     box = Box()
     r = box.plain('nothing', env={'LD_PRELOAD': LIBRARY, 'CPROF': 'cpu=0'})
     tap.ok(r.status == 0 and r.out == 'nothing\n' and r.err.startswith('cprof: ') and len(r.err.splitlines()) == 1,
