@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "cli/cmd.h"
+#include "cli/job.h"
 #include "cli/program.h"
 #include "cli/recording.h"
 #include "core/option.h"
@@ -178,39 +179,6 @@ static void become_program(const struct run *run, const char *socket_path, int g
 	_exit(error == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_RUNNABLE);
 }
 
-static volatile sig_atomic_t child_pid;
-static const int passed_on[] = {SIGINT,  SIGQUIT, SIGTERM, SIGHUP,
-				SIGUSR1, SIGUSR2, SIGALRM, SIGCONT};
-
-/* A signal that somebody sent us is meant for the program. What the terminal sends reaches it by itself. */
-static void pass_on(int sig, siginfo_t *info, void *unused)
-{
-	int saved = errno;
-
-	if (info->si_code <= 0 && child_pid > 0)
-		kill((pid_t)child_pid, sig);
-	errno = saved;
-}
-
-static void pass_signals_on(void)
-{
-	struct sigaction action = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART};
-
-	for (size_t i = 0; i < sizeof(passed_on) / sizeof(passed_on[0]); i++)
-		sigaction(passed_on[i], &action, NULL);
-	/* our own writes to a closed pipe must not end us before the profiles are written */
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGTTOU, SIG_IGN);
-}
-
-/* The program is gone: signals are for us again, so that a long writing can be ended. */
-static void stop_passing_on(void)
-{
-	child_pid = 0;
-	for (size_t i = 0; i < sizeof(passed_on) / sizeof(passed_on[0]); i++)
-		signal(passed_on[i], SIG_DFL);
-}
-
 /* Ends as the program did. */
 static int end_like(int status)
 {
@@ -251,34 +219,27 @@ static int start_program(const struct run *run, struct recording *recording, pid
 			 int *ret_report)
 {
 	int gate[2], report[2];
-	struct sigaction by_default = {.sa_handler = SIG_DFL}, inherited;
-	sigset_t all, before;
 	pid_t pid;
 
 	if (pipe2(gate, O_CLOEXEC) < 0 || pipe2(report, O_CLOEXEC) < 0)
 		return -errno;
-	/* whoever ignores SIGCHLD never learns how a child ended; the program gets back what we inherited */
-	sigaction(SIGCHLD, &by_default, &inherited);
-	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, &before);
+	job_hold();
 	pid = fork();
 	if (pid < 0)
 		return -errno;
 	if (pid == 0) {
-		sigaction(SIGCHLD, &inherited, NULL);
-		sigprocmask(SIG_SETMASK, &before, NULL);
+		job_restore();
 		close(gate[1]);
 		close(report[0]);
 		become_program(run, recording_socket(recording), gate[0], report[1]);
 	}
-	child_pid = pid;
-	pass_signals_on();
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	job_begin(pid, run->argv);
 	close(gate[0]);
 	close(report[1]);
 	if (make_directory(run, recording, pid) < 0) {
 		close(gate[1]);
 		waitpid(pid, NULL, 0);
+		job_end();
 		return STATUS_OURS;
 	}
 	if (write(gate[1], "g", 1) != 1)
@@ -315,8 +276,8 @@ int cmd_run(int argc, char **argv)
 
 	r = start_program(&run, recording, &pid, &report);
 	if (r == 0) {
-		r = recording_wait(recording, pid, &status);
-		stop_passing_on();
+		r = recording_wait(recording, pid, job_stopped, &status);
+		job_end();
 	} else {
 		recording_end(recording, false);
 		return r == STATUS_OURS ? r : fail(strerror(-r));

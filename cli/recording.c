@@ -266,11 +266,14 @@ static void write_over(struct recording *r, bool with_main)
 static void attend(struct recording *r, int pidfd, int wait_ms)
 {
 	struct pollfd events[RECEPTION_FILES + 1];
+	struct timespec wait = {wait_ms / 1000, wait_ms % 1000 * 1000000};
 	unsigned n = reception_files(r->reception, events);
+	sigset_t none; /* a child's signal is let in here only */
 
 	if (pidfd >= 0)
 		events[n++] = (struct pollfd){pidfd, POLLIN, 0};
-	poll(events, n, wait_ms);
+	sigemptyset(&none);
+	ppoll(events, n, &wait, &none);
 	receive_all(r);
 	notice_ends(r);
 	if (r->over > PENDING_MAX)
@@ -301,7 +304,7 @@ static void await_children(struct recording *r)
 	}
 }
 
-int recording_wait(struct recording *r, pid_t pid, int *ret_status)
+int recording_wait(struct recording *r, pid_t pid, void (*stopped)(int sig), int *ret_status)
 {
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	struct rlimit files;
@@ -313,8 +316,15 @@ int recording_wait(struct recording *r, pid_t pid, int *ret_status)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	while ((ended = waitpid(pid, ret_status, WNOHANG)) == 0 || (ended < 0 && errno == EINTR))
-		attend(r, pidfd, pidfd >= 0 ? 500 : 50);
+	for (;;) {
+		ended = waitpid(pid, ret_status, WNOHANG | WUNTRACED);
+		if (ended == pid && WIFSTOPPED(*ret_status))
+			stopped(WSTOPSIG(*ret_status));
+		else if (ended == 0 || (ended < 0 && errno == EINTR))
+			attend(r, pidfd, pidfd >= 0 ? 500 : 50);
+		else
+			break;
+	}
 	if (pidfd >= 0)
 		close(pidfd);
 	receive_all(r);
