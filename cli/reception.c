@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -38,17 +40,59 @@ static int64_t now_ms(void)
 	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
 }
 
+/*
+ * The program may give up root's rights, and what it runs then must still reach us. So root's session is open to every
+ * user who knows its name, which is long, random and nowhere to be read: not in the directory, which others may pass
+ * but not list, and not in /proc/net/unix, which has the name that was bound.
+ */
+static bool is_for_all(void)
+{
+	return geteuid() == 0;
+}
+
+static bool others_may_pass(const char *path)
+{
+	char part[64];
+	struct stat st;
+
+	for (size_t i = 1; i <= strlen(path) && i < sizeof(part); i++) {
+		if (path[i] != '/' && path[i] != '\0')
+			continue;
+		memcpy(part, path, i);
+		part[i] = '\0';
+		if (stat(part, &st) != 0 || !(st.st_mode & S_IXOTH))
+			return false;
+	}
+	return true;
+}
+
 static int make_directory(struct reception *r)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
 
-	if (runtime != NULL && runtime[0] == '/' && strlen(runtime) < 40) {
+	if (runtime != NULL && runtime[0] == '/' && strlen(runtime) < 40 &&
+	    (!is_for_all() || others_may_pass(runtime))) {
 		snprintf(r->directory, sizeof(r->directory), "%s/cprof-XXXXXX", runtime);
 		if (mkdtemp(r->directory) != NULL)
 			return 0;
 	}
 	strcpy(r->directory, "/tmp/cprof-XXXXXX");
 	return mkdtemp(r->directory) != NULL ? 0 : -errno; /* mode 0700 */
+}
+
+static int open_to_all(struct reception *r)
+{
+	uint64_t secret[2];
+	char name[sizeof(r->path)];
+
+	if (getrandom(secret, sizeof(secret), 0) != (ssize_t)sizeof(secret))
+		return -EAGAIN;
+	snprintf(name, sizeof(name), "%s/%016" PRIx64 "%016" PRIx64, r->directory, secret[0],
+		 secret[1]);
+	if (rename(r->path, name) < 0)
+		return -errno;
+	strcpy(r->path, name);
+	return chmod(name, 0666) < 0 || chmod(r->directory, 0711) < 0 ? -errno : 0;
 }
 
 int reception_open(struct reception **ret, struct why *why)
@@ -72,7 +116,7 @@ int reception_open(struct reception **ret, struct why *why)
 	r->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (r->listener < 0 ||
 	    bind(r->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(r->listener, QUEUE_MAX) < 0) {
+	    listen(r->listener, QUEUE_MAX) < 0 || (is_for_all() && open_to_all(r) < 0)) {
 		error = -errno;
 		why_set(why, "cannot listen at %s: %s", r->path, strerror(-error));
 		reception_close(r, true);

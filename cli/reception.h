@@ -1,7 +1,7 @@
 /*
  * reception: where processes hand in their segments (core/session.h).
  *
- * Any process of the same user may come, with anything: what it sends is bounded, checked and, when it is not right,
+ * Any process of the same user, or one that the program's own rights have dwindled to, may come, with anything: what it sends is bounded, checked and, when it is not right,
  * given back to the kernel. Nobody is waited for: who has connected and says nothing is asked again later, and sent away
  * after a second.
  */

@@ -1,7 +1,8 @@
 /*
  * session: how a process hands its segment to the launcher.
  *
- * `cprof run` listens on a socket in a directory that only its user can enter, and names it in CPROF_SESSION. Each process
+ * `cprof run` listens on a socket that only its user can reach (root's: only who knows the name), and names it in
+ * CPROF_SESSION. Each process
  * that records connects once, sends one message with the memfd of its segment, and closes both: nothing stays open in
  * the host, and the launcher holds the memory whatever becomes of the process. The kernel tells it who sent it.
  */

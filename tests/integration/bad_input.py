@@ -22,8 +22,8 @@ def dead_sessions():
             if os.stat(directory).st_uid != os.geteuid():
                 continue
             with socket.socket(socket.AF_UNIX) as s:
-                s.connect(os.path.join(directory, 'socket'))
-        except OSError:
+                s.connect(os.path.join(directory, os.listdir(directory)[0]))
+        except (OSError, IndexError):
             dead.append(directory)
     return dead
 

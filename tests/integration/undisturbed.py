@@ -112,8 +112,38 @@ def other_rights():
     os.chmod(box.root, 0o755)
     r = both(box, 'guest', 'drops')
     tap.between(r.profile().total() / 400e6, 0.95, 1.1, 'drops its rights: profiled before and after')
-    # its child may not enter the session's directory: it runs unrecorded
-    tap.equal(r.children(), [], 'drops its rights: a child of the lesser user is not recorded')
+    tap.equal(len(r.children()), 1, 'drops its rights: its child is recorded')
+    tap.between(r.profile(r.children()[0]).within('burn_b') / 200e6, 0.9, 1.1, 'drops its rights: its child\'s time')
+    box.publish()
+    burn = os.path.join(box.root, 'burn')
+    shutil.copy2(program('burn'), burn)
+    for runtime in (box.runtime, '/nonexistent', '/tmp'):
+        r = box.run('guest', 'drops', burn, 'split', '50', '0.3', env={'XDG_RUNTIME_DIR': runtime})
+        tap.equal((r.status, r.own_err), (0, ''), 'drops its rights and runs another: the same')
+        burnt = r.truth['burn_a'] + r.truth['burn_b']
+        tap.between(r.profile().total() / burnt, 0.9, 1.1, 'drops its rights and runs another: followed')
+    tap.equal(box.leftovers(), [], 'drops its rights: nothing left behind')
+
+    def as_nobody(*argv):
+        return subprocess.run(['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', *argv],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout.decode()
+
+    # what others see of a session of root's: not the way in
+    out = os.path.join(box.root, 'open')
+    p = subprocess.Popen([box.cprof, 'run', '-o', out, '--', 'sh', '-c', 'echo $CPROF_SESSION; read x'], cwd=box.cwd,
+                         env=box.environment({'XDG_RUNTIME_DIR': '/tmp'}), stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    path = p.stdout.readline().decode().strip()
+    seen = as_nobody('sh', '-c', 'ls -la %s; cat /proc/net/unix' % os.path.dirname(path))
+    tap.ok(len(os.path.basename(path)) == 32 and os.path.exists(path) and os.path.basename(path) not in seen,
+           'the way to a session of root\'s is known to the program alone', path + '\n' + seen)
+    p.communicate(b'\n')
+    for user in (65534,):
+        r = box.plain('setpriv', '--reuid', user, '--regid', user, '--clear-groups', box.cprof, 'run', '-o',
+                      os.path.join('/tmp', os.path.basename(box.root) + '-nobody'), '--', 'sh', '-c',
+                      'stat -c %a "$(dirname $CPROF_SESSION)"', env={'XDG_RUNTIME_DIR': '/nonexistent'})
+        tap.equal(r.out, '700\n', 'a session of anybody else is his own')
+        shutil.rmtree(os.path.join('/tmp', os.path.basename(box.root) + '-nobody'), ignore_errors=True)
     jail = os.path.join(box.root, 'jail')
     os.mkdir(jail)
     r = both(box, 'guest', 'chroot', jail)

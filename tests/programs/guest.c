@@ -381,7 +381,7 @@ static int small_altstack(void)
 	return 0;
 }
 
-static int drops_rights(void)
+static int drops_rights(char **program)
 {
 	pid_t child;
 	int status = 0;
@@ -389,6 +389,10 @@ static int drops_rights(void)
 	burn_a(200 * MS);
 	if (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0)
 		return 77;
+	if (*program != NULL) {
+		execv(*program, program);
+		return 127;
+	}
 	burn_a(200 * MS);
 	child = fork();
 	if (child == 0) {
@@ -505,7 +509,7 @@ int main(int argc, char **argv)
 	if (strcmp(what, "altstack") == 0)
 		return small_altstack();
 	if (strcmp(what, "drops") == 0)
-		return drops_rights();
+		return drops_rights(argv + 2);
 	if (strcmp(what, "chroot") == 0 && argc > 2)
 		return changes_root(argv[2]);
 	if (strcmp(what, "libraries") == 0 && argc > 4)
