@@ -210,17 +210,27 @@ static int only_file(struct msghdr *message)
 	return found;
 }
 
+/* For a terminal. */
+static void quote(char *text, struct why *ret)
+{
+	for (char *c = text; *c != '\0'; c++)
+		if ((unsigned char)*c < ' ' || (unsigned char)*c >= 0x7f)
+			*c = '?';
+	why_set(ret, "%s", text);
+}
+
 /* What @connection has to say. 1 with *ret, 0 when it left without a word, -EAGAIN not yet. */
 static int hear(int connection, struct arrival *ret)
 {
 	struct session_hello hello = {0};
-	struct iovec part = {&hello, sizeof(hello)};
+	char text[SESSION_TEXT_MAX + 1] = "";
+	struct iovec parts[2] = {{&hello, sizeof(hello)}, {text, SESSION_TEXT_MAX}};
 	union {
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(int))]; /* what finds no room the kernel closes */
 	} control;
-	struct msghdr message = {.msg_iov = &part,
-				 .msg_iovlen = 1,
+	struct msghdr message = {.msg_iov = parts,
+				 .msg_iovlen = 2,
 				 .msg_control = control.bytes,
 				 .msg_controllen = sizeof(control.bytes)};
 	struct ucred peer = {0};
@@ -238,7 +248,11 @@ static int hear(int connection, struct arrival *ret)
 	if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 || peer.pid <= 0)
 		goto nothing;
 	ret->pid = peer.pid;
-	if (fd < 0 || n != (ssize_t)sizeof(hello) || hello.magic != SESSION_MAGIC)
+	ret->has_none = fd < 0 && n > (ssize_t)sizeof(hello) && hello.magic == SESSION_MAGIC &&
+			hello.bytes == 0;
+	if (ret->has_none)
+		quote(text, &ret->why);
+	else if (fd < 0 || n != (ssize_t)sizeof(hello) || hello.magic != SESSION_MAGIC)
 		why_set(&ret->why, "what it says is not what a cprof library of this version does");
 	else if (map_segment(fd, hello.bytes, &ret->segment, &ret->why) < 0)
 		ret->segment = (struct segment){0};

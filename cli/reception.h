@@ -20,9 +20,11 @@
 
 struct reception;
 
+/* Somebody with a segment; else without header, and why says why: it has none, or it was refused. */
 struct arrival {
 	pid_t pid;
-	struct segment segment; /* without header: it was refused, and why says so */
+	bool has_none;
+	struct segment segment;
 	struct why why;
 };
 

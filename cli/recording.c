@@ -25,7 +25,7 @@
 #include "output/symbols.h"
 
 #define ARRIVALS_MAX 4096 /* in one round: what the listener's queue holds */
-#define REFUSED_MAX  3    /* that we speak of: the rest have the same to hear */
+#define REFUSED_MAX  3    /* that we speak of: the rest would say the same */
 #define PENDING_MAX \
 	64 /* ended processes that wait to be written, so that a busy program keeps the processors */
 
@@ -44,13 +44,14 @@ struct recording {
 	char directory[4096];
 	bool has_made_directory;
 	pid_t main_pid;
+	bool is_main_missing;         /* what it runs now has said that it is not recorded */
 	struct image *images, **last; /* in the order of their arrival */
 	unsigned over, refused;
 	uint64_t forks, forked; /* children that images no longer listed had; those that came */
 	struct symbols *symbols;
 
 	/* for the closing line */
-	uint64_t samples, lost, unwatched;
+	uint64_t samples, lost, missed[LOST_KINDS];
 	unsigned children;
 	bool has_main;
 	struct why failure;
@@ -119,6 +120,8 @@ static void add_image(struct recording *r, pid_t pid, const struct segment *s)
 	for (struct image *i = r->images; i != NULL; i = i->next)
 		if (i->pid == pid)
 			mark_over(r, i); /* it ran exec; or the pid is used again */
+	if (pid == r->main_pid)
+		r->is_main_missing = false;
 	image->pid = pid;
 	image->segment = *s;
 	r->forked += s->header->is_forked != 0;
@@ -131,6 +134,19 @@ static void add_image(struct recording *r, pid_t pid, const struct segment *s)
 		mark_over(r, image);
 }
 
+static void note_refused(struct recording *r, const struct arrival *arrival)
+{
+	if (r->refused++ < REFUSED_MAX)
+		fprintf(stderr, "cprof: process %d is not recorded: %s\n", (int)arrival->pid,
+			arrival->why.text);
+	if (!arrival->has_none)
+		return;
+	for (struct image *i = r->images; i != NULL; i = i->next)
+		if (i->pid == arrival->pid)
+			mark_over(r, i); /* it ran exec */
+	r->is_main_missing = r->is_main_missing || arrival->pid == r->main_pid;
+}
+
 /* Takes in those who came: at most as many as can have been waiting, for more may come meanwhile. */
 static void receive_all(struct recording *r)
 {
@@ -139,9 +155,8 @@ static void receive_all(struct recording *r)
 	for (int i = 0; i < ARRIVALS_MAX && reception_take(r->reception, &arrival); i++) {
 		if (arrival.segment.header != NULL)
 			add_image(r, arrival.pid, &arrival.segment);
-		else if (r->refused++ < REFUSED_MAX)
-			fprintf(stderr, "cprof: process %d: %s; it is not recorded\n",
-				(int)arrival.pid, arrival.why.text);
+		else
+			note_refused(r, &arrival);
 	}
 }
 
@@ -202,9 +217,8 @@ static void write_image(struct recording *r, const struct image *image, bool is_
 	r->samples += all.samples;
 	r->lost += all.lost;
 	for (enum segment_lost kind = 0; kind < LOST_KINDS; kind++)
-		if (kind == LOST_THREADS || kind == LOST_CHILDREN || kind == LOST_CONFINED)
-			r->unwatched += atomic_load_explicit(&image->segment.header->lost[kind],
-							     memory_order_relaxed);
+		r->missed[kind] += atomic_load_explicit(&image->segment.header->lost[kind],
+							memory_order_relaxed);
 	r->has_main = r->has_main || is_main;
 	r->children += !is_main;
 }
@@ -234,7 +248,7 @@ static const struct image *main_image(const struct recording *r)
 	const struct image *found = NULL;
 
 	for (const struct image *i = r->images; i != NULL; i = i->next)
-		if (i->pid == r->main_pid)
+		if (i->pid == r->main_pid && !r->is_main_missing)
 			found = i;
 	return found;
 }
@@ -424,17 +438,43 @@ static const char *with_commas(uint64_t n, char *buffer, size_t size)
 	return buffer;
 }
 
+/* "; 2 threads had no timer", and the like. */
+static void list_missed(const struct recording *r, char *ret, size_t size)
+{
+	static const struct {
+		enum segment_lost kind;
+		const char *one, *many;
+	} words[] = {
+		{LOST_CONFINED, "process was not sampled any more after it set a seccomp filter",
+		 "processes were not sampled any more after they set seccomp filters"},
+		{LOST_THREADS, "thread had no timer", "threads had no timer"},
+		{LOST_CHILDREN, "child process was not followed",
+		 "child processes were not followed"},
+	};
+
+	ret[0] = '\0';
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		uint64_t n = r->missed[words[i].kind];
+		size_t used = strlen(ret);
+
+		if (n > 0)
+			snprintf(ret + used, size - used, "; %" PRIu64 " %s", n,
+				 n == 1 ? words[i].one : words[i].many);
+	}
+}
+
 static void say_what_was_written(const struct recording *r, unsigned running)
 {
-	char samples[40], lost[40], children[64] = "", kept[96] = "", unwatched[96] = "";
+	char samples[40], lost[40], children[64] = "", kept[96] = "", missed[300], next[4200] = "";
 
 	if (r->failure.text[0] != '\0')
 		fprintf(stderr, "cprof: %s\n", r->failure.text);
 	if (!r->has_main && r->children == 0) {
 		if (r->failure.text[0] == '\0')
-			fprintf(stderr, "cprof: nothing was recorded: the program ended before its "
-					"libraries were "
-					"loaded, or dropped LD_PRELOAD\n");
+			fprintf(stderr, "cprof: nothing was recorded%s\n",
+				r->refused > 0 ? ""
+					       : ": the program ended before its libraries were "
+						 "loaded, or dropped LD_PRELOAD");
 		return;
 	}
 	if (r->children > 0)
@@ -444,16 +484,14 @@ static void say_what_was_written(const struct recording *r, unsigned running)
 		snprintf(kept, sizeof(kept),
 			 "; %u process%s still run%s: theirs follow when they end", running,
 			 running == 1 ? "" : "es", running == 1 ? "s" : "");
-	if (r->unwatched > 0)
-		snprintf(unwatched, sizeof(unwatched),
-			 "; %" PRIu64
-			 " threads or processes not recorded in full (see the profile's "
-			 "comments)",
-			 r->unwatched);
-	fprintf(stderr, "cprof: %s samples, %s lost%s in %s%s%s; next: cprof top %s/%s\n",
+	list_missed(r, missed, sizeof(missed));
+	if (r->samples > 0)
+		snprintf(next, sizeof(next), "; next: cprof top %s/%s", r->directory,
+			 r->has_main ? "cpu.pb.gz" : "*/cpu.pb.gz");
+	fprintf(stderr, "cprof: %s samples, %s lost%s in %s%s%s%s\n",
 		with_commas(r->samples, samples, sizeof(samples)),
-		with_commas(r->lost, lost, sizeof(lost)), children, r->directory, unwatched, kept,
-		r->directory, r->has_main ? "cpu.pb.gz" : "*/cpu.pb.gz");
+		with_commas(r->lost, lost, sizeof(lost)), children, r->directory, missed, kept,
+		next);
 }
 
 void recording_end(struct recording *r, bool is_worth)
@@ -488,9 +526,10 @@ void recording_end(struct recording *r, bool is_worth)
 		}
 		write_over(r, true);
 		say_what_was_written(r, keeper > 0 ? running : 0);
-	} else if (r->has_made_directory && r->directory[0] != '\0') {
-		rmdir(r->directory);
 	}
+	/* only if it is empty */
+	if (r->has_made_directory && r->directory[0] != '\0' && keeper <= 0)
+		rmdir(r->directory);
 	while (r->images != NULL) {
 		struct image *image = r->images;
 

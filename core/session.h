@@ -13,9 +13,15 @@
 #define SESSION_VARIABLE "CPROF_SESSION"
 #define SESSION_MAGIC    UINT64_C(0x3153454346525043) /* "CPRFCES1" */
 
+#define SESSION_TEXT_MAX 300
+
+/* With a file of @bytes; or without one, with 0 for @bytes and a text behind it. */
 struct session_hello {
 	uint64_t magic, bytes;
 };
 
 /* Sends @fd, a segment of @bytes. Never waits: -EAGAIN when the launcher's queue is full. Normal context. */
 int session_send(const char *socket_path, int fd, uint64_t bytes);
+
+/* Tells it why this process is not recorded. In the same way. */
+int session_tell(const char *socket_path, const char *text);

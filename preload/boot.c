@@ -63,17 +63,23 @@ __attribute__((constructor)) static void boot(int argc, char **argv, char **envp
 		log_line("CPROF: %s; nothing is profiled", why.text);
 		return;
 	}
-	process_set_environment(&options);
 	if (socket_path != NULL && strlen(socket_path) < sizeof(session))
 		strcpy(session, socket_path);
+	/*
+	 * Asked for by the environment, it is written at exit, default name or not. With a launcher the directory is the
+	 * launcher's, and who cannot reach it has nothing to write there.
+	 */
+	if (session[0] != '\0')
+		options.given &= ~(UINT64_C(1) << OPTION_ID_OUT);
+	process_set_environment(&options);
 	if (!options.follow) {
 		unsetenv("CPROF");
 		unsetenv(SESSION_VARIABLE);
 	}
-	options.given |=
-		UINT64_C(1)
-		<< OPTION_ID_OUT; /* asked for by the environment, it is written at exit, default name or not */
-	if (options.profiles != 0 && process_start(&options, &why) < 0)
+	if (session[0] == '\0')
+		options.given |= UINT64_C(1) << OPTION_ID_OUT;
+	if (options.profiles != 0 && process_start(&options, &why) < 0 &&
+	    (session[0] == '\0' || session_tell(session, why.text) < 0))
 		log_line("%s; nothing is profiled", why.text);
 }
 

@@ -236,7 +236,7 @@ def sessions():
 def strangers():
     """What no library of ours would say to the launcher: refused, and forgotten, and the program is recorded."""
     box = Box()
-    for what in ('two', 'many', 'none', 'short', 'magic', 'file', 'unsealed', 'huge', 'lies', 'grown', 'empty', 'noise'):
+    for what in ('two', 'many', 'none', 'short', 'magic', 'text', 'file', 'unsealed', 'huge', 'lies', 'grown', 'empty', 'noise'):
         r = box.run('hostile', what)
         tap.equal((r.status, r.out), (5, '{"kept": 0}\n'), 'hostile, %s: the launcher keeps nothing open' % what)
         tap.ok(r.closing is not None and r.profile().within('burn_a') > 0.15e9,
@@ -244,6 +244,8 @@ def strangers():
         tap.ok(len(r.err.splitlines()) <= 5 and all(line.startswith('cprof: ') for line in r.err.splitlines()),
                'hostile, %s: few words' % what, r.err)
         tap.equal(r.children(), [], 'hostile, %s: nothing else written' % what)
+    r = box.run('hostile', 'text')
+    tap.ok(all(c.isprintable() or c == '\n' for c in r.err), 'hostile, text: nothing for the terminal')
     begun = time.monotonic()
     r = box.run('hostile', 'silent', 200)
     tap.ok(r.status == 5 and r.profile().within('burn_a') > 0.15e9, 'hostile, silent: the program is recorded', r.show())
@@ -303,6 +305,7 @@ def environment():
     r = box.plain('nothing', env={'LD_PRELOAD': LIBRARY, 'CPROF': 'cpu,out=' + os.path.join(box.root, 'late'),
                                   'CPROF_SESSION': '/nonexistent/socket'})
     tap.equal((r.status, r.out, r.err), (0, 'nothing\n', ''), 'a session that has ended')
+    tap.ok(not os.path.exists(os.path.join(box.root, 'late')), 'a session that has ended: its directory is not ours')
     tap.equal(box.leftovers(), [], 'environment: nothing left behind')
     box.close()
 

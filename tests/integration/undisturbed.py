@@ -3,6 +3,7 @@
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -101,6 +102,47 @@ def limits():
         if plain.status == 0 and limit in ('-n 16', '-s unlimited', '-s 64', '-v 300000', '-c 0', '-u 400', '-l 0',
                                            '-t 60', '-f 100000'):
             tap.between(total / r.truth['process_ns'], 0.93, 1.05, 'ulimit %s: profiled' % limit)
+    box.close()
+
+
+def says_why():
+    """What could not be recorded: the closing lines are true, and advise nothing that leads nowhere."""
+    box = Box()
+    burn = program('burn')
+    for limit in ('-f 0', '-f 512'):
+        for script in ('ulimit %s; exec %s split 50 0.3', 'ulimit %s; %s split 50 0.3; true'):
+            r = box.run('bash', '-c', script % (limit, burn))
+            about = 'ulimit %s, %s' % (limit, 'exec' if 'exec' in script else 'a child')
+            tap.equal(r.status, 0, about + ': status')
+            tap.ok('is not recorded' in r.err and 'ulimit -f' in r.err and '1024' in r.err, about + ': says why', r.err)
+            tap.ok('dropped LD_PRELOAD' not in r.err, about + ': and nothing else', r.err)
+            named = re.search(r'next: cprof top (\S+)', r.err)
+            exists = named and all(os.path.exists(p) for p in [named.group(1)] if '*' not in p)
+            # bash itself may have been met by a sample
+            tap.ok((named is not None and exists) == (r.closing is not None and r.closing.group(1) != '0'),
+                   about + ': the next command only where it shows something', r.err)
+            if r.closing is None:
+                tap.ok(not os.path.exists(r.directory), about + ': no empty directory', r.err)
+    # a limit that the launcher has, too
+    limited = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    plain, r = box.plain('burn', 'split', 50, 0.3, before=limited), box.run('burn', 'split', 50, 0.3, before=limited)
+    tap.equal((plain.status, r.status), (0, 0), 'ulimit -f 0 for both: status')
+    tap.ok('ulimit -f' in r.err and not os.path.exists(r.directory), 'ulimit -f 0 for both: says why', r.err)
+    r = box.run('sh', '-c', 'sleep 0.1; ulimit -S -f 0; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done')
+    tap.ok(r.closing is not None and r.profile().total() > 50e6, 'ulimit -f 0 later on: recorded', r.show())
+    # the library's own limit, from within
+    r = box.plain('burn', 'split', 50, 0.1, before=limited, env={'LD_PRELOAD': LIBRARY, 'CPROF': 'cpu'})
+    tap.ok(r.status == 0 and 'ulimit -f' in r.err and len(r.err.splitlines()) == 1, 'ulimit -f 0 without a launcher', r.err)
+    # a filter that takes all we need: only its setter's part is there, with no sample yet
+    command = [program('noperf'), '--strict', program('burn'), 'split', '50', '0.3']
+    r = box.run(*command)
+    tap.ok('seccomp' in r.err and 'next:' not in r.err and "comments" not in r.err, 'strict seccomp: true words', r.err)
+    # a program that ends at once, and one that hides from us
+    r = box.run('nothing', spec='cpu=1')
+    tap.ok(r.err.startswith('cprof: 0 samples, 0 lost in ') and 'next:' not in r.err, 'no samples: no next command', r.err)
+    r = box.run('env', '-u', 'LD_PRELOAD', program('nothing'))
+    tap.ok(r.closing is not None, 'LD_PRELOAD dropped: what ran before is there', r.err)
+    tap.equal(box.leftovers(), [], 'says why: nothing left behind')
     box.close()
 
 
@@ -216,7 +258,7 @@ def debuggers():
 
 GROUPS = {
     'signals': (waits, small_things, owners_of_signals, closed_files),
-    'places': (limits, other_rights, other_preloads, strict_seccomp, libraries, debuggers),
+    'places': (limits, says_why, other_rights, other_preloads, strict_seccomp, libraries, debuggers),
 }
 if len(sys.argv) == 3 and sys.argv[2] in GROUPS:
     group = GROUPS[sys.argv.pop()]

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/segment.h"
@@ -114,6 +115,21 @@ static void say_one(const char *what, int number)
 		n = 0;
 	} else if (strcmp(what, "short") == 0) {
 		say(&hello, sizeof(hello) / 2, files, n);
+		close(files[0]);
+		return;
+	} else if (strcmp(what, "text") == 0) {
+		struct {
+			struct session_hello hello;
+			char text[4000];
+		} told = {{SESSION_MAGIC, 0}, "\033[2Jgone\n\007"};
+
+		memset(told.text + 10, 'x', sizeof(told.text) - 10);
+		/* about a child, for it would be believed about itself */
+		if (fork() == 0) {
+			say(&told, sizeof(told), files, 0);
+			_exit(0);
+		}
+		wait(NULL);
 		close(files[0]);
 		return;
 	} else if (strcmp(what, "magic") == 0) {
