@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "cli/cmd.h"
+#include "cli/job.h"
 #include "cli/program.h"
 #include "cli/recording.h"
 #include "core/option.h"
@@ -123,6 +124,23 @@ static int parse(int argc, char **argv, struct run *ret)
 	return -1;
 }
 
+/* The environment outranks what the program itself answers. What the user says about it stands. */
+static int set_asan_options(void)
+{
+	const char *before = getenv("ASAN_OPTIONS");
+	char *after;
+	int r;
+
+	if (before != NULL && strstr(before, "verify_asan_link_order") != NULL)
+		return 0;
+	if (asprintf(&after, "%s%sverify_asan_link_order=0", before ? before : "",
+		     before && *before ? ":" : "") < 0)
+		return -1;
+	r = setenv("ASAN_OPTIONS", after, 1);
+	free(after);
+	return r;
+}
+
 /* The environment of the program: ours, with the library in front and what to record. */
 static int set_environment(const struct run *run, const char *socket_path)
 {
@@ -132,6 +150,8 @@ static int set_environment(const struct run *run, const char *socket_path)
 
 	if (option_print(&run->options, text, sizeof(text)) < 0)
 		return -ENAMETOOLONG;
+	if (run->program.answers_asan && set_asan_options() < 0)
+		return -errno;
 	n = snprintf(preload, sizeof(preload), "%s%s%s", run->library, before && *before ? ":" : "",
 		     before ? before : "");
 	if (n >= (int)sizeof(preload))
@@ -157,44 +177,6 @@ static void become_program(const struct run *run, const char *socket_path, int g
 	if (write(report, &error, sizeof(error)) != sizeof(error))
 		_exit(STATUS_OURS);
 	_exit(error == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_RUNNABLE);
-}
-
-static volatile sig_atomic_t child_pid, takes_snapshots;
-static const int passed_on[] = {SIGINT,  SIGQUIT, SIGTERM, SIGHUP,
-				SIGUSR1, SIGUSR2, SIGALRM, SIGCONT};
-
-/*
- * A signal that somebody sent us is meant for the program; SIGQUIT for us when there are threads to show. What the terminal
- * sends reaches the program by itself.
- */
-static void pass_on(int sig, siginfo_t *info, void *unused)
-{
-	int saved = errno;
-
-	if (info->si_code <= 0 && sig == SIGQUIT && takes_snapshots)
-		recording_ask_snapshot();
-	else if (info->si_code <= 0 && child_pid > 0)
-		kill((pid_t)child_pid, sig);
-	errno = saved;
-}
-
-static void pass_signals_on(void)
-{
-	struct sigaction action = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART};
-
-	for (size_t i = 0; i < sizeof(passed_on) / sizeof(passed_on[0]); i++)
-		sigaction(passed_on[i], &action, NULL);
-	/* our own writes to a closed pipe must not end us before the profiles are written */
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGTTOU, SIG_IGN);
-}
-
-/* The program is gone: signals are for us again, so that a long writing can be ended. */
-static void stop_passing_on(void)
-{
-	child_pid = 0;
-	for (size_t i = 0; i < sizeof(passed_on) / sizeof(passed_on[0]); i++)
-		signal(passed_on[i], SIG_DFL);
 }
 
 /* Ends as the program did. */
@@ -237,35 +219,29 @@ static int start_program(const struct run *run, struct recording *recording, pid
 			 int *ret_report)
 {
 	int gate[2], report[2];
-	struct sigaction by_default = {.sa_handler = SIG_DFL}, inherited;
-	sigset_t all, before;
 	pid_t pid;
 
 	if (pipe2(gate, O_CLOEXEC) < 0 || pipe2(report, O_CLOEXEC) < 0)
 		return -errno;
-	/* whoever ignores SIGCHLD never learns how a child ended; the program gets back what we inherited */
-	sigaction(SIGCHLD, &by_default, &inherited);
-	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, &before);
+	job_hold();
 	pid = fork();
 	if (pid < 0)
 		return -errno;
 	if (pid == 0) {
-		sigaction(SIGCHLD, &inherited, NULL);
-		sigprocmask(SIG_SETMASK, &before, NULL);
+		job_restore();
 		close(gate[1]);
 		close(report[0]);
 		become_program(run, recording_socket(recording), gate[0], report[1]);
 	}
-	child_pid = pid;
-	takes_snapshots = (run->options.profiles & OPTION_THREADS) != 0;
-	pass_signals_on();
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (run->options.profiles & OPTION_THREADS)
+		job_keep(SIGQUIT, recording_ask_snapshot);
+	job_begin(pid, run->argv);
 	close(gate[0]);
 	close(report[1]);
 	if (make_directory(run, recording, pid) < 0) {
 		close(gate[1]);
 		waitpid(pid, NULL, 0);
+		job_end();
 		return STATUS_OURS;
 	}
 	if (write(gate[1], "g", 1) != 1)
@@ -302,8 +278,8 @@ int cmd_run(int argc, char **argv)
 
 	r = start_program(&run, recording, &pid, &report);
 	if (r == 0) {
-		r = recording_wait(recording, pid, &status);
-		stop_passing_on();
+		r = recording_wait(recording, pid, job_stopped, &status);
+		job_end();
 	} else {
 		recording_end(recording, false);
 		return r == STATUS_OURS ? r : fail(strerror(-r));

@@ -10,6 +10,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "output/symbols_elf.h"
+
 #ifndef CPROF_LIBDIR
 #define CPROF_LIBDIR "/usr/local/lib"
 #endif
@@ -98,7 +100,32 @@ static int read_interpreter(int fd, const Elf64_Ehdr *elf, char *ret, size_t siz
 	return 0;
 }
 
-static int check_image(const char *shown, const char *path, int depth, struct why *why)
+static bool has_text(const struct elf_section *section, const char *text, size_t length)
+{
+	return memmem(section->data, section->header.sh_size, text, length) != NULL;
+}
+
+/*
+ * A program that needs the runtime as a library names the function among its dynamic symbols only when it has one: it is
+ * the runtime that calls it.
+ */
+static bool answers_asan(const char *path)
+{
+	static const char name[] = "__asan_default_options", gcc[] = "libasan.so.",
+			  clang[] = "libclang_rt.asan";
+	struct elf_section names;
+	struct elf elf = {.fd = -1};
+	bool found = elf_open(&elf, path, NULL) == 0 &&
+		     elf_section_named(&elf, ".dynstr", &names) && names.data != NULL &&
+		     has_text(&names, name, sizeof(name)) &&
+		     (has_text(&names, gcc, strlen(gcc)) || has_text(&names, clang, strlen(clang)));
+
+	elf_fini(&elf);
+	return found;
+}
+
+static int check_image(const char *shown, const char *path, int depth, struct program *ret,
+		       struct why *why)
 {
 	union {
 		Elf64_Ehdr elf;
@@ -116,7 +143,7 @@ static int check_image(const char *shown, const char *path, int depth, struct wh
 			return 0; /* the kernel's business to refuse */
 		if (is_privileged(loader))
 			goto privileged;
-		return check_image(shown, loader, depth + 1, why);
+		return check_image(shown, loader, depth + 1, ret, why);
 	}
 	if (n < (ssize_t)sizeof(head.elf) || memcmp(head.elf.e_ident, ELFMAG, SELFMAG) != 0)
 		goto out; /* no image we know: execv() gives the reason */
@@ -143,6 +170,8 @@ static int check_image(const char *shown, const char *path, int depth, struct wh
 			"%s is linked to another C library (loader %s): libcprof.so needs glibc",
 			shown, loader);
 		r = -ENOTSUP;
+	} else {
+		ret->answers_asan = answers_asan(path);
 	}
 out:
 	close(fd);
@@ -177,7 +206,7 @@ int program_find(const char *name, struct program *ret, struct why *why)
 			name);
 		return -ENOTSUP;
 	}
-	return check_image(name, ret->path, 0, why);
+	return check_image(name, ret->path, 0, ret, why);
 }
 
 int program_find_library(char *ret, size_t size, struct why *why)

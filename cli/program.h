@@ -3,12 +3,15 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/why.h"
 
 struct program {
 	char path[4096];
+	/* The address sanitizer's runtime asks the program itself for its options, and not libcprof.so (preload/boot.c). */
+	bool answers_asan;
 };
 
 /*

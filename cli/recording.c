@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,14 +14,12 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "cli/reception.h"
 #include "core/segment.h"
 #include "core/session.h"
 #include "output/file.h"
@@ -28,6 +27,8 @@
 #include "output/reading.h"
 #include "output/symbols.h"
 
+#define ARRIVALS_MAX 4096 /* in one round: what the listener's queue holds */
+#define REFUSED_MAX  3    /* that we speak of: the rest would say the same */
 #define PENDING_MAX \
 	64 /* ended processes that wait to be written, so that a busy program keeps the processors */
 #define SNAPSHOT_MS 1200 /* a snapshot takes no longer than a second */
@@ -39,15 +40,16 @@ struct image {
 	int pidfd; /* -1 when it cannot be had */
 	bool is_over;
 	struct segment segment;
+	struct segment_header *door; /* its header, to leave word in; NULL when that cannot be */
 };
 
 struct recording {
 	const struct profile_ops *const *profiles;
-	char socket_directory[64], socket_path[96];
-	int listener;
+	struct reception *reception;
 	char directory[4096];
 	bool has_made_directory;
 	pid_t main_pid;
+	bool is_main_missing;         /* what it runs now has said that it is not recorded */
 	struct image *images, **last; /* in the order of their arrival */
 	unsigned over, refused;
 	uint64_t forks, forked; /* children that images no longer listed had; those that came */
@@ -61,7 +63,7 @@ struct recording {
 	unsigned snapshots;
 
 	/* for the closing line */
-	uint64_t samples, lost, unwatched;
+	uint64_t samples, lost, missed[LOST_KINDS];
 	unsigned children;
 	const char *main_first, *child_first; /* the first profile that was written, NULL: none */
 	bool has_main, has_no_snapshot;
@@ -70,24 +72,9 @@ struct recording {
 
 static volatile int asking_fd = -1; /* for the signal handler */
 
-static int make_socket_directory(struct recording *r)
-{
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
-
-	if (runtime != NULL && runtime[0] == '/' && strlen(runtime) < 40) {
-		snprintf(r->socket_directory, sizeof(r->socket_directory), "%s/cprof-XXXXXX",
-			 runtime);
-		if (mkdtemp(r->socket_directory) != NULL)
-			return 0;
-	}
-	strcpy(r->socket_directory, "/tmp/cprof-XXXXXX");
-	return mkdtemp(r->socket_directory) != NULL ? 0 : -errno; /* mode 0700 */
-}
-
 int recording_begin(struct recording **ret, const struct profile_ops *const *profiles,
 		    struct why *why)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct recording *r = calloc(1, sizeof(*r));
 	int error;
 
@@ -96,23 +83,9 @@ int recording_begin(struct recording **ret, const struct profile_ops *const *pro
 	r->profiles = profiles;
 	r->last = &r->images;
 	r->asking = asking_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	error = make_socket_directory(r);
+	error = reception_open(&r->reception, why);
 	if (error < 0) {
-		why_set(why,
-			"cannot make a directory for the session in $XDG_RUNTIME_DIR or /tmp: %s",
-			strerror(-error));
 		free(r);
-		return error;
-	}
-	snprintf(r->socket_path, sizeof(r->socket_path), "%s/socket", r->socket_directory);
-	strcpy(address.sun_path, r->socket_path);
-	r->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (r->listener < 0 ||
-	    bind(r->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(r->listener, 4096) < 0) {
-		error = -errno;
-		why_set(why, "cannot listen at %s: %s", r->socket_path, strerror(-error));
-		recording_end(r, false);
 		return error;
 	}
 	*ret = r;
@@ -121,42 +94,22 @@ int recording_begin(struct recording **ret, const struct profile_ops *const *pro
 
 const char *recording_socket(const struct recording *r)
 {
-	return r->socket_path;
+	return reception_path(r->reception);
 }
 
 int recording_set_directory(struct recording *r, const char *directory, pid_t pid, struct why *why)
 {
 	struct stat st;
-	int error;
+	int fd;
 
 	r->main_pid = pid;
 	r->has_made_directory = stat(directory, &st) != 0;
-	error = file_make_directory(directory, why);
-	if (error == 0)
-		snprintf(r->directory, sizeof(r->directory), "%s", directory);
-	return error;
-}
-
-/* Maps what a process sent. It must not be able to shrink: reading it would end us by SIGBUS. */
-static int map_segment(int fd, struct segment *ret, struct why *why)
-{
-	int seals = fcntl(fd, F_GET_SEALS), r;
-	struct stat st;
-	void *base;
-
-	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 || st.st_size <= 0) {
-		why_set(why, "what it sent is not a sealed memfd");
-		return -EBADMSG;
-	}
-	base = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	if (base == MAP_FAILED) {
-		why_set(why, "cannot map %lld bytes: %s", (long long)st.st_size, strerror(errno));
-		return -errno;
-	}
-	r = segment_attach(base, (uint64_t)st.st_size, ret, why);
-	if (r < 0)
-		munmap(base, (size_t)st.st_size);
-	return r;
+	fd = file_open_directory(directory, why);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	snprintf(r->directory, sizeof(r->directory), "%s", directory);
+	return 0;
 }
 
 static void mark_over(struct recording *r, struct image *image)
@@ -170,17 +123,26 @@ static void mark_over(struct recording *r, struct image *image)
 	image->pidfd = -1;
 }
 
-static void add_image(struct recording *r, pid_t pid, const struct segment *s)
+static void add_image(struct recording *r, pid_t pid, const struct segment *s, void *door)
 {
 	struct image *image = calloc(1, sizeof(*image));
 
-	if (image == NULL)
+	if (image == NULL) {
+		struct segment lost = *s;
+
+		segment_release(&lost);
+		if (door != NULL)
+			munmap(door, RECEPTION_DOOR);
 		return;
+	}
 	for (struct image *i = r->images; i != NULL; i = i->next)
 		if (i->pid == pid)
 			mark_over(r, i); /* it ran exec; or the pid is used again */
+	if (pid == r->main_pid)
+		r->is_main_missing = false;
 	image->pid = pid;
 	image->segment = *s;
+	image->door = door;
 	r->forked += s->header->is_forked != 0;
 	image->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (image->pidfd >= 0)
@@ -191,56 +153,29 @@ static void add_image(struct recording *r, pid_t pid, const struct segment *s)
 		mark_over(r, image);
 }
 
-/* Takes in one process. */
-static void receive(struct recording *r, int connection)
+static void note_refused(struct recording *r, const struct arrival *arrival)
 {
-	struct session_hello hello = {0};
-	struct iovec part = {&hello, sizeof(hello)};
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr message = {.msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = control.bytes,
-				 .msg_controllen = sizeof(control.bytes)};
-	struct ucred peer = {0};
-	socklen_t length = sizeof(peer);
-	struct pollfd ready = {connection, POLLIN, 0};
-	struct segment s;
-	struct cmsghdr *header;
-	struct why why = {""};
-	int fd = -1;
-
-	/* it was sent right behind the connect; a second is for a machine on its knees */
-	if (poll(&ready, 1, 1000) != 1 ||
-	    recvmsg(connection, &message, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(hello))
+	if (r->refused++ < REFUSED_MAX)
+		fprintf(stderr, "cprof: process %d is not recorded: %s\n", (int)arrival->pid,
+			arrival->why.text);
+	if (!arrival->has_none)
 		return;
-	header = CMSG_FIRSTHDR(&message);
-	if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-	    header->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-	if (fd < 0)
-		return;
-	if (hello.magic != SESSION_MAGIC ||
-	    getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 ||
-	    map_segment(fd, &s, &why) < 0) {
-		r->refused++;
-		fprintf(stderr, "cprof: process %d: %s; it is not recorded\n", (int)peer.pid,
-			why.text[0] ? why.text : "not a cprof library of this version");
-	} else {
-		add_image(r, peer.pid, &s);
-	}
-	close(fd);
+	for (struct image *i = r->images; i != NULL; i = i->next)
+		if (i->pid == arrival->pid)
+			mark_over(r, i); /* it ran exec */
+	r->is_main_missing = r->is_main_missing || arrival->pid == r->main_pid;
 }
 
+/* Takes in those who came: at most as many as can have been waiting, for more may come meanwhile. */
 static void receive_all(struct recording *r)
 {
-	int connection;
+	struct arrival arrival;
 
-	while ((connection = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-		receive(r, connection);
-		close(connection);
+	for (int i = 0; i < ARRIVALS_MAX && reception_take(r->reception, &arrival); i++) {
+		if (arrival.segment.header != NULL)
+			add_image(r, arrival.pid, &arrival.segment, arrival.door);
+		else
+			note_refused(r, &arrival);
 	}
 }
 
@@ -256,21 +191,24 @@ static void notice_ends(struct recording *r)
 	}
 }
 
-/* The directory's part for a child: NAME.PID, with a number when one process ran several images of that name. */
+/* The directory for a child, NAME.PID, with a number when one process ran several images of that name: a new one. */
 static void child_directory(const struct recording *r, const struct image *image, char *ret,
 			    size_t size)
 {
-	char name[64];
+	char name[64], path[4400];
 	struct stat st;
 
 	segment_copy_text(&image->segment, image->segment.header->program, name, 41);
 	for (char *c = name; *c != '\0'; c++)
 		if (*c == '/' || (c == name && *c == '.') || (unsigned char)*c < ' ')
 			*c = '_';
-	snprintf(ret, size, "%s/%s.%d", r->directory, name[0] ? name : "unknown", (int)image->pid);
-	for (unsigned n = 2; stat(ret, &st) == 0 && n < 1000; n++)
-		snprintf(ret, size, "%s/%s.%d.%u", r->directory, name[0] ? name : "unknown",
-			 (int)image->pid, n);
+	snprintf(ret, size, "%s.%d", name[0] ? name : "unknown", (int)image->pid);
+	for (unsigned n = 2; n < 1000; n++) {
+		snprintf(path, sizeof(path), "%s/%s", r->directory, ret);
+		if (lstat(path, &st) != 0)
+			return;
+		snprintf(ret, size, "%s.%d.%u", name[0] ? name : "unknown", (int)image->pid, n);
+	}
 }
 
 /* What is in an image's profiles. */
@@ -320,16 +258,15 @@ static void write_image(struct recording *r, const struct image *image, bool is_
 {
 	struct contents contents = contents_of(r, image);
 	struct why why = {""};
-	char directory[4200];
+	char below[128];
 	int error;
 
 	if (!contents.is_worth && !is_main)
 		return; /* a child that did nothing leaves nothing */
-	if (is_main)
-		snprintf(directory, sizeof(directory), "%s", r->directory);
-	else
-		child_directory(r, image, directory, sizeof(directory));
-	error = output_write_files(&image->segment, r->profiles, r->symbols, directory, &why);
+	if (!is_main)
+		child_directory(r, image, below, sizeof(below));
+	error = output_write_files(&image->segment, r->profiles, r->symbols, r->directory,
+				   is_main ? NULL : below, &why);
 	if (error < 0) {
 		r->failure = why;
 		return;
@@ -343,9 +280,8 @@ static void write_image(struct recording *r, const struct image *image, bool is_
 		r->child_first = contents.first;
 	}
 	for (enum segment_lost kind = 0; kind < LOST_KINDS; kind++)
-		if (kind == LOST_THREADS || kind == LOST_CHILDREN || kind == LOST_CONFINED)
-			r->unwatched += atomic_load_explicit(&image->segment.header->lost[kind],
-							     memory_order_relaxed);
+		r->missed[kind] += atomic_load_explicit(&image->segment.header->lost[kind],
+							memory_order_relaxed);
 	r->has_main = r->has_main || is_main;
 	r->children += !is_main;
 }
@@ -365,6 +301,8 @@ static void drop_image(struct recording *r, struct image *image)
 		r->forks += forks_of(image);
 	if (image->pidfd >= 0)
 		close(image->pidfd);
+	if (image->door != NULL)
+		munmap(image->door, RECEPTION_DOOR);
 	segment_release(&image->segment);
 	free(image);
 }
@@ -375,7 +313,7 @@ static const struct image *main_image(const struct recording *r)
 	const struct image *found = NULL;
 
 	for (const struct image *i = r->images; i != NULL; i = i->next)
-		if (i->pid == r->main_pid)
+		if (i->pid == r->main_pid && !r->is_main_missing)
 			found = i;
 	return found;
 }
@@ -417,6 +355,22 @@ static void give_up_snapshot(struct recording *r, const char *reason)
 	r->asked = NULL;
 }
 
+_Static_assert(offsetof(struct segment_header, snapshots_asked) + 4 <= RECEPTION_DOOR &&
+		       offsetof(struct segment_header, helper_wake) + 4 <= RECEPTION_DOOR,
+	       "they lie behind the door");
+
+/* Leaves word for the helper in the process, and wakes it. False when there is none. */
+static bool ask(const struct image *image)
+{
+	struct segment_header *h = image->door;
+
+	if (h == NULL)
+		return false;
+	atomic_fetch_add_explicit(&h->snapshots_asked, 1, memory_order_seq_cst);
+	atomic_fetch_add_explicit(&h->helper_wake, 1, memory_order_seq_cst);
+	return syscall(SYS_futex, &h->helper_wake, FUTEX_WAKE, 1, NULL, NULL, 0) >= 0;
+}
+
 static void begin_snapshot(struct recording *r)
 {
 	uint64_t times;
@@ -430,7 +384,7 @@ static void begin_snapshot(struct recording *r)
 	}
 	r->asked_serial = r->asked->segment.header->snapshot_serial;
 	clock_gettime(CLOCK_MONOTONIC, &r->asked_at);
-	if (r->asked->is_over || session_ask_snapshot(r->asked->pid) < 0)
+	if (r->asked->is_over || !ask(r->asked))
 		give_up_snapshot(r, "the program does not record any more");
 }
 
@@ -481,20 +435,36 @@ static void await_snapshot(struct recording *r)
 /* One round: what came, what ended. */
 static void attend(struct recording *r, int pidfd, int wait_ms)
 {
-	/* one snapshot after the other */
-	int asking = r->asked == NULL ? r->asking : -1;
-	struct pollfd events[] = {
-		{r->listener, POLLIN, 0}, {pidfd, POLLIN, 0}, {asking, POLLIN, 0}};
+	struct pollfd events[RECEPTION_FILES + 2];
+	int ms = r->asked != NULL && wait_ms > 10 ? 10 : wait_ms;
+	struct timespec wait = {ms / 1000, ms % 1000 * 1000000};
+	unsigned n = reception_files(r->reception, events), asking = 0;
+	sigset_t none; /* a child's signal is let in here only */
 
-	poll(events, 3, r->asked != NULL && wait_ms > 10 ? 10 : wait_ms);
+	if (pidfd >= 0)
+		events[n++] = (struct pollfd){pidfd, POLLIN, 0};
+	if (r->asked == NULL && r->asking >= 0) { /* one snapshot after the other */
+		asking = n;
+		events[n++] = (struct pollfd){r->asking, POLLIN, 0};
+	}
+	sigemptyset(&none);
+	if (ppoll(events, n, &wait, &none) <= 0)
+		asking = 0;
 	receive_all(r);
 	notice_ends(r);
 	if (r->asked != NULL)
 		await_snapshot(r);
-	else if (events[2].revents & POLLIN)
+	else if (asking > 0 && events[asking].revents & POLLIN)
 		begin_snapshot(r);
 	if (r->over > PENDING_MAX)
 		write_over(r, false);
+}
+
+/* Those who have connected and not spoken yet. */
+static void await_callers(struct recording *r)
+{
+	for (int i = 0; i < 100 && reception_is_busy(r->reception); i++)
+		attend(r, -1, 10);
 }
 
 /*
@@ -514,7 +484,7 @@ static void await_children(struct recording *r)
 	}
 }
 
-int recording_wait(struct recording *r, pid_t pid, int *ret_status)
+int recording_wait(struct recording *r, pid_t pid, void (*stopped)(int sig), int *ret_status)
 {
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	struct rlimit files;
@@ -526,11 +496,19 @@ int recording_wait(struct recording *r, pid_t pid, int *ret_status)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	while ((ended = waitpid(pid, ret_status, WNOHANG)) == 0 || (ended < 0 && errno == EINTR))
-		attend(r, pidfd, pidfd >= 0 ? 500 : 50);
+	for (;;) {
+		ended = waitpid(pid, ret_status, WNOHANG | WUNTRACED);
+		if (ended == pid && WIFSTOPPED(*ret_status))
+			stopped(WSTOPSIG(*ret_status));
+		else if (ended == 0 || (ended < 0 && errno == EINTR))
+			attend(r, pidfd, pidfd >= 0 ? 500 : 50);
+		else
+			break;
+	}
 	if (pidfd >= 0)
 		close(pidfd);
 	receive_all(r);
+	await_callers(r);
 	await_children(r);
 	notice_ends(r);
 	for (struct image *i = r->images; i != NULL; i = i->next)
@@ -550,8 +528,14 @@ static unsigned count_running(const struct recording *r)
 
 static bool is_needed(const struct recording *r, int fd)
 {
-	if (fd < 3 || fd == r->listener)
+	struct pollfd files[RECEPTION_FILES];
+	unsigned n = reception_files(r->reception, files);
+
+	if (fd < 3)
 		return true;
+	for (unsigned i = 0; i < n; i++)
+		if (files[i].fd == fd)
+			return true;
 	for (const struct image *i = r->images; i != NULL; i = i->next)
 		if (i->pidfd == fd)
 			return true;
@@ -601,8 +585,7 @@ static void keep(struct recording *r)
 		write_over(r, true);
 	}
 	write_over(r, true);
-	unlink(r->socket_path);
-	rmdir(r->socket_directory);
+	reception_close(r->reception, true);
 	_exit(0);
 }
 
@@ -622,18 +605,44 @@ static const char *with_commas(uint64_t n, char *buffer, size_t size)
 	return buffer;
 }
 
+/* "; 2 threads had no timer", and the like. */
+static void list_missed(const struct recording *r, char *ret, size_t size)
+{
+	static const struct {
+		enum segment_lost kind;
+		const char *one, *many;
+	} words[] = {
+		{LOST_CONFINED, "process was not sampled any more after it set a seccomp filter",
+		 "processes were not sampled any more after they set seccomp filters"},
+		{LOST_THREADS, "thread had no timer", "threads had no timer"},
+		{LOST_CHILDREN, "child process was not followed",
+		 "child processes were not followed"},
+	};
+
+	ret[0] = '\0';
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		uint64_t n = r->missed[words[i].kind];
+		size_t used = strlen(ret);
+
+		if (n > 0)
+			snprintf(ret + used, size - used, "; %" PRIu64 " %s", n,
+				 n == 1 ? words[i].one : words[i].many);
+	}
+}
+
 static void say_what_was_written(const struct recording *r, unsigned running)
 {
-	char samples[40], lost[40], children[64] = "", kept[96] = "", unwatched[96] = "";
+	char samples[40], lost[40], children[64] = "", kept[96] = "", missed[300], next[4200] = "";
 	const char *first = r->main_first != NULL ? r->main_first : r->child_first;
 
 	if (r->failure.text[0] != '\0')
 		fprintf(stderr, "cprof: %s\n", r->failure.text);
 	if (!r->has_main && r->children == 0) {
 		if (r->failure.text[0] == '\0')
-			fprintf(stderr, "cprof: nothing was recorded: the program ended before its "
-					"libraries were "
-					"loaded, or dropped LD_PRELOAD\n");
+			fprintf(stderr, "cprof: nothing was recorded%s\n",
+				r->refused > 0 ? ""
+					       : ": the program ended before its libraries were "
+						 "loaded, or dropped LD_PRELOAD");
 		return;
 	}
 	if (r->children > 0)
@@ -643,20 +652,15 @@ static void say_what_was_written(const struct recording *r, unsigned running)
 		snprintf(kept, sizeof(kept),
 			 "; %u process%s still run%s: theirs follow when they end", running,
 			 running == 1 ? "" : "es", running == 1 ? "s" : "");
-	if (r->unwatched > 0)
-		snprintf(unwatched, sizeof(unwatched),
-			 "; %" PRIu64
-			 " threads or processes not recorded in full (see the profile's "
-			 "comments)",
-			 r->unwatched);
-	fprintf(stderr, "cprof: %s samples, %s lost%s in %s%s%s%s",
-		with_commas(r->samples, samples, sizeof(samples)),
-		with_commas(r->lost, lost, sizeof(lost)), children, r->directory, unwatched, kept,
-		r->has_no_snapshot ? "; no snapshot at the end, which came without exit()" : "");
+	list_missed(r, missed, sizeof(missed));
 	if (first != NULL)
-		fprintf(stderr, "; next: cprof top %s/%s%s.pb.gz", r->directory,
-			r->main_first != NULL ? "" : "*/", first);
-	fputc('\n', stderr);
+		snprintf(next, sizeof(next), "; next: cprof top %s/%s%s.pb.gz", r->directory,
+			 r->main_first != NULL ? "" : "*/", first);
+	fprintf(stderr, "cprof: %s samples, %s lost%s in %s%s%s%s%s\n",
+		with_commas(r->samples, samples, sizeof(samples)),
+		with_commas(r->lost, lost, sizeof(lost)), children, r->directory, missed, kept,
+		r->has_no_snapshot ? "; no snapshot at the end, which came without exit()" : "",
+		next);
 }
 
 void recording_end(struct recording *r, bool is_worth)
@@ -691,9 +695,10 @@ void recording_end(struct recording *r, bool is_worth)
 		}
 		write_over(r, true);
 		say_what_was_written(r, keeper > 0 ? running : 0);
-	} else if (r->has_made_directory && r->directory[0] != '\0') {
-		rmdir(r->directory);
 	}
+	/* only if it is empty */
+	if (r->has_made_directory && r->directory[0] != '\0' && keeper <= 0)
+		rmdir(r->directory);
 	while (r->images != NULL) {
 		struct image *image = r->images;
 
@@ -704,11 +709,6 @@ void recording_end(struct recording *r, bool is_worth)
 	if (r->asking >= 0)
 		close(r->asking);
 	asking_fd = -1;
-	if (r->listener >= 0)
-		close(r->listener);
-	if (keeper <= 0) {
-		unlink(r->socket_path);
-		rmdir(r->socket_directory);
-	}
+	reception_close(r->reception, keeper <= 0);
 	free(r);
 }

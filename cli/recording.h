@@ -19,8 +19,11 @@ const char *recording_socket(const struct recording *r);
 /* Where to write; @pid is the program's, whose profiles go into @directory itself. Makes it. */
 int recording_set_directory(struct recording *r, const char *directory, pid_t pid, struct why *why);
 
-/* Takes in segments until @pid ends. *ret_status as waitpid() has it. */
-int recording_wait(struct recording *r, pid_t pid, int *ret_status);
+/*
+ * Takes in segments until @pid ends. *ret_status as waitpid() has it. When it stops by a signal, @stopped is called. SIGCHLD
+ * is expected to be blocked and to have a handler.
+ */
+int recording_wait(struct recording *r, pid_t pid, void (*stopped)(int sig), int *ret_status);
 
 /*
  * Signal safe: while recording_wait() waits, it asks the program for a snapshot of what is now, and writes it as files of

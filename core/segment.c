@@ -224,6 +224,13 @@ static uint64_t within_limits(uint64_t wanted)
 	return wanted & ~UINT64_C(4095);
 }
 
+static bool is_file_limited(void)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < SEGMENT_MIN_BYTES;
+}
+
 #define NOEXEC_SEAL 0x0008u /* MFD_NOEXEC_SEAL: vm.memfd_noexec=2 allows no other */
 
 static int map_memfd(uint64_t size, void **ret_base, int *ret_fd)
@@ -274,9 +281,10 @@ int segment_create(uint64_t memory_bytes, struct segment **ret, int *ret_fd, str
 	do {
 		if (size < SEGMENT_MIN_BYTES) {
 			why_set(why,
-				"limits of this process leave no room for a segment (ulimit -f, "
-				"-v): "
-				"at least %u KiB are needed",
+				"%s leaves no room for %u KiB of shared memory, the least that is "
+				"needed",
+				is_file_limited() ? "the limit on the size of files (ulimit -f)"
+						  : "the address space (ulimit -v)",
 				(unsigned)(SEGMENT_MIN_BYTES >> 10));
 			return -ENOMEM;
 		}

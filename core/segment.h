@@ -39,7 +39,7 @@
 #define WALL_COLUMNS        2 /* looks, nanoseconds */
 #define CREATE_COLUMNS      1 /* threads */
 #define SEGMENT_MIN_BYTES   ((uint64_t)1 << 20)
-#define SEGMENT_MAX_BYTES   ((uint64_t)1 << 40)
+#define SEGMENT_MAX_BYTES   ((uint64_t)4 << 30) /* as memory= has it */
 
 enum segment_part {
 	SEGMENT_THREADS,

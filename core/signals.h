@@ -47,4 +47,6 @@ void signals_host_action(int sig, const struct sigaction *action, struct sigacti
  */
 #define SIGNALS_NEARLY_ALL \
 	24 /* of 31: programs leave out the synchronous ones, and a few of their own */
+#define SIGNALS_PROF 1u
+#define SIGNALS_TRAP 2u
 extern __thread unsigned char signals_host_blocks __attribute__((tls_model("initial-exec")));

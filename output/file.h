@@ -1,21 +1,28 @@
 /*
- * file: profiles as files: mode 0600, written beside and renamed, never through a symbolic link.
+ * file: profiles as files: mode 0600, written beside and renamed, never through a symbolic link that somebody else made.
  */
 #pragma once
 
 #include "core/why.h"
 
-/* Makes @path and its parents, 0777 less umask, if they are not there. */
-int file_make_directory(const char *path, struct why *why);
+/*
+ * Opens directory @path, and makes it and its parents, 0777 less umask, where they are missing. A symbolic link on the way
+ * is followed when it belongs to this user or to root; another's is refused. Returns a file or a negative errno.
+ */
+int file_open_directory(const char *path, struct why *why);
+
+/* The same for @name in @directory. Nobody has typed that name, so no link is followed, whoever made it. */
+int file_open_below(int directory, const char *name, struct why *why);
 
 /*
- * Opens a new file in @directory that will be @name. file_commit() gives it its name, replacing what had it;
- * file_abandon() removes it.
+ * Opens a new file in @directory, which errors call @shown, that will be @name. file_commit() gives it its name,
+ * replacing what had it; file_abandon() removes it. @directory stays the caller's.
  */
 struct file {
 	int fd, directory;
 	char name[256], temporary[288];
 };
-int file_create(struct file *f, const char *directory, const char *name, struct why *why);
+int file_create(struct file *f, int directory, const char *shown, const char *name,
+		struct why *why);
 int file_commit(struct file *f, struct why *why);
 void file_abandon(struct file *f);

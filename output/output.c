@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "output/file.h"
 #include "output/listing.h"
@@ -74,16 +75,16 @@ static int write_to(const struct segment *s, const struct profile_ops *ops,
 
 /* @between: what stands behind the profile's name in the file's. */
 static int write_file(const struct segment *s, const struct profile_ops *ops,
-		      struct symbols *symbols, const char *directory, const char *between,
-		      int debug, struct why *why)
+		      struct symbols *symbols, int directory, const char *shown,
+		      const char *between, int debug, struct why *why)
 {
 	struct file file;
-	char name[64], target[256];
+	char name[64], target[4096 + 64];
 	int r;
 
 	snprintf(name, sizeof(name), "%s%s%s", ops->name, between, debug != 0 ? ".txt" : ".pb.gz");
-	snprintf(target, sizeof(target), "%s/%s", directory, name);
-	r = file_create(&file, directory, name, why);
+	snprintf(target, sizeof(target), "%s/%s", shown, name);
+	r = file_create(&file, directory, shown, name, why);
 	if (r < 0)
 		return r;
 	r = write_to(s, ops, NULL, symbols, file.fd, debug, target, why);
@@ -95,26 +96,38 @@ static int write_file(const struct segment *s, const struct profile_ops *ops,
 }
 
 static int write_both(const struct segment *s, const struct profile_ops *ops,
-		      struct symbols *symbols, const char *directory, const char *between,
-		      struct why *why)
+		      struct symbols *symbols, int directory, const char *shown,
+		      const char *between, struct why *why)
 {
 	int r;
 
 	if (!reading_is_there(s, ops))
 		return 0;
-	r = write_file(s, ops, symbols, directory, between, 0, why);
+	r = write_file(s, ops, symbols, directory, shown, between, 0, why);
 	if (r == 0 && ops->is_instant)
-		r = write_file(s, ops, symbols, directory, between, OUTPUT_DEBUG_MAX, why);
+		r = write_file(s, ops, symbols, directory, shown, between, OUTPUT_DEBUG_MAX, why);
 	return r;
 }
 
 int output_write_files(const struct segment *s, const struct profile_ops *const *profiles,
-		       struct symbols *symbols, const char *directory, struct why *why)
+		       struct symbols *symbols, const char *directory, const char *below,
+		       struct why *why)
 {
-	int r = file_make_directory(directory, why);
+	char shown[4096];
+	int fd = file_open_directory(directory, why), r = 0;
 
+	snprintf(shown, sizeof(shown), "%s%s%s", directory, below ? "/" : "", below ? below : "");
+	if (fd >= 0 && below != NULL) {
+		int above = fd;
+
+		fd = file_open_below(above, below, why);
+		close(above);
+	}
+	if (fd < 0)
+		return fd;
 	for (; r == 0 && *profiles != NULL; profiles++)
-		r = write_both(s, *profiles, symbols, directory, "", why);
+		r = write_both(s, *profiles, symbols, fd, shown, "", why);
+	close(fd);
 	return r;
 }
 
@@ -123,12 +136,15 @@ int output_write_snapshot(const struct segment *s, const struct profile_ops *con
 			  struct why *why)
 {
 	char between[16];
-	int r = 0;
+	int fd = file_open_directory(directory, why), r = 0;
 
+	if (fd < 0)
+		return fd;
 	snprintf(between, sizeof(between), ".%u", number);
 	for (; r == 0 && *profiles != NULL; profiles++)
 		if ((*profiles)->is_instant)
-			r = write_both(s, *profiles, symbols, directory, between, why);
+			r = write_both(s, *profiles, symbols, fd, directory, between, why);
+	close(fd);
 	return r;
 }
 
@@ -152,7 +168,7 @@ static int write_files(const struct segment *s, const struct profile_ops *const 
 	int r;
 
 	symbols_create(&symbols);
-	r = output_write_files(s, profiles, symbols, directory, why);
+	r = output_write_files(s, profiles, symbols, directory, NULL, why);
 	symbols_destroy(symbols);
 	return r;
 }

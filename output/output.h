@@ -35,10 +35,12 @@ struct output_functions {
 extern const struct output_functions cprof_output_functions;
 
 /*
- * write_files() with @symbols that serve for many segments: NAME.pb.gz, and of what is now also NAME.txt, for people.
+ * write_files() with @symbols that serve for many segments: NAME.pb.gz, and of what is now also NAME.txt, for people. With
+ * @below, in a directory of that name inside @directory, which is made, too.
  */
 int output_write_files(const struct segment *s, const struct profile_ops *const *profiles,
-		       struct symbols *symbols, const char *directory, struct why *why);
+		       struct symbols *symbols, const char *directory, const char *below,
+		       struct why *why);
 
 /* The same while the program runs, of what is now alone: NAME.NUMBER.pb.gz and NAME.NUMBER.txt. */
 int output_write_snapshot(const struct segment *s, const struct profile_ops *const *profiles,

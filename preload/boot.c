@@ -23,6 +23,17 @@ const char *boot_session(void)
 	return session[0] != '\0' ? session : NULL;
 }
 
+/*
+ * The address sanitizer's runtime, where it is a library, wants to be the first one and ends the program otherwise. It is
+ * for libraries that replace malloc(), which this one does not. To preload the runtime before us instead would put it into
+ * every child, too. It asks whoever has this name; a program that has its own is the launcher's affair.
+ */
+CPROF_PUBLIC const char *__asan_default_options(void);
+CPROF_PUBLIC const char *__asan_default_options(void)
+{
+	return "verify_asan_link_order=0";
+}
+
 /* Another copy of this library came first: linked by another path, say. It has the symbols, so it does the work. */
 static bool is_second_copy(void)
 {
@@ -52,17 +63,23 @@ __attribute__((constructor)) static void boot(int argc, char **argv, char **envp
 		log_line("CPROF: %s; nothing is profiled", why.text);
 		return;
 	}
-	process_set_environment(&options);
 	if (socket_path != NULL && strlen(socket_path) < sizeof(session))
 		strcpy(session, socket_path);
+	/*
+	 * Asked for by the environment, it is written at exit, default name or not. With a launcher the directory is the
+	 * launcher's, and who cannot reach it has nothing to write there.
+	 */
+	if (session[0] != '\0')
+		options.given &= ~(UINT64_C(1) << OPTION_ID_OUT);
+	process_set_environment(&options);
 	if (!options.follow) {
 		unsetenv("CPROF");
 		unsetenv(SESSION_VARIABLE);
 	}
-	options.given |=
-		UINT64_C(1)
-		<< OPTION_ID_OUT; /* asked for by the environment, it is written at exit, default name or not */
-	if (options.profiles != 0 && process_start(&options, &why) < 0)
+	if (session[0] == '\0')
+		options.given |= UINT64_C(1) << OPTION_ID_OUT;
+	if (options.profiles != 0 && process_start(&options, &why) < 0 &&
+	    (session[0] == '\0' || session_tell(session, why.text) < 0))
 		log_line("%s; nothing is profiled", why.text);
 }
 

@@ -117,7 +117,15 @@ static void thread_is_gone(struct segment *s, struct thread *t)
 
 static void thread_begins(struct segment *s, struct thread *t)
 {
+	unsigned long mask = 0;
+
 	thread_self_block = t;
+	/* as it was inherited */
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, sizeof(mask));
+	atomic_store_explicit(&t->held,
+			      (unsigned char)((mask >> (SIGPROF - 1) & 1 ? SIGNALS_PROF : 0) |
+					      (mask >> (SIGTRAP - 1) & 1 ? SIGNALS_TRAP : 0)),
+			      memory_order_relaxed);
 	pthread_setspecific(process.thread_key, t);
 	thread_is_known(s, t);
 }

@@ -4,7 +4,7 @@
  * sigaction() and its like for a signal that we took change what the host wants, not what the kernel has. A mask that blocks
  * (nearly) everything, as programs put on their worker threads, is let through without our signals, or those threads could
  * never be sampled; asked for its mask, the thread sees what it set. A host that blocks SIGPROF among a few others means
- * it, and is obeyed.
+ * it, and is obeyed: the thread's clocks stand still meanwhile.
  */
 #include <errno.h>
 #include <string.h>
@@ -123,18 +123,36 @@ static int count_blocked(const sigset_t *set)
 	return n;
 }
 
-enum { VIEW_PROF = 1, VIEW_TRAP = 2 };
-
 static unsigned view_of(const sigset_t *set)
 {
-	return (sigismember(set, SIGPROF) == 1 ? VIEW_PROF : 0u) |
-	       (sigismember(set, SIGTRAP) == 1 ? VIEW_TRAP : 0u);
+	return (sigismember(set, SIGPROF) == 1 ? SIGNALS_PROF : 0u) |
+	       (sigismember(set, SIGTRAP) == 1 ? SIGNALS_TRAP : 0u);
+}
+
+/*
+ * The calling thread will have @held blocked. Nothing of ours may be pending then: sigpending() and signalfd() would show it,
+ * and the kernel would drop one of the host's own beside it. A mask that comes back by siglongjmp() is not noticed: the
+ * thread is sampled again from its next call on, and what is not is counted.
+ */
+static void hold(unsigned held)
+{
+	struct thread *t = thread_self_block;
+
+	if (t != NULL && atomic_load_explicit(&t->held, memory_order_relaxed) != held)
+		cpu_hold(t, held);
+}
+
+static unsigned held_now(void)
+{
+	const struct thread *t = thread_self_block;
+
+	return t != NULL ? atomic_load_explicit(&t->held, memory_order_relaxed) : 0;
 }
 
 static int set_mask(int (*real_call)(int, const sigset_t *, sigset_t *), int how,
 		    const sigset_t *set, sigset_t *old)
 {
-	unsigned before = signals_host_blocks, after = before;
+	unsigned before = signals_host_blocks, after = before, held = held_now();
 	sigset_t changed;
 	int r;
 
@@ -154,22 +172,30 @@ static int set_mask(int (*real_call)(int, const sigset_t *, sigset_t *), int how
 			if (signals_is_taken(SIGTRAP))
 				sigdelset(&changed, SIGTRAP);
 			else
-				after &= ~(unsigned)VIEW_TRAP;
+				after &= ~(unsigned)SIGNALS_TRAP;
 		} else if (how == SIG_SETMASK) {
 			after = 0;
 		}
 		set = &changed;
+		if (how == SIG_BLOCK)
+			held |= view_of(set);
+		else if (how == SIG_UNBLOCK)
+			held &= ~view_of(set);
+		else
+			held = view_of(set);
+		hold(held & held_now()); /* what goes on does so before, what stops after */
 	}
 	r = real_call(how, set, old);
 	if (r != 0)
 		return r;
+	hold(held);
 	/* a thread that runs with the signal blocked would let the scout's strike another, in the middle of a wait */
 	if (set != NULL && how != SIG_UNBLOCK && sigismember(set, SIGPROF) == 1)
 		cpu_scout_stop();
 	signals_host_blocks = (unsigned char)after;
-	if (old != NULL && (before & VIEW_PROF))
+	if (old != NULL && (before & SIGNALS_PROF))
 		sigaddset(old, SIGPROF);
-	if (old != NULL && (before & VIEW_TRAP))
+	if (old != NULL && (before & SIGNALS_TRAP))
 		sigaddset(old, SIGTRAP);
 	return 0;
 }

@@ -33,6 +33,7 @@ struct cpu_thread {
 	_Atomic uint32_t way;     /* enum cpu_way */
 	int32_t timer;            /* the kernel's id, -1 none */
 	int32_t perf;             /* file, -1 none */
+	bool perf_traps;          /* its signal is SIGTRAP, not SIGPROF */
 	uint64_t perf_id;         /* the kernel's, to know the file again */
 	bool is_first, is_second; /* the next sample is */
 	uint64_t period_ns, timer_period_ns;
@@ -71,6 +72,13 @@ SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now);
 /* The process-wide timer that finds threads nobody told us about. */
 SIGSAFE void cpu_scout_start(void);
 SIGSAFE void cpu_scout_stop(void);
+
+/*
+ * The calling thread, which is @t, has @held blocked from here on (SIGNALS_PROF, SIGNALS_TRAP): the clocks that would raise
+ * them stand still, and what is pending is taken off. Those that it no longer has go on: what passed meanwhile belongs to
+ * the next sample.
+ */
+SIGSAFE void cpu_hold(struct thread *t, unsigned held);
 
 /* Signals of ours that are still pending on this thread, blocked by the host, are taken off it. */
 SIGSAFE void cpu_drop_pending(void);

@@ -135,6 +135,22 @@ static int32_t open_perf(const struct thread *t, struct cpu_thread *ct, bool sig
 	return (int32_t)fd;
 }
 
+static unsigned perf_signal(const struct cpu_thread *ct)
+{
+	return ct->perf_traps ? SIGNALS_TRAP : SIGNALS_PROF;
+}
+
+/* The timer from its next moment on, perf from where it is; or neither, where its signal is one of @held. */
+static void run_clocks(struct cpu_thread *ct, unsigned held)
+{
+	if (ct->timer >= 0)
+		set_timer(ct->timer, held & SIGNALS_PROF ? 0 : ct->next_ns,
+			  held & SIGNALS_PROF ? 0 : 8 * ct->timer_period_ns, TIMER_ABSTIME);
+	if (ct->perf >= 0)
+		sys3(SYS_ioctl, ct->perf,
+		     held & perf_signal(ct) ? PERF_EVENT_IOC_DISABLE : PERF_EVENT_IOC_ENABLE, 0);
+}
+
 SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 {
 	struct cpu_thread *ct = &cpu_threads[t->index];
@@ -161,6 +177,7 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 		ct->perf_gap_ns = PERF_SHORTEST_NS;
 	if (cpu_settings.try_perf)
 		ct->perf = open_perf(t, ct, cpu_settings.try_sigtrap);
+	ct->perf_traps = cpu_settings.try_sigtrap && ct->perf >= 0;
 	if (cpu_settings.try_sigtrap && ct->perf < 0)
 		ct->perf = open_perf(t, ct, false);
 	if (ct->perf >= 0) {
@@ -182,10 +199,7 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 	ct->next_ns = ct->last_ns + first_gap(ct, ct->timer_period_ns);
 	atomic_store_explicit(&ct->way, way,
 			      memory_order_release); /* pairs: cpu_on_signal, on that thread */
-	if (ct->timer >= 0)
-		set_timer(ct->timer, ct->next_ns, 8 * ct->timer_period_ns, TIMER_ABSTIME);
-	if (ct->perf >= 0)
-		sys3(SYS_ioctl, ct->perf, PERF_EVENT_IOC_ENABLE, 0);
+	run_clocks(ct, atomic_load_explicit(&t->held, memory_order_relaxed));
 	segment_count_note(s, way == CPU_TIMER ? NOTE_TIMER_THREADS : NOTE_PERF_THREADS, 1);
 }
 
@@ -577,27 +591,63 @@ static uint64_t tag_of(int sig, const siginfo_t *info, bool *ret_perf)
 	return tag;
 }
 
-SIGSAFE void cpu_drop_pending(void)
+/* One of the process's or of the thread's alone, back to where it was. */
+static void put_back(int sig, siginfo_t *info)
 {
-	unsigned long mask = 1ul << (SIGPROF - 1) | 1ul << (SIGTRAP - 1);
-	struct timespec now = {0, 0};
-	siginfo_t info;
+	long pid = sys1(SYS_getpid, 0);
 
-	for (int i = 0; i < 4; i++) {
-		long sig = sys4(SYS_rt_sigtimedwait, &mask, &info, &now, sizeof(mask));
+	if (info->si_code == SI_TKILL)
+		sys4(SYS_rt_tgsigqueueinfo, pid, sys1(SYS_gettid, 0), sig, info);
+	else
+		sys3(SYS_rt_sigqueueinfo, pid, sig, info);
+}
+
+static void drop_pending(int sig)
+{
+	unsigned long mask = 1ul << (sig - 1);
+	struct timespec now = {0, 0};
+	siginfo_t hosts[2];
+	int n = 0;
+
+	/* ours: a timer's, perf's, the scout's; the host's: one of the process's, one of the thread's */
+	for (int i = 0; i < 5 && n < 2; i++) {
 		uint64_t tag;
 		bool is_perf;
 
-		if (sig <= 0)
-			return;
-		tag = tag_of((int)sig, &info, &is_perf);
-		if ((tag & TAG_MASK) == TAG_THREAD || tag == TAG_SCOUT ||
-		    look_on_dequeued((int)sig, &info))
-			continue;
-		/* the host's own: back to where it was */
-		sys4(SYS_rt_tgsigqueueinfo, sys1(SYS_getpid, 0), sys1(SYS_gettid, 0), sig, &info);
-		return;
+		if (sys4(SYS_rt_sigtimedwait, &mask, &hosts[n], &now, sizeof(mask)) <= 0)
+			break;
+		tag = tag_of(sig, &hosts[n], &is_perf);
+		n += (tag & TAG_MASK) != TAG_THREAD && tag != TAG_SCOUT &&
+		     !look_on_dequeued(sig, &hosts[n]);
 	}
+	while (n > 0)
+		put_back(sig, &hosts[--n]);
+}
+
+SIGSAFE void cpu_drop_pending(void)
+{
+	drop_pending(SIGPROF);
+	drop_pending(SIGTRAP);
+}
+
+SIGSAFE void cpu_hold(struct thread *t, unsigned held)
+{
+	unsigned before =
+		atomic_exchange_explicit(&t->held, (unsigned char)held, memory_order_relaxed);
+	struct cpu_thread *ct;
+	uint32_t way;
+
+	if (!atomic_load_explicit(&cpu_is_on, memory_order_acquire) || cpu_threads == NULL)
+		return;
+	ct = &cpu_threads[t->index];
+	way = atomic_load_explicit(&ct->way, memory_order_acquire);
+	/* while perf went on, the timer alone stood still: this system call is not all that it would have seen */
+	if (way == CPU_PERF && (before & ~held & SIGNALS_PROF) && !(before & perf_signal(ct)))
+		ct->next_ns = clock_read(CLOCK_THREAD_CPUTIME_ID) + gap(ct, ct->timer_period_ns);
+	if (way == CPU_TIMER || way == CPU_PERF)
+		run_clocks(ct, held);
+	if (held & ~before)
+		cpu_drop_pending();
 }
 
 SIGSAFE bool cpu_on_dequeued(int sig, const siginfo_t *info)

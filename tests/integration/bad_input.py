@@ -4,12 +4,14 @@
 import glob
 import gzip
 import os
+import shlex
 import shutil
 import socket
 import stat
+import time
 
 import tap
-from cprof import BUILD, Box, program, wait_for
+from cprof import BUILD, LIBRARY, Box, program, wait_for
 
 
 def dead_sessions():
@@ -20,8 +22,8 @@ def dead_sessions():
             if os.stat(directory).st_uid != os.geteuid():
                 continue
             with socket.socket(socket.AF_UNIX) as s:
-                s.connect(os.path.join(directory, 'socket'))
-        except OSError:
+                s.connect(os.path.join(directory, os.listdir(directory)[0]))
+        except (OSError, IndexError):
             dead.append(directory)
     return dead
 
@@ -163,6 +165,35 @@ def outputs():
         tap.equal(f.read(), 'precious\n', 'a symbolic link is not written through')
     tap.ok(r.status == 0 and not os.path.islink(os.path.join(out, 'cpu.pb.gz')), 'the profile replaces the link')
     tap.equal(stat.S_IMODE(os.stat(os.path.join(out, 'cpu.pb.gz')).st_mode), 0o600, 'it is for its owner only')
+    # nor one where a child's directory will be; a link that the user has made and named is his own affair
+    elsewhere, mine = os.path.join(box.root, 'elsewhere'), os.path.join(box.root, 'mine')
+    os.mkdir(elsewhere)
+    os.symlink('elsewhere', mine)
+    script = 'for n in 1 2; do ln -s %s %s/burn.$$ && exec %s split 50 0.1; done' % (elsewhere, out, program('burn'))
+    r = box.run('sh', '-c', 'sh -c %s; true' % shlex.quote(script), output=out)
+    linked = [c for c in r.children() if os.path.islink(os.path.join(out, c))]
+    tap.equal((r.status, len(linked), os.listdir(elsewhere)), (0, 1, []), 'a link in the place of a child\'s directory')
+    tap.ok(linked and r.profile(linked[0] + '.2').total() > 0, 'its profile is beside it', str(r.children()))
+    for path in [os.path.join(out, d) for d in os.listdir(out) if d != 'cpu.pb.gz']:
+        os.unlink(path) if os.path.islink(path) else shutil.rmtree(path)
+    for name in ('mine', 'mine/below/it'):
+        r = box.run('burn', 'split', 50, '0.1', output=os.path.join(box.root, name))
+        tap.ok(r.status == 0 and os.path.exists(os.path.join(elsewhere, name[5:], 'cpu.pb.gz')), '-o with an own link',
+               r.show())
+    if os.geteuid() == 0:
+        # whoever may write where we do puts a link there beforehand
+        victim, trap = os.path.join(box.root, 'victim'), os.path.join(box.root, 'trap')
+        os.mkdir(victim)
+        os.symlink(victim, trap)
+        os.lchown(trap, 65534, 65534)
+        box_made.update((trap, trap + '/'))
+        for name in (trap, trap + '/', trap + '/below'):
+            refused(box, box.run('nothing', output=name), 125, ['symbolic link', victim], '-o with another\'s link')
+        r = box.plain('nothing', env={'LD_PRELOAD': LIBRARY, 'CPROF': 'cpu,out=' + trap})
+        tap.ok(r.status == 0 and 'symbolic link' in r.err, 'out= with another\'s link', r.show())
+        tap.equal(os.listdir(victim), [], 'another\'s link: nothing written')
+    else:
+        tap.skip('another\'s link', 'needs a second user')
     # a second run into the same directory replaces the first one's files
     first = os.stat(os.path.join(out, 'cpu.pb.gz')).st_ino
     r = box.run('burn', 'split', 50, '0.1', output=out)
@@ -199,6 +230,27 @@ def sessions():
         r = box.run('burn', 'split', 50, '0.1', env={'XDG_RUNTIME_DIR': value})
         tap.ok(r.status == 0 and r.profile().total() > 0, 'XDG_RUNTIME_DIR=%.20s' % value, r.show())
     tap.ok(none_in_tmp(), 'nothing left in /tmp')
+    box.close()
+
+
+def strangers():
+    """What no library of ours would say to the launcher: refused, and forgotten, and the program is recorded."""
+    box = Box()
+    for what in ('two', 'many', 'none', 'short', 'magic', 'text', 'file', 'unsealed', 'huge', 'lies', 'grown', 'empty', 'noise'):
+        r = box.run('hostile', what)
+        tap.equal((r.status, r.out), (5, '{"kept": 0}\n'), 'hostile, %s: the launcher keeps nothing open' % what)
+        tap.ok(r.closing is not None and r.profile().within('burn_a') > 0.15e9,
+               'hostile, %s: the program is recorded' % what, r.show())
+        tap.ok(len(r.err.splitlines()) <= 5 and all(line.startswith('cprof: ') for line in r.err.splitlines()),
+               'hostile, %s: few words' % what, r.err)
+        tap.equal(r.children(), [], 'hostile, %s: nothing else written' % what)
+    r = box.run('hostile', 'text')
+    tap.ok(all(c.isprintable() or c == '\n' for c in r.err), 'hostile, text: nothing for the terminal')
+    begun = time.monotonic()
+    r = box.run('hostile', 'silent', 200)
+    tap.ok(r.status == 5 and r.profile().within('burn_a') > 0.15e9, 'hostile, silent: the program is recorded', r.show())
+    tap.between(time.monotonic() - begun, 0, 5, 'hostile, silent: nobody waits for 200 who say nothing, seconds')
+    tap.equal(box.leftovers(), [], 'hostile: nothing left behind')
     box.close()
 
 
@@ -240,7 +292,6 @@ def profiles():
 
 def environment():
     """A bad CPROF= in the environment of a preloaded program: said once, and the program goes on."""
-    from cprof import LIBRARY
     box = Box()
     r = box.plain('nothing', env={'LD_PRELOAD': LIBRARY, 'CPROF': 'cpu=0'})
     tap.ok(r.status == 0 and r.out == 'nothing\n' and r.err.startswith('cprof: ') and len(r.err.splitlines()) == 1,
@@ -254,8 +305,9 @@ def environment():
     r = box.plain('nothing', env={'LD_PRELOAD': LIBRARY, 'CPROF': 'cpu,out=' + os.path.join(box.root, 'late'),
                                   'CPROF_SESSION': '/nonexistent/socket'})
     tap.equal((r.status, r.out, r.err), (0, 'nothing\n', ''), 'a session that has ended')
+    tap.ok(not os.path.exists(os.path.join(box.root, 'late')), 'a session that has ended: its directory is not ours')
     tap.equal(box.leftovers(), [], 'environment: nothing left behind')
     box.close()
 
 
-tap.run(specs, command_line, programs, outputs, full_disk, sessions, profiles, environment)
+tap.run(specs, command_line, programs, outputs, full_disk, sessions, strangers, profiles, environment)

@@ -72,7 +72,7 @@ class Box:
         self.cwd = os.path.join(self.root, 'cwd')
         self.runtime = os.path.join(self.root, 'run')
         os.mkdir(self.cwd)
-        os.mkdir(self.runtime, 0o700)
+        os.mkdir(self.runtime, 0o711)  # root's sessions are passed by others
         self.count = 0
         self.cprof = CPROF
 

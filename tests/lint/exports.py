@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Does libcprof.so export what its list says, and no more? exports.py ROOT BUILD
 
-The list is preload/libcprof.map. What is not cprof_* takes the place of a libc function and must have its line in
-preload/wrapped.def.
+The list is preload/libcprof.map. What is not cprof_* takes the place of another library's function and must have its line
+in preload/wrapped.def.
 """
 
 import fnmatch
@@ -13,8 +13,8 @@ import sys
 
 import tap
 
-# X(result, name, (parameters), (arguments)), WAITS(code, result, name, …) and VARIADIC(name)
-MACRO = re.compile(r'^\s*(?:X\([^,]*,\s*|WAITS\([^,]*,[^,]*,\s*|VARIADIC\()([A-Za-z_]\w*)', re.MULTILINE)
+# X(result, name, (parameters), (arguments)), WAITS(code, result, name, …), VARIADIC(name) and ASKED(name)
+MACRO = re.compile(r'^\s*(?:X\([^,]*,\s*|WAITS\([^,]*,[^,]*,\s*|VARIADIC\(|ASKED\()([A-Za-z_]\w*)', re.MULTILINE)
 COMMENT = re.compile(r'/\*.*?\*/|^\s*#.*?$|//.*?$', re.DOTALL | re.MULTILINE)
 
 

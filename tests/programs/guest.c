@@ -252,6 +252,57 @@ static int waits_for_it(int by_fd)
 	return 0;
 }
 
+/* Everything that shows what is pending, while SIGPROF and SIGTRAP, or one of them, are blocked, in @threads threads. */
+static int pending_seen, sent_lost, cut_short;
+
+static void *looks_at_pending(void *set_of)
+{
+	const sigset_t *set = set_of;
+	int fd = signalfd(-1, set, SFD_NONBLOCK);
+	struct pollfd readable = {fd, POLLIN, 0};
+	struct timespec now = {0, 0}, five_ms = {0, 5 * MS};
+	sigset_t seen, suspended;
+	siginfo_t info;
+
+	for (int i = 0; i < 40; i++) {
+		burn_a(5 * MS);
+		sigpending(&seen);
+		pending_seen += sigismember(&seen, SIGPROF) || sigismember(&seen, SIGTRAP);
+		pending_seen += poll(&readable, 1, 0) != 0;
+		/* one of its own is there once, as sent */
+		pthread_kill(pthread_self(), SIGPROF);
+		sent_lost += sigtimedwait(set, &info, &now) != SIGPROF || info.si_code != SI_USER;
+		pending_seen += sigtimedwait(set, &info, &now) != -1 || errno != EAGAIN;
+		/* and a wait with all of them let in lasts as long as it should */
+		sigemptyset(&suspended);
+		errno = 0;
+		cut_short += ppoll(NULL, 0, &five_ms, &suspended) != 0;
+	}
+	close(fd);
+	return NULL;
+}
+
+static int nothing_pending(int with_trap)
+{
+	sigset_t set;
+	pthread_t id;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGPROF);
+	if (with_trap)
+		sigaddset(&set, SIGTRAP);
+	burn_b(100 * MS);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	looks_at_pending(&set);
+	pthread_create(&id, NULL, looks_at_pending, &set); /* which inherits the mask */
+	pthread_join(id, NULL);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	burn_b(300 * MS);
+	printf("{\"pending\": %d, \"lost\": %d, \"cut_short\": %d}\n", pending_seen, sent_lost,
+	       cut_short);
+	return 0;
+}
+
 /* Breakpoints of its own. */
 static int traps(void)
 {
@@ -330,7 +381,7 @@ static int small_altstack(void)
 	return 0;
 }
 
-static int drops_rights(void)
+static int drops_rights(char **program)
 {
 	pid_t child;
 	int status = 0;
@@ -338,6 +389,10 @@ static int drops_rights(void)
 	burn_a(200 * MS);
 	if (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0)
 		return 77;
+	if (*program != NULL) {
+		execv(*program, program);
+		return 127;
+	}
 	burn_a(200 * MS);
 	child = fork();
 	if (child == 0) {
@@ -443,6 +498,10 @@ int main(int argc, char **argv)
 		return waits_for_it(0);
 	if (strcmp(what, "signalfd") == 0)
 		return waits_for_it(1);
+	if (strcmp(what, "pending") == 0)
+		return nothing_pending(0);
+	if (strcmp(what, "pendingboth") == 0)
+		return nothing_pending(1);
 	if (strcmp(what, "traps") == 0)
 		return traps();
 	if (strcmp(what, "closes") == 0)
@@ -450,7 +509,7 @@ int main(int argc, char **argv)
 	if (strcmp(what, "altstack") == 0)
 		return small_altstack();
 	if (strcmp(what, "drops") == 0)
-		return drops_rights();
+		return drops_rights(argv + 2);
 	if (strcmp(what, "chroot") == 0 && argc > 2)
 		return changes_root(argv[2]);
 	if (strcmp(what, "libraries") == 0 && argc > 4)

@@ -1048,12 +1048,12 @@ static void test_files(void)
 		exit(1);
 	make_creators(&s);
 	s.header->runs[RUN_THREADS].period = 1;
-	is_u64((uint64_t)output_write_files(&s, all, NULL, directory, &why), 0, "files");
+	is_u64((uint64_t)output_write_files(&s, all, NULL, directory, NULL, &why), 0, "files");
 	is_u64(count_files(directory, (const char *const[]){"threadcreate.pb.gz", NULL}), 1,
 	       "what ran has one");
 	is_u64((uint64_t)rmdir(directory), 0, "what did not has none");
 	make_threads(&s);
-	is_u64((uint64_t)output_write_files(&s, all, NULL, directory, &why), 0, "with threads");
+	is_u64((uint64_t)output_write_files(&s, all, NULL, directory, NULL, &why), 0, "with threads");
 	is_u64(count_files(directory, (const char *const[]){"threadcreate.pb.gz", "threads.pb.gz",
 							    "threads.txt", NULL}),
 	       3, "these have a text, too");

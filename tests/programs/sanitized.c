@@ -1,0 +1,74 @@
+/*
+ * sanitized: what the compilers' sanitizers look for, and work in two threads beside it.
+ *
+ *     sanitized none|heap|overflow|race|leak
+ *
+ * With -DOWN_OPTIONS it brings defaults for the address sanitizer of its own. The test builds it, once for each sanitizer.
+ */
+#include <limits.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/programs/host.h"
+
+BURNER(burn_main)
+BURNER(burn_thread)
+BURNER(burn_child)
+
+#ifdef OWN_OPTIONS
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "exitcode=41";
+}
+#endif
+
+static int shared, is_racing;
+
+static void *work(void *arg)
+{
+	(void)arg;
+	if (is_racing)
+		for (int i = 0; i < 1000; i++)
+			shared++;
+	burn_thread(150 * MS);
+	return NULL;
+}
+
+KEEP static int past_the_end(int size)
+{
+	char *block = calloc(1, (size_t)size);
+	int c;
+
+	block[size] = 1;
+	c = block[0];
+	free(block);
+	return c;
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+	volatile int most = INT_MAX;
+	pthread_t id;
+
+	is_racing = strcmp(what, "race") == 0;
+	pthread_create(&id, NULL, work, NULL);
+	work(NULL);
+	pthread_join(id, NULL);
+	if (fork() == 0) {
+		burn_child(100 * MS);
+		_exit(0);
+	}
+	wait(NULL);
+	if (strcmp(what, "overflow") == 0)
+		most = most + argc;
+	if (strcmp(what, "leak") == 0)
+		host_sink = (uintptr_t)malloc(77) & 1;
+	burn_main(150 * MS);
+	host_print_clock("sanitized");
+	if (strcmp(what, "heap") == 0)
+		return past_the_end(10);
+	return 3;
+}
