@@ -20,7 +20,7 @@ struct profile_ops {
 	struct value_type period;        /* what one sample stands for */
 	enum segment_part table; /* where it counts; SEGMENT_NO_TABLE: read() finds it elsewhere */
 	enum segment_run_id run;
-	bool is_instant; /* what is now, not what happened since it began: its windows subtract nothing */
+	bool is_instant; /* what is now, not what happened since it began */
 
 	/* Normal context. start() may be called again with other options; stop() returns when no handler is inside. */
 	int (*start)(struct segment *s, const struct option_set *options, struct why *why);

@@ -427,9 +427,12 @@ static void fork_child(void)
 	segment_release(&parent);
 }
 
-static void thread_is_created(struct segment *s, struct thread *creator)
+void process_thread_created(void)
 {
-	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
+	struct segment *s = segment_live();
+	struct thread *creator = process_running() != 0 ? process_self() : NULL;
+
+	for (const struct profile_ops *const *p = all_profiles; *p != NULL && creator != NULL; p++)
 		if ((*p)->thread_created != NULL)
 			(*p)->thread_created(s, creator);
 }
@@ -452,8 +455,6 @@ struct thread *process_thread_reserve(const pthread_attr_t *attr, void *(*start)
 		pthread_attr_getstacksize(&standard, &size);
 		pthread_attr_destroy(&standard);
 	}
-	if (self != NULL)
-		thread_is_created(s, self);
 	t->start = start;
 	t->start_argument = arg;
 	t->stack_bytes = size;
@@ -512,8 +513,7 @@ void process_thread_adopt(int tid)
 
 	if (!process_is_ours(s))
 		return;
-	if (thread_self_block != NULL)
-		thread_is_created(s, thread_self_block);
+	process_thread_created();
 	if (thread_find(s, tid) != NULL)
 		return;
 	t = thread_reserve(s);

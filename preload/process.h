@@ -42,6 +42,7 @@ const struct option_set *process_options(void);
 struct thread *process_thread_reserve(const pthread_attr_t *attr, void *(*start)(void *),
 				      void *arg);
 void process_thread_cancel(struct thread *t);
+void process_thread_created(void); /* its creator, once it is there */
 void *process_thread_main(void *thread);
 void process_thread_adopt(int tid); /* made by clone() */
 

@@ -18,9 +18,12 @@ CPROF_PUBLIC int pthread_create(pthread_t *thread, const pthread_attr_t *attr,
 	int r;
 
 	if (t == NULL)
-		return real.pthread_create(thread, attr, start, arg);
-	r = real.pthread_create(thread, attr, process_thread_main, t);
-	if (r != 0)
+		r = real.pthread_create(thread, attr, start, arg);
+	else
+		r = real.pthread_create(thread, attr, process_thread_main, t);
+	if (r == 0)
+		process_thread_created();
+	else
 		process_thread_cancel(t);
 	return r;
 }
@@ -40,9 +43,12 @@ CPROF_PUBLIC int thrd_create(thrd_t *thread, thrd_start_t start, void *arg)
 	memcpy(&narrow, &ours, sizeof(narrow));
 	t = process_thread_reserve(NULL, wide, arg);
 	if (t == NULL)
-		return real.thrd_create(thread, start, arg);
-	r = real.thrd_create(thread, narrow, t);
-	if (r != thrd_success)
+		r = real.thrd_create(thread, start, arg);
+	else
+		r = real.thrd_create(thread, narrow, t);
+	if (r == thrd_success)
+		process_thread_created();
+	else
 		process_thread_cancel(t);
 	return r;
 }

@@ -19,12 +19,11 @@ SIGSAFE void threads_sink(struct segment *s, struct thread *t, const struct look
 {
 	struct thread_record *record = t->record;
 	uint32_t base = atomic_load_explicit(&record->labels, memory_order_relaxed);
-	uint32_t labels = look_labels(s, t, base, look->code);
 	struct table_row row =
-		table_record(s, SEGMENT_NO_TABLE, look->frames, look->depth, labels, NULL);
+		table_record(s, SEGMENT_NO_TABLE, look->frames, look->depth, base, NULL);
 
 	atomic_store_explicit(&record->snapshot_generation, row.generation, memory_order_relaxed);
-	atomic_store_explicit(&record->snapshot_row, (uint64_t)labels << 32 | row.stack,
+	atomic_store_explicit(&record->snapshot_row, (uint64_t)base << 32 | row.stack,
 			      memory_order_relaxed);
 	atomic_store_explicit(&record->snapshot_since_ns, look->since_ns, memory_order_relaxed);
 	atomic_store_explicit(&record->snapshot_state, look->code, memory_order_relaxed);
