@@ -42,7 +42,7 @@ enum look_result {
 	LOOK_LATE,
 };
 
-/* Grows whenever a thread may have got another name. */
+/* Grows whenever a thread may have got another name from somebody else. */
 extern _Atomic uint32_t look_names_serial;
 
 /* Takes the signal and lets threads say what they wait for. @sink NULL: nobody looks for @who any more. */
@@ -65,6 +65,12 @@ SIGSAFE enum look_result look_again(struct thread *t, enum look_for who);
 
 /* The sink gets what the kernel tells, with a name in place of a stack. */
 SIGSAFE void look_unanswered(struct segment *s, struct thread *t, enum look_for who);
+
+/* When there is no time to look: the state it says, and a name in place of a stack. */
+SIGSAFE void look_in_passing(struct segment *s, struct thread *t, enum look_for who);
+
+/* The calling thread, which is @t, has got the name @name, or has it from its creator. */
+SIGSAFE void look_note_name(struct thread *t, const char *name);
 
 /* A signal that the host took from its queue, by sigwait() or the like. True: it was our question. */
 SIGSAFE bool look_on_dequeued(int sig, const siginfo_t *info);

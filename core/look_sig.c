@@ -383,6 +383,29 @@ SIGSAFE bool look_on_signal(int sig, siginfo_t *info, void *ucontext)
 	return is_ours;
 }
 
+SIGSAFE void look_in_passing(struct segment *s, struct thread *t, enum look_for who)
+{
+	static const char text[] = "[not looked at: out of time]";
+	uint64_t word = atomic_load_explicit(&t->record->waits, memory_order_relaxed);
+	uint64_t frame = FRAME_NAMED(segment_string(s, text, sizeof(text) - 1));
+	struct look look = {.code = WAIT_CODE(word), .word = word, .frames = &frame, .depth = 1};
+
+	segment_count_note(s, NOTE_LOOKS_DEAF, 1);
+	give(s, t, who, &look);
+}
+
+SIGSAFE void look_note_name(struct thread *t, const char *name)
+{
+	size_t n = 0;
+
+	while (n < THREAD_NAME_SIZE - 1 && name[n] != '\0')
+		n++;
+	memset(t->record->name, 0, THREAD_NAME_SIZE);
+	memcpy(t->record->name, name, n);
+	t->names++;
+	t->name_serial = atomic_load_explicit(&look_names_serial, memory_order_relaxed);
+}
+
 SIGSAFE void look_name(struct thread *t)
 {
 	char name[THREAD_NAME_SIZE + 2];
@@ -396,6 +419,8 @@ SIGSAFE void look_name(struct thread *t)
 	if (n >= THREAD_NAME_SIZE)
 		n = THREAD_NAME_SIZE - 1;
 	memset(name + n, 0, sizeof(name) - (size_t)n);
+	if (memcmp(t->record->name, name, THREAD_NAME_SIZE) != 0)
+		t->names++;
 	memcpy(t->record->name, name, THREAD_NAME_SIZE);
 	t->name_serial = serial;
 }

@@ -74,6 +74,7 @@ struct thread {
 	_Atomic uint32_t asked; /* a signal is on its way: who wants to know, enum look_for */
 	_Atomic uint32_t deaf;  /* it did not come for long: blocked by the host */
 	uint32_t asked_code;    /* the state it was in then */
+	uint32_t names;         /* how many it has had */
 	uint32_t name_serial;   /* of look_names_serial, when its record's name was read */
 	struct wait_place waits_at;
 	uint64_t waits_sequence;

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -134,6 +135,7 @@ static void thread_begins(struct segment *s, struct thread *t)
 static void know_caller(struct segment *s)
 {
 	struct thread *t = thread_self_block;
+	char name[THREAD_NAME_SIZE] = "";
 	struct rlimit limit;
 
 	if (t == NULL)
@@ -144,6 +146,8 @@ static void know_caller(struct segment *s)
 			return;
 		t = thread_publish(s, t, (int)sys1(SYS_gettid, 0));
 	}
+	if (sys2(SYS_prctl, PR_GET_NAME, name) == 0)
+		look_note_name(t, name);
 	if (t->tid == s->header->pid && boot_stack_end() != 0) {
 		uint64_t size =
 			8
@@ -459,6 +463,10 @@ struct thread *process_thread_reserve(const pthread_attr_t *attr, void *(*start)
 	t->start_argument = arg;
 	t->stack_bytes = size;
 	t->host_blocks = signals_host_blocks;
+	if (self != NULL) {
+		memcpy(t->record->name, self->record->name, THREAD_NAME_SIZE);
+		t->name_serial = self->name_serial;
+	}
 	if (self != NULL)
 		atomic_store_explicit(
 			&t->record->labels,
@@ -504,6 +512,18 @@ void *process_thread_main(void *thread)
 		thread_begins(s, published);
 	}
 	return start(argument);
+}
+
+void process_thread_named(const char *name)
+{
+	struct thread *t = thread_self_block;
+
+	if (!process_is_ours(segment_live()))
+		return;
+	if (name != NULL && t != NULL && t->tid == (int)sys1(SYS_gettid, 0))
+		look_note_name(t, name);
+	else
+		atomic_fetch_add_explicit(&look_names_serial, 1, memory_order_relaxed);
 }
 
 void process_thread_adopt(int tid)

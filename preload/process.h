@@ -46,6 +46,9 @@ void process_thread_created(void); /* its creator, once it is there */
 void *process_thread_main(void *thread);
 void process_thread_adopt(int tid); /* made by clone() */
 
+/* The calling thread has a new name; NULL: some other one has. Keeps errno. */
+void process_thread_named(const char *name);
+
 /* Around exec. The token, and @w, are for process_exec_failed(). */
 struct thread *process_exec_begins(struct wait *w);
 void process_exec_failed(struct thread *t, struct wait *w);

@@ -9,11 +9,9 @@
 #include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-#include "core/look.h"
 #include "core/wait.h"
 #include "cprof/cprof.h"
 #include "preload/process.h"
@@ -35,7 +33,7 @@ CPROF_PUBLIC int prctl(int option, ...)
 		real_early("prctl", &real.prctl);
 	r = real.prctl(option, arg[0], arg[1], arg[2], arg[3]);
 	if (option == PR_SET_NAME && r == 0)
-		atomic_fetch_add_explicit(&look_names_serial, 1, memory_order_relaxed);
+		process_thread_named((const char *)arg[0]);
 	return r;
 }
 

@@ -3,10 +3,8 @@
  */
 #include <sched.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <string.h>
 
-#include "core/look.h"
 #include "cprof/cprof.h"
 #include "preload/process.h"
 #include "preload/real.h"
@@ -58,7 +56,7 @@ CPROF_PUBLIC int pthread_setname_np(pthread_t thread, const char *name)
 	int r = real.pthread_setname_np(thread, name);
 
 	if (r == 0)
-		atomic_fetch_add_explicit(&look_names_serial, 1, memory_order_relaxed);
+		process_thread_named(pthread_equal(thread, pthread_self()) ? name : NULL);
 	return r;
 }
 

@@ -73,10 +73,13 @@ SIGSAFE uint64_t threads_snapshot(struct segment *s, struct thread *self, uint64
 	for (uint32_t i = 1; i < high; i++) {
 		struct thread *t = other(s, i, self);
 
-		/* whoever asks for the snapshot has said so by itself */
-		if (t != NULL && atomic_load_explicit(&t->record->snapshot_serial,
-						      memory_order_relaxed) != serial)
-			left += look_at(s, t, LOOK_THREADS, WAIT_NOT, NULL) == LOOK_ASKED;
+		if (t == NULL)
+			continue;
+		if (clock_monotonic() > whole) {
+			look_in_passing(s, t, LOOK_THREADS);
+			continue;
+		}
+		left += look_at(s, t, LOOK_THREADS, WAIT_NOT, NULL) == LOOK_ASKED;
 	}
 	/* as long as answers come in, there are more to come */
 	until = clock_monotonic() + ANSWER_NS;

@@ -41,7 +41,7 @@ struct wall_thread {
 	uint32_t files_of;
 
 	/* the last label set, and what it was made of */
-	uint32_t labels, labels_base, labels_code, labels_serial;
+	uint32_t labels, labels_base, labels_code, labels_names;
 
 	uint32_t depth;
 	uint64_t frames[]; /* its last stack */

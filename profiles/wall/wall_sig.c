@@ -73,11 +73,11 @@ static uint32_t labels_of(struct segment *s, struct thread *t, struct wall_threa
 	uint32_t base = atomic_load_explicit(&t->record->labels, memory_order_relaxed);
 
 	if (w->labels == 0 || base != w->labels_base || code != w->labels_code ||
-	    t->name_serial != w->labels_serial) {
+	    t->names != w->labels_names) {
 		w->labels = look_labels(s, t, base, code);
 		w->labels_base = base;
 		w->labels_code = code;
-		w->labels_serial = t->name_serial;
+		w->labels_names = t->names;
 	}
 	return w->labels;
 }

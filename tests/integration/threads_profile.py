@@ -218,7 +218,7 @@ def under_the_launcher():
     said = [line for line in held.said().splitlines()]
     tap.ok(len(said) == 3 and all(line.startswith('cprof: ') for line in said), about + ': a line for each, and one at the end', '\n'.join(said))
     check_profile('%d threads, at exit' % len(tids), held.path('threads.pb.gz'), tids)
-    tap.equal(sorted(os.listdir(held.directory)), ['threads.1.pb.gz', 'threads.1.txt', 'threads.2.pb.gz', 'threads.2.txt', 'threads.pb.gz'],
+    tap.equal(sorted(os.listdir(held.directory)), ['threads.1.pb.gz', 'threads.1.txt', 'threads.2.pb.gz', 'threads.2.txt', 'threads.pb.gz', 'threads.txt'],
               about + ': these files')
     tap.equal(box.leftovers(), [], about + ': nothing left behind')
     box.close()
