@@ -161,19 +161,25 @@ static void begin_segment(void)
 	segment_publish(segment);
 }
 
-static void become_known(void)
+static void become_known_as(const pthread_attr_t *attributes)
 {
-	pthread_attr_t attributes;
 	void *low;
 	size_t size;
 
-	pthread_getattr_np(pthread_self(), &attributes);
-	pthread_attr_getstack(&attributes, &low, &size);
-	pthread_attr_destroy(&attributes);
+	pthread_attr_getstack(attributes, &low, &size);
 	self = thread_publish(segment, thread_reserve(segment), (int)syscall(SYS_gettid));
 	self->stack_low = (uintptr_t)low;
 	self->stack_high = (uintptr_t)low + size;
 	thread_self_block = self;
+}
+
+static void become_known(void)
+{
+	pthread_attr_t attributes;
+
+	pthread_getattr_np(pthread_self(), &attributes);
+	become_known_as(&attributes);
+	pthread_attr_destroy(&attributes);
 }
 
 /* A stack of some depth: 32 functions with frames of different sizes, and @bottom at the end. */
@@ -394,24 +400,29 @@ static long resident_bytes(void)
 
 static void walk_often(void *way)
 {
+	struct way *w = way;
 	volatile char below
 		[32768]; /* what a walk uses of the stack while it runs is no memory it keeps */
+	pthread_attr_t attributes;
 
 	for (size_t i = 0; i < sizeof(below); i += 512)
 		below[i] = 1;
-	pthread_barrier_wait(&barrier); /* all stacks are there */
-	pthread_barrier_wait(&barrier); /* the first reading is taken */
+	pthread_getattr_np(pthread_self(), &attributes); /* allocates */
+	pthread_barrier_wait(&barrier);                  /* all stacks are there */
+	pthread_barrier_wait(&barrier);                  /* the first reading is taken */
+	if (w->walk == walk_ours || w->walk == walk_and_record)
+		become_known_as(&attributes); /* its block counts, as what others set up at first */
 	for (int i = 0; i < 50; i++)
-		((struct way *)way)->walk(NULL);
+		w->walk(NULL);
 	pthread_barrier_wait(&barrier);
 	pthread_barrier_wait(&barrier);
+	pthread_attr_destroy(&attributes);
 }
 
 static void *memory_thread(void *way)
 {
 	struct descent d = {23, 0, walk_often, way};
 
-	become_known();
 	descend(&d);
 	return NULL;
 }

@@ -37,7 +37,7 @@ static void give(struct segment *s, struct thread *t, enum look_for who, const s
 static bool look_at_waiting(struct segment *s, struct thread *t, uint64_t word, enum look_for who)
 {
 	struct thread *self = thread_self_block;
-	uint64_t *frames = self->scratch->frames;
+	uint64_t *frames = self->scratch->words;
 	struct wait_place place = t->waits_at;
 	struct walk_far_start at = {place.pc, place.sp, place.bp, false};
 	struct look look = {.code = WAIT_CODE(word), .word = word, .frames = frames};
@@ -49,7 +49,7 @@ static bool look_at_waiting(struct segment *s, struct thread *t, uint64_t word, 
 			FRAME_ADDRESS(place.callee) |
 			(modules_find(s, place.callee, &index) ? (uint64_t)(index + 1) << 48 : 0);
 	}
-	look.depth = first + walk_far(s, self->scratch, at, frames + first).depth;
+	look.depth = first + walk_far(s, self->rules, at, frames + first).depth;
 	/* pairs: wait_announce, which takes the word away before it changes the place */
 	atomic_thread_fence(memory_order_acquire);
 	if (atomic_load_explicit(&t->record->waits, memory_order_relaxed) != word)
@@ -185,11 +185,39 @@ static void look_by_kernel(struct segment *s, struct thread *t, const struct in_
 	struct thread *self = thread_self_block;
 	struct walk_far_start at = {k->pc, k->sp, 0, true};
 	struct look look = {.code = k->number >= 0 ? wait_code_of_syscall(k->number) : WAIT_NOT,
-			    .frames = self->scratch->frames};
+			    .frames = self->scratch->words};
 
-	look.depth = walk_far(s, self->scratch, at, self->scratch->frames).depth;
+	look.depth = walk_far(s, self->rules, at, self->scratch->words).depth;
 	segment_count_note(s, NOTE_LOOKS_KERNEL, 1);
 	give(s, t, who, &look);
+}
+
+/* True when it has our signal blocked: the mask in /proc/PID/task/TID/status. */
+static bool is_blocked(int tid)
+{
+	static const char key[] = "\nSigBlk:\t";
+	char text[2048];
+	uint64_t mask = 0;
+	int n = helper_read_task(tid, "status", text, sizeof(text));
+
+	for (int i = 0; i + (int)sizeof(key) < n; i++) {
+		if (memcmp(text + i, key, sizeof(key) - 1) == 0) {
+			parse_hex(text + i + sizeof(key) - 1, &mask);
+			break;
+		}
+	}
+	return mask >> (SIGPROF - 1) & 1;
+}
+
+/* One that gave up waiting for our signal, or did not answer, may have had other reasons. */
+static bool is_deaf(struct thread *t)
+{
+	if (!atomic_load_explicit(&t->deaf, memory_order_relaxed))
+		return false;
+	if (is_blocked(t->tid))
+		return true;
+	atomic_store_explicit(&t->deaf, 0, memory_order_relaxed);
+	return false;
 }
 
 SIGSAFE enum look_result look_at(struct segment *s, struct thread *t, enum look_for who,
@@ -211,7 +239,7 @@ SIGSAFE enum look_result look_at(struct segment *s, struct thread *t, enum look_
 			return LOOK_GONE; /* it is ending */
 		if (k.is_running || !k.is_known || goes_on(&k)) {
 			t->asked_code = k.number >= 0 ? wait_code_of_syscall(k.number) : running;
-			if (atomic_load_explicit(&t->deaf, memory_order_relaxed)) {
+			if (is_deaf(t)) {
 				look_unanswered(s, t, who);
 				return LOOK_DONE;
 			}
@@ -245,23 +273,6 @@ SIGSAFE bool look_forget(struct thread *t, enum look_for who)
 							  memory_order_acquire))
 			return true;
 	return false;
-}
-
-/* True when it has our signal blocked: the mask in /proc/PID/task/TID/status. */
-static bool is_blocked(int tid)
-{
-	static const char key[] = "\nSigBlk:\t";
-	char text[2048];
-	uint64_t mask = 0;
-	int n = helper_read_task(tid, "status", text, sizeof(text));
-
-	for (int i = 0; i + (int)sizeof(key) < n; i++) {
-		if (memcmp(text + i, key, sizeof(key) - 1) == 0) {
-			parse_hex(text + i + sizeof(key) - 1, &mask);
-			break;
-		}
-	}
-	return mask >> (SIGPROF - 1) & 1;
 }
 
 /* "[no answer: do_wait]": the place in the kernel, where it may be told. */

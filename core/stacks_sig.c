@@ -2,16 +2,31 @@
 
 #include <string.h>
 
-/* Multiply and fold: every word reaches every bit, about a nanosecond a frame. */
+static inline uint64_t fold(uint64_t a, uint64_t b)
+{
+	__uint128_t product = (__uint128_t)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/*
+ * Multiply and fold, two words at once and in two lanes that do not wait for each other. The numbers are odd and
+ * differ, so that a word's place matters.
+ */
 static uint64_t hash_frames(const uint64_t *frames, uint32_t depth)
 {
-	uint64_t h = depth * UINT64_C(0x9e3779b97f4a7c15);
+	const uint64_t a = UINT64_C(0x9e3779b97f4a7c15), b = UINT64_C(0xd6e8feb86659fd93);
+	const uint64_t c = UINT64_C(0xa0761d6478bd642f), d = UINT64_C(0xe7037ed1a0b428db);
+	uint64_t h = depth * a, g = b;
+	uint32_t i = 0;
 
-	for (uint32_t i = 0; i < depth; i++) {
-		__uint128_t product = (__uint128_t)(h ^ frames[i]) * UINT64_C(0xd6e8feb86659fd93);
-
-		h = (uint64_t)product ^ (uint64_t)(product >> 64) ^ (h << 1);
+	for (; i + 4 <= depth; i += 4) {
+		h = fold(h ^ frames[i] ^ a, frames[i + 1] ^ b) + (h << 1);
+		g = fold(g ^ frames[i + 2] ^ c, frames[i + 3] ^ d) + (g << 1);
 	}
+	for (; i < depth; i++)
+		h = fold(h ^ frames[i], b) ^ (h << 1);
+	h = fold(h ^ c, g ^ d);
 	return h ^ h >> 32;
 }
 

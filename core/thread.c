@@ -16,7 +16,8 @@ int thread_init(struct segment *s)
 	mem_unmap(thread_blocks.memory, thread_blocks.bytes); /* a parent's, before fork */
 	b.scratch_offset = (sizeof(struct thread) + 15) & ~(size_t)15;
 	b.stride = (b.scratch_offset + walk_scratch_bytes() + 63) & ~(size_t)63;
-	b.bytes = b.stride * segment_count(s, SEGMENT_THREADS, 0);
+	b.rules_offset = b.stride * segment_count(s, SEGMENT_THREADS, 0);
+	b.bytes = b.rules_offset + sizeof(struct walk_rules) * segment_count(s, SEGMENT_THREADS, 0);
 	b.memory = mem_map(b.bytes);
 	thread_blocks = b;
 	thread_self_block = NULL;

@@ -79,8 +79,9 @@ struct thread {
 	struct wait_place waits_at;
 	uint64_t waits_sequence;
 
-	/* the walk in progress */
-	struct walk_scratch *scratch; /* private memory: the interrupted stack may be tiny */
+	/* the walk in progress, and the last one; private memory: the interrupted stack may be tiny */
+	struct walk_scratch *scratch;
+	struct walk_rules *rules;
 };
 
 extern __thread struct thread *thread_self_block __attribute__((tls_model("initial-exec")));

@@ -9,9 +9,10 @@
 #include "core/lock.h"
 #include "core/thread.h"
 
+/* First all blocks with their scratch, then all rules, which few threads touch. */
 struct thread_blocks {
 	uint8_t *memory;
-	size_t bytes, stride, scratch_offset;
+	size_t bytes, stride, scratch_offset, rules_offset;
 };
 extern struct thread_blocks thread_blocks;
 

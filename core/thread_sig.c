@@ -5,6 +5,7 @@
 #include "core/arch.h"
 #include "core/clock.h"
 #include "core/thread_private.h"
+#include "core/walk.h"
 
 __thread struct thread *thread_self_block __attribute__((tls_model("initial-exec")));
 
@@ -57,7 +58,10 @@ SIGSAFE struct thread *thread_reserve(struct segment *s)
 		.record = record,
 		.index = index,
 		.scratch = (struct walk_scratch *)((uint8_t *)t + thread_blocks.scratch_offset),
+		.rules = (struct walk_rules *)(thread_blocks.memory + thread_blocks.rules_offset) +
+			 index,
 	};
+	walk_forget(t->scratch); /* another thread's */
 	atomic_store_explicit(&record->labels, 0, memory_order_relaxed);
 	atomic_store_explicit(&record->inside, 0, memory_order_relaxed);
 	atomic_store_explicit(&record->flags, 0, memory_order_relaxed);

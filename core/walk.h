@@ -9,10 +9,14 @@
  *
  * A walk reads the thread's stack and the modules' unwind tables, nothing else. Memory it does not know to be mapped
  * is asked for by a system call first. It ends after WALK_STEPS at the latest.
+ *
+ * From one walk of a thread to the next most of its stack stays as it is. That part is not walked again but compared:
+ * walk_rows_sig.c.
  */
 #pragma once
 
 #include <signal.h>
+#include <stdatomic.h>
 
 #include "core/arch.h"
 #include "core/cfi.h"
@@ -23,23 +27,38 @@
 
 enum walk_way { WALK_AUTO, WALK_FP, WALK_LIBUNWIND };
 
+struct walk_result {
+	const uint64_t *frames; /* until the thread's next walk */
+	uint32_t depth;
+	bool is_truncated; /* its last word is FRAME_TRUNCATED */
+};
+
+/* One for each thread: what a walk writes, and what the next one may use of it (walk_rows_sig.c). */
 struct walk_scratch {
+	struct walk_result last; /* of depth 0 while a walk is at work */
+	uintptr_t high;          /* the upper bits that all kept stack pointers share */
+	/* frames of the last walk, at the ends of both arrays; 0 while a walk is at work */
+	_Atomic uint32_t kept;
+	uint32_t serial; /* of the module list they were found with */
+	bool is_whole;   /* the last of them is the outermost frame */
+	uint8_t in_vain; /* more often of late than it helped */
+	uint8_t pause;   /* walks to come for which it is not tried */
+	/* walk_room() + 1 frames, and behind them what else is known of each */
+	uint64_t words[];
+};
+
+/* Where rows are computed. Most threads find theirs made by others, and never touch this. */
+struct walk_rules {
 	struct cfi_frame frame; /* the rules at one place */
 	struct cfi_state states[CFI_STATES];
 	struct arch_regs regs;
-	uint64_t frames[]; /* depth + 1 words */
-};
-
-struct walk_result {
-	uint64_t *frames;
-	uint32_t depth;
-	bool is_truncated; /* its last word is FRAME_TRUNCATED */
 };
 
 /* What the whole process walks with; set before the first walk. */
 struct walk_settings {
 	enum walk_way way;
-	uint32_t depth; /* frames kept */
+	uint32_t depth;   /* frames kept */
+	uint32_t shallow; /* a stack of fewer frames is walked sooner than compared */
 	/* for WALK_LIBUNWIND: how many addresses to look up, at most @max, and whether the last is the outermost frame */
 	int (*libunwind)(const ucontext_t *uc, uint64_t *ret_addresses, int max,
 			 bool *ret_is_complete);
@@ -52,9 +71,31 @@ extern struct walk_settings walk_settings;
  */
 int walk_libunwind_init(struct why *why);
 
+/* What a walk has besides the frames of the deepest stack: see move_new(), and how old and new ones share the arrays. */
+#define WALK_BEFORE 8
+#define WALK_ASIDE  12
+
+static inline uint32_t walk_room(void)
+{
+	return WALK_BEFORE + WALK_ASIDE + walk_settings.depth;
+}
+
 static inline size_t walk_scratch_bytes(void)
 {
-	return sizeof(struct walk_scratch) + (walk_settings.depth + 1) * sizeof(uint64_t);
+	return sizeof(struct walk_scratch) + 2 * (walk_room() + 1) * sizeof(uint64_t);
+}
+
+/* The next walk with @scratch starts from nothing. */
+SIGSAFE static inline void walk_forget(struct walk_scratch *scratch)
+{
+	atomic_store_explicit(&scratch->kept, 0, memory_order_relaxed);
+	scratch->last.depth = 0;
+}
+
+/* What the last walk on @t found; of depth 0 when there was none. */
+SIGSAFE static inline struct walk_result walk_last(const struct thread *t)
+{
+	return t->scratch->last;
 }
 
 /* The stack that the signal with @uc interrupted on this thread. */

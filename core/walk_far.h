@@ -14,6 +14,6 @@ struct walk_far_start {
 	bool is_exact; /* pc is where it is, not where it will return to */
 };
 
-/* Frames into @frames, which has room for walk_settings.depth + 1; @scratch is the caller's own. */
-SIGSAFE struct walk_result walk_far(struct segment *s, struct walk_scratch *scratch,
+/* Frames into @frames, which has room for walk_settings.depth + 1; @rules are the caller's own. */
+SIGSAFE struct walk_result walk_far(struct segment *s, struct walk_rules *rules,
 				    struct walk_far_start at, uint64_t *frames);

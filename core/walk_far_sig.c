@@ -95,7 +95,7 @@ static int step(struct copy *copy, row_t row, struct walk_far_start *at)
 	return back != 0;
 }
 
-SIGSAFE struct walk_result walk_far(struct segment *s, struct walk_scratch *scratch,
+SIGSAFE struct walk_result walk_far(struct segment *s, struct walk_rules *rules,
 				    struct walk_far_start at, uint64_t *frames)
 {
 	struct rows rows = rows_of(s);
@@ -113,7 +113,7 @@ SIGSAFE struct walk_result walk_far(struct segment *s, struct walk_scratch *scra
 
 		if ((atomic_load_explicit(&slot->check, memory_order_relaxed) ^ row) !=
 		    rows_key(rows, look)) {
-			row = rows_compute(s, look, slot, scratch->states, &scratch->frame);
+			row = rows_compute(s, look, slot, rules->states, &rules->frame);
 			rows = rows_of(s);
 		}
 		frames[depth++] = FRAME_ADDRESS(look) | row_module_bits(row);

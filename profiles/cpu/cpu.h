@@ -43,7 +43,7 @@ struct cpu_thread {
 		perf_stands_ns; /* its last strike, and what the next one stands for */
 	uint64_t last_ns;       /* its clock at the last sample */
 	uint64_t given_ns;      /* PERF: what samples stand for so far */
-	uint32_t last_depth;    /* of the stack in the thread's scratch: its last sample's */
+	bool has_stack;         /* it has been sampled: walk_last() is its last sample's */
 	int64_t owed_ns;        /* PERF: time given out that no period was counted for yet */
 	uint64_t random;
 	uint32_t timer_alone; /* timer signals since the last perf one: is perf still there? */

@@ -166,7 +166,7 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t)
 	ct->is_first = true;
 	ct->is_second = false;
 	ct->timer_alone = 0;
-	ct->last_depth = 0;
+	ct->has_stack = false;
 	ct->owed_ns = 0;
 	ct->period_ns = ct->timer_period_ns = cpu_settings.period_ns;
 	ct->random =
@@ -421,7 +421,7 @@ static void take_sample(struct segment *s, struct thread *t, const struct sample
 {
 	struct walk_result stack = walk_signal(s, t, uc);
 
-	cpu_threads[t->index].last_depth = stack.depth;
+	cpu_threads[t->index].has_stack = true;
 	record(s, t, stack.frames, stack.depth, sample);
 	segment_count_note(s, NOTE_SIGNALS, 1);
 }
@@ -432,13 +432,15 @@ static void take_sample(struct segment *s, struct thread *t, const struct sample
  */
 static void record_end(struct segment *s, struct thread *t, const struct sample *sample)
 {
-	uint32_t depth = cpu_threads[t->index].last_depth, index;
+	struct walk_result last;
 	uint64_t start;
+	uint32_t index;
 
 	if (!thread_enter(s, t))
 		return;
-	if (depth > 0) {
-		record(s, t, t->scratch->frames, depth, sample);
+	last = walk_last(t);
+	if (cpu_threads[t->index].has_stack && last.depth > 0) {
+		record(s, t, last.frames, last.depth, sample);
 	} else if (t->start != NULL) {
 		start = FRAME_ADDRESS((uintptr_t)t->start) |
 			(modules_find(s, (uintptr_t)t->start, &index) ? (uint64_t)(index + 1) << 48

@@ -59,6 +59,9 @@ static void check(const char *name, int status)
 	   "%s: %" PRIu64 " places, %.1f frames deep: ours is wrong or shorter at %" PRIu64, name,
 	   c->places, c->places ? (double)c->frames / (double)c->places : 0.0, wrong);
 	ok((c->places - c->as_full) * 1000 <= c->places, "%s: by rows as by all registers", name);
+	ok(c->as_alone == c->places,
+	   "%s: as without the walk before, from which come %.0f %% of the frames", name,
+	   c->frames ? 100.0 * (double)c->taken / (double)c->frames : 0.0);
 	note("%s: as libunwind at %" PRIu64 "; it ends early at %" PRIu64
 	     ", is proven wrong at %" PRIu64 "; in transfer at %" PRIu64
 	     "; undecided: theirs longer %" PRIu64 ", different %" PRIu64,
@@ -549,6 +552,9 @@ int main(int argc, char **argv)
 		region("sampled", sampled, argv[1]);
 	ok(total.places >= 200000, "%" PRIu64 " places, %" PRIu64 " frames", total.places,
 	   total.frames);
+	ok(total.as_alone == total.places && total.taken * 4 > total.frames,
+	   "%.0f %% of the frames come from the walk before, and nothing is different for it",
+	   100.0 * (double)total.taken / (double)total.frames);
 	note("all: as libunwind %" PRIu64 ", as by all registers %" PRIu64 ", truth known %" PRIu64
 	     ", ours true %" PRIu64 ", libunwind's true %" PRIu64,
 	     total.as_theirs, total.as_full, total.truths, total.ours_true, total.theirs_true);

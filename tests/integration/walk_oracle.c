@@ -53,10 +53,10 @@ static struct results {
 	unsigned differences_n;
 } * results;
 
-static __thread struct thread *self;
+static __thread struct thread *self, *other; /* other: for walks that know of no last one */
 static __thread struct stepping *stepping;
-static __thread struct stack ours, full, theirs, truth;
-static __thread uint32_t turn;
+static __thread struct stack ours, alone, full, theirs, truth;
+static __thread uint32_t turn, taken;
 
 static void keep(struct stack *to, struct walk_result from)
 {
@@ -145,7 +145,13 @@ static void judge(bool has_truth)
 	c->places++;
 	c->frames += length(&ours);
 	c->as_theirs += agree;
+	c->taken += taken;
 	c->as_full += is_same(&ours, &full);
+	if (is_same(&ours, &alone) &&
+	    memcmp(ours.frames, alone.frames, ours.depth * sizeof(*ours.frames)) == 0)
+		c->as_alone++;
+	else
+		differ(LAST_DIFFERS, &ours, &alone);
 	if (!is_same(&ours, &full))
 		differ(FULL_DIFFERS, &ours, &full);
 	if (has_truth) {
@@ -184,21 +190,57 @@ static void judge(bool has_truth)
 	}
 }
 
+/*
+ * Every other time the words of the last walk are marked before a walk, where it does not look, to see which it takes
+ * over. Those get back what the mark replaced.
+ */
+#define MARK 0x7abcu
+
+static void mark_last(void)
+{
+	struct walk_result last = walk_last(self);
+
+	for (uint32_t i = 0; i + last.is_truncated < last.depth; i++)
+		((uint64_t *)last.frames)[i] = FRAME_ADDRESS(last.frames[i]) | (uint64_t)MARK << 48;
+}
+
+static void count_marked(void)
+{
+	struct walk_result last = walk_last(self);
+
+	taken = 0;
+	for (uint32_t i = 0; i < last.depth; i++) {
+		if (FRAME_MODULE(last.frames[i]) != MARK)
+			continue;
+		taken++;
+		((uint64_t *)last.frames)[i] = frame_word(&segment, FRAME_ADDRESS(last.frames[i]));
+	}
+}
+
 static void walk_by_all(const ucontext_t *uc)
 {
 	struct arch_regs regs;
 	uintptr_t high = self->stack_high;
 
 	if (turn++ % 16 == 0)
-		self->stack_high = 0; /* now and then as a thread that we know nothing of */
+		self->stack_high = other->stack_high = 0; /* as a thread that we know nothing of */
+	if (turn % 2)
+		mark_last();
+	self->scratch->in_vain = 0;
 	walk_settings.way = WALK_AUTO;
-	keep(&ours, walk_signal(&segment, self, uc));
+	walk_signal(&segment, self, uc);
+	if (turn % 2)
+		count_marked();
+	keep(&ours, walk_last(self));
+	walk_forget(other->scratch);
+	other->scratch->pause = turn % 2;
+	keep(&alone, walk_signal(&segment, other, uc));
 	arch_regs_from(&regs, uc);
-	keep(&full, walk_full(&segment, self, &regs));
+	keep(&full, walk_full(&segment, other, &regs));
 	walk_settings.way = WALK_LIBUNWIND;
-	keep(&theirs, walk_signal(&segment, self, uc));
+	keep(&theirs, walk_signal(&segment, other, uc));
 	walk_settings.way = WALK_AUTO;
-	self->stack_high = high;
+	self->stack_high = other->stack_high = high;
 }
 
 /* Is the instruction at @pc a call? */
@@ -356,12 +398,13 @@ void oracle_thread(bool know_stack)
 	void *low;
 	size_t size;
 
+	other = thread_reserve(&segment);
 	self = thread_publish(&segment, thread_reserve(&segment), (int)syscall(SYS_gettid));
 	if (!know_stack || pthread_getattr_np(pthread_self(), &attr) != 0)
 		return;
 	pthread_attr_getstack(&attr, &low, &size);
-	self->stack_low = (uintptr_t)low;
-	self->stack_high = (uintptr_t)low + size;
+	self->stack_low = other->stack_low = (uintptr_t)low;
+	self->stack_high = other->stack_high = (uintptr_t)low + size;
 	pthread_attr_destroy(&attr);
 }
 
@@ -392,6 +435,7 @@ const char *oracle_init(void)
 	results = mmap(NULL, sizeof(*results), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		       -1, 0);
 	walk_settings.depth = DEPTH;
+	walk_settings.shallow = 0;
 	if (walk_libunwind_init(&why) < 0)
 		return why.text;
 	hurry();
@@ -449,7 +493,7 @@ void oracle_explain(const char *region, unsigned most)
 {
 	static const char *const names[ORACLE_KINDS] = {
 		"ours is wrong",    "in transfer", "theirs is wrong", "ours is longer",
-		"theirs is longer", "differ",      "full differs",
+		"theirs is longer", "differ",      "full differs",    "not as alone",
 	};
 	unsigned shown[ORACLE_KINDS] = {0};
 

@@ -1,14 +1,15 @@
 /*
- * walk_oracle: at each place, the stack by three walks, compared frame by frame.
+ * walk_oracle: at each place, the stack by four walks, compared frame by frame.
  *
- *     ours     walk_signal(): rows first, then all registers
+ *     ours     walk_signal(): what stays of the last walk, rows, then all registers
+ *     alone    the same without the last walk
  *     full     walk_full(): all registers from the first frame on
  *     theirs   libunwind
  *
  * A place is an instruction at which a signal arrives. oracle_step() sets the processor's trap flag, so that every
  * instruction of a call is one; oracle_sample() has another thread send signals while code runs at full speed.
  *
- * While stepping there is a fourth opinion, which needs no tables: each call instruction that is executed is noted
+ * While stepping there is a fifth opinion, which needs no tables: each call instruction that is executed is noted
  * with the place of its return address, until the stack pointer is above it. What is noted is the truth; it
  * tells who is wrong when two walks differ.
  */
@@ -21,7 +22,9 @@ struct oracle_counts {
 	uint64_t places, frames;
 	uint64_t as_theirs; /* ours and theirs are the same */
 	uint64_t as_full;
-	uint64_t truths; /* places where the truth is known … */
+	uint64_t as_alone; /* nor does the walk before change anything … */
+	uint64_t taken;    /* … that so many frames come from, by what every other place shows */
+	uint64_t truths;   /* places where the truth is known … */
 	uint64_t ours_true, theirs_true;
 	uint64_t
 		transfers; /* ours is not the truth, because longjmp or an exception is on its way: nobody can know */
@@ -40,6 +43,7 @@ enum oracle_kind {
 	THEIRS_LONGER,
 	DIFFERENT,
 	FULL_DIFFERS,
+	LAST_DIFFERS,
 	ORACLE_KINDS,
 };
 

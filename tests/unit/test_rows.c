@@ -171,10 +171,12 @@ static void test_walk(void)
 	t->stack_high = t->stack_low = 0;
 	second(0);
 	ok(is_right(0), "on a stack of which nothing is known");
+	walk_forget(t->scratch); /* whoever changes the depth has to */
 	walk_settings.depth = 3;
 	second(0);
 	ok(kept_depth[0] == 3 && kept[0][2] == FRAME_TRUNCATED,
 	   "cut at the depth that is wanted, and marked");
+	walk_forget(t->scratch);
 	walk_settings.depth = 60;
 	walk_settings.way = WALK_FP;
 	second(0);
@@ -230,6 +232,7 @@ int main(void)
 	plan_begin();
 	s = segment_make(SEGMENT_MIN_BYTES);
 	walk_settings.depth = 60;
+	walk_settings.shallow = 0;
 	thread_init(&s);
 	t = thread_publish(&s, thread_reserve(&s), (int)syscall(SYS_gettid));
 	modules_refresh(&s);
