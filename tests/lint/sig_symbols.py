@@ -13,7 +13,7 @@ import tap
 
 # Of libc, without a lock, an allocation or a wait; signal-safety(7) and their sources say so.
 ALLOWED = {
-    'memcpy', 'memset', 'memcmp', 'memmove', 'memchr', 'strlen', 'strcmp',
+    'memcpy', 'memset', 'memcmp', 'bcmp', 'memmove', 'memchr', 'strlen', 'strcmp',
     'clock_gettime',     # the vdso, else a system call
     'syscall',
     'timer_settime',     # a system call and nothing else for timers with SIGEV_THREAD_ID
