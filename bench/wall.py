@@ -30,9 +30,9 @@ def measure(place, way, threads, kind, seconds):
 
 
 def part_wall(place, is_quick):
-    """{words: {way: {percent: added CPU, low, high, interrupted: a second, signals: a second, ratio: of a signal to each}}}"""
+    """{words: {way: {percent: of a CPU added, low, high, interrupted, signals: a second, ratio: to signalling all}}}"""
     result = {}
-    print('\nCPU that watching takes at %d Hz, percent of one, less the program alone; waits that ended early in all rounds' % HZ)
+    print('\nCPU that watching takes at %d Hz, percent of one, less the program alone; waits that ended early' % HZ)
     for threads, kind, words, _, has_peers in LOADS:
         ways = list(WAYS) if has_peers else ['none', 'cprof']
         percent, interrupted, signals = Rounds(), {}, {}

@@ -112,11 +112,25 @@ int recording_set_directory(struct recording *r, const char *directory, pid_t pi
 	return 0;
 }
 
+/* What still ran when the process ended ran until now: it may be long before its profiles are written. */
+static void note_end(const struct image *image)
+{
+	struct segment_header *h = image->door;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	for (int i = 0; h != NULL && i < SEGMENT_RUNS; i++)
+		if (h->runs[i].period != 0 && h->runs[i].ended_ns == 0)
+			h->runs[i].ended_ns =
+				(uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
 static void mark_over(struct recording *r, struct image *image)
 {
 	if (image->is_over)
 		return;
 	image->is_over = true;
+	note_end(image);
 	r->over++;
 	if (image->pidfd >= 0)
 		close(image->pidfd);
@@ -355,7 +369,8 @@ static void give_up_snapshot(struct recording *r, const char *reason)
 	r->asked = NULL;
 }
 
-_Static_assert(offsetof(struct segment_header, snapshots_asked) + 4 <= RECEPTION_DOOR &&
+_Static_assert(offsetof(struct segment_header, runs[SEGMENT_RUNS]) <= RECEPTION_DOOR &&
+		       offsetof(struct segment_header, snapshots_asked) + 4 <= RECEPTION_DOOR &&
 		       offsetof(struct segment_header, helper_wake) + 4 <= RECEPTION_DOOR,
 	       "they lie behind the door");
 
@@ -653,7 +668,7 @@ static void say_what_was_written(const struct recording *r, unsigned running)
 			 "; %u process%s still run%s: theirs follow when they end", running,
 			 running == 1 ? "" : "es", running == 1 ? "s" : "");
 	list_missed(r, missed, sizeof(missed));
-	if (first != NULL)
+	if (first != NULL && r->samples > 0)
 		snprintf(next, sizeof(next), "; next: cprof top %s/%s%s.pb.gz", r->directory,
 			 r->main_first != NULL ? "" : "*/", first);
 	fprintf(stderr, "cprof: %s samples, %s lost%s in %s%s%s%s%s\n",

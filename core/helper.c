@@ -115,6 +115,7 @@ static int run_thread(struct segment *s, struct why *why)
 	atomic_store_explicit(&helper.is_ending, 0, memory_order_relaxed);
 	atomic_store_explicit(&t->record->flags, THREAD_IS_OURS, memory_order_relaxed);
 	memcpy(t->record->name, "cprof", 6);
+	thread_set_ours(t);
 	/* a signal must not find it before it has blocked them: it inherits the mask */
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
 	atomic_store_explicit(&helper.tid, -1, memory_order_relaxed);
@@ -156,6 +157,10 @@ static void end_thread(struct segment *s, uint64_t wait_ns)
 			return; /* it ends when it gets to it; the next start waits for it */
 		sys4(SYS_futex, &helper.tid, FUTEX_WAIT, seen, &left);
 	}
+	/* its memory is free; the kernel counts it among the process's threads a little longer */
+	while (sys3(SYS_tgkill, sys1(SYS_getpid, 0), helper.thread->tid, 0) == 0 &&
+	       clock_monotonic() < until)
+		sys1(SYS_sched_yield, 0);
 	thread_release(s, helper.thread);
 	helper.thread = NULL;
 }

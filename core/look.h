@@ -51,11 +51,12 @@ void look_stop(enum look_for who);
 void look_forked(void);
 
 /*
- * @running: the state when it runs, WAIT_NOT or WAIT_RUNNABLE: the caller knows better. @file: NULL, or for helper_read_kept()
+ * @running: the state when it runs, WAIT_NOT or WAIT_RUNNABLE: the caller knows better. @has_run: it
+ * used a processor much of the time since the last look. @file: NULL, or for helper_read_kept()
  * when the same thread is looked at again and again.
  */
 SIGSAFE enum look_result look_at(struct segment *s, struct thread *t, enum look_for who,
-				 unsigned running, int *file);
+				 unsigned running, bool has_run, int *file);
 
 /*
  * Of a question that has not been answered. LOOK_ASKED: it is being answered now. LOOK_DONE: it has just been. Otherwise the
@@ -65,6 +66,9 @@ SIGSAFE enum look_result look_again(struct thread *t, enum look_for who);
 
 /* The sink gets what the kernel tells, with a name in place of a stack. */
 SIGSAFE void look_unanswered(struct segment *s, struct thread *t, enum look_for who);
+
+/* True when the kernel says that @t sleeps in a call with this @code. */
+SIGSAFE bool look_is_in(struct thread *t, unsigned code, int *file);
 
 /* When there is no time to look: the state it says, and a name in place of a stack. */
 SIGSAFE void look_in_passing(struct segment *s, struct thread *t, enum look_for who);

@@ -34,7 +34,8 @@ static void give(struct segment *s, struct thread *t, enum look_for who, const s
 /* ---- a thread that says what it waits for ---- */
 
 /* False: it moved meanwhile. */
-static bool look_at_waiting(struct segment *s, struct thread *t, uint64_t word, enum look_for who)
+static bool look_at_waiting(struct segment *s, struct thread *t, uint64_t word, enum look_for who,
+			    bool is_busy)
 {
 	struct thread *self = thread_self_block;
 	uint64_t *frames = self->scratch->words;
@@ -44,6 +45,12 @@ static bool look_at_waiting(struct segment *s, struct thread *t, uint64_t word, 
 	uint32_t index, first = 0;
 
 	look.since_ns = atomic_load_explicit(&t->record->waits_since_ns, memory_order_relaxed);
+	if (is_busy) {
+		static const char text[] = "[in the kernel, or a signal handler]";
+
+		frames[first++] = FRAME_NAMED(segment_string(s, text, sizeof(text) - 1));
+		look.code = WAIT_NOT;
+	}
 	if (place.callee != 0) {
 		frames[first++] =
 			FRAME_ADDRESS(place.callee) |
@@ -220,8 +227,19 @@ static bool is_deaf(struct thread *t)
 	return false;
 }
 
+/*
+ * A thread that said it waits, and has used a processor all the same: in the kernel, for the call, or in a handler of the
+ * host's that interrupted it. It is not asked: a call that has moved part of its bytes would end with these.
+ */
+static bool is_at_work(const struct thread *t, int *file)
+{
+	struct in_kernel k = ask_kernel(t->tid, file);
+
+	return k.is_running;
+}
+
 SIGSAFE enum look_result look_at(struct segment *s, struct thread *t, enum look_for who,
-				 unsigned running, int *file)
+				 unsigned running, bool has_run, int *file)
 {
 	if (t->name_serial != atomic_load_explicit(&look_names_serial, memory_order_relaxed))
 		look_name(t);
@@ -230,7 +248,7 @@ SIGSAFE enum look_result look_at(struct segment *s, struct thread *t, enum look_
 		struct in_kernel k;
 
 		if (word != 0) {
-			if (look_at_waiting(s, t, word, who))
+			if (look_at_waiting(s, t, word, who, has_run && is_at_work(t, file)))
 				return LOOK_DONE;
 			continue;
 		}
@@ -392,6 +410,14 @@ SIGSAFE bool look_on_signal(int sig, siginfo_t *info, void *ucontext)
 	atomic_store_explicit(&t->asked, 0, memory_order_release);
 	thread_leave(t);
 	return is_ours;
+}
+
+SIGSAFE bool look_is_in(struct thread *t, unsigned code, int *file)
+{
+	struct in_kernel k = ask_kernel(t->tid, file);
+
+	return k.is_known && !k.is_running && k.number >= 0 &&
+	       wait_code_of_syscall(k.number) == code;
 }
 
 SIGSAFE void look_in_passing(struct segment *s, struct thread *t, enum look_for who)

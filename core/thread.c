@@ -12,13 +12,20 @@
 int thread_init(struct segment *s)
 {
 	struct thread_blocks b = {0};
+	size_t tids;
 
 	mem_unmap(thread_blocks.memory, thread_blocks.bytes); /* a parent's, before fork */
 	b.scratch_offset = (sizeof(struct thread) + 15) & ~(size_t)15;
 	b.stride = (b.scratch_offset + walk_scratch_bytes() + 63) & ~(size_t)63;
 	b.rules_offset = b.stride * segment_count(s, SEGMENT_THREADS, 0);
-	b.bytes = b.rules_offset + sizeof(struct walk_rules) * segment_count(s, SEGMENT_THREADS, 0);
+	tids = (b.rules_offset + sizeof(struct walk_rules) * segment_count(s, SEGMENT_THREADS, 0) +
+		63) &
+	       ~(size_t)63;
+	b.bytes = tids + THREAD_TIDS / 8 + THREAD_INDEXES * sizeof(b.indexes[0]);
 	b.memory = mem_map(b.bytes);
+	b.tids = (_Atomic uint64_t *)(b.memory + tids);
+	b.indexes = (_Atomic uint32_t *)(b.memory + tids + THREAD_TIDS / 8);
+	b.free_from = 1;
 	thread_blocks = b;
 	thread_self_block = NULL;
 	thread_publishing = (struct lock){
@@ -85,4 +92,9 @@ int thread_wait_outside(struct segment *s, const struct thread *except, uint64_t
 int thread_wait_generation(struct segment *s, unsigned generation, uint64_t wait_ns)
 {
 	return wait_for(s, NULL, generation + 1, wait_ns);
+}
+
+void thread_set_ours(struct thread *t)
+{
+	thread_blocks.ours = t;
 }

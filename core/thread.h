@@ -98,6 +98,9 @@ SIGSAFE struct thread *thread_reserve(struct segment *s);
 struct thread *thread_publish(struct segment *s, struct thread *t, int tid);
 SIGSAFE struct thread *thread_try_publish(struct segment *s, struct thread *t, int tid);
 
+/* @t, reserved, is for a thread of ours: clone() will write its number into the record. */
+void thread_set_ours(struct thread *t);
+
 /* No handler may run on it any more. */
 SIGSAFE void thread_release(struct segment *s, struct thread *t);
 

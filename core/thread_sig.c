@@ -33,22 +33,37 @@ static uint32_t high_of(const struct segment *s)
 	return high < room ? high : room;
 }
 
+/* The first free record from @index on, taken; the number of records when there is none. */
+static uint32_t claim(struct segment *s, uint32_t index)
+{
+	uint32_t room = segment_count(s, SEGMENT_THREADS, 0);
+
+	for (; index < room; index++) {
+		_Atomic int32_t *tid = &record_at(s, index)->tid;
+		int32_t seen = 0;
+
+		if (atomic_load_explicit(tid, memory_order_relaxed) == 0 &&
+		    atomic_compare_exchange_strong_explicit(tid, &seen, THREAD_RESERVED,
+							    memory_order_acquire,
+							    memory_order_relaxed)) {
+			atomic_store_explicit(&thread_blocks.free_from, index + 1,
+					      memory_order_relaxed);
+			break;
+		}
+	}
+	return index;
+}
+
 SIGSAFE struct thread *thread_reserve(struct segment *s)
 {
 	uint32_t room = segment_count(s, SEGMENT_THREADS, 0), index;
 	struct thread_record *record = NULL;
 	struct thread *t;
 
-	for (index = 1; index < room; index++) {
-		int32_t seen = 0;
-
-		record = record_at(s, index);
-		if (atomic_load_explicit(&record->tid, memory_order_relaxed) == 0 &&
-		    atomic_compare_exchange_strong_explicit(&record->tid, &seen, THREAD_RESERVED,
-							    memory_order_acquire,
-							    memory_order_relaxed))
-			break;
-	}
+	index = claim(s, atomic_load_explicit(&thread_blocks.free_from, memory_order_relaxed));
+	if (index == room)
+		index = claim(s, 1);
+	record = index < room ? record_at(s, index) : NULL;
 	t = index < room ? thread_at(s, index) : NULL;
 	if (t == NULL) {
 		segment_count_lost(s, LOST_THREADS, 1);
@@ -80,6 +95,23 @@ SIGSAFE struct thread *thread_reserve(struct segment *s)
 	return t;
 }
 
+static void note_tid(int tid, uint32_t index)
+{
+	if ((uint32_t)tid >= THREAD_TIDS)
+		return;
+	atomic_store_explicit(&thread_blocks.indexes[(uint32_t)tid % THREAD_INDEXES], index,
+			      memory_order_relaxed);
+	atomic_fetch_or_explicit(&thread_blocks.tids[tid / 64], UINT64_C(1) << tid % 64,
+				 memory_order_release);
+}
+
+static void forget_tid(int tid)
+{
+	if (tid > 0 && (uint32_t)tid < THREAD_TIDS)
+		atomic_fetch_and_explicit(&thread_blocks.tids[tid / 64], ~(UINT64_C(1) << tid % 64),
+					  memory_order_relaxed);
+}
+
 SIGSAFE struct thread *thread_publish_alone(struct segment *s, struct thread *t, int tid)
 {
 	struct thread *known = thread_find(s, tid);
@@ -89,6 +121,7 @@ SIGSAFE struct thread *thread_publish_alone(struct segment *s, struct thread *t,
 		return known;
 	}
 	t->tid = tid;
+	note_tid(tid, t->index);
 	atomic_store_explicit(&t->record->tid, tid, memory_order_release); /* pairs: thread_find */
 	return t;
 }
@@ -106,13 +139,37 @@ SIGSAFE struct thread *thread_try_publish(struct segment *s, struct thread *t, i
 
 SIGSAFE void thread_release(struct segment *s, struct thread *t)
 {
+	uint32_t from = atomic_load_explicit(&thread_blocks.free_from, memory_order_relaxed);
+
+	(void)s;
+	forget_tid(t->tid);
 	atomic_store_explicit(&t->record->tid, 0, memory_order_release);
+	while (t->index < from &&
+	       !atomic_compare_exchange_weak_explicit(&thread_blocks.free_from, &from, t->index,
+						      memory_order_relaxed, memory_order_relaxed))
+		;
 }
 
 SIGSAFE struct thread *thread_find(const struct segment *s, int tid)
 {
-	uint32_t high = high_of(s);
+	uint32_t high = high_of(s), hint;
+	const struct thread *ours = thread_blocks.ours;
 
+	if (ours != NULL && ours->record != NULL &&
+	    atomic_load_explicit(&ours->record->tid, memory_order_acquire) == tid)
+		return thread_at(s, ours->index);
+	if (tid > 0 && (uint32_t)tid < THREAD_TIDS && thread_blocks.memory != NULL) {
+		/* pairs: note_tid */
+		if (!(atomic_load_explicit(&thread_blocks.tids[tid / 64], memory_order_acquire) >>
+			      tid % 64 &
+		      1))
+			return NULL;
+		hint = atomic_load_explicit(&thread_blocks.indexes[(uint32_t)tid % THREAD_INDEXES],
+					    memory_order_relaxed);
+		if (hint > 0 && hint < high &&
+		    atomic_load_explicit(&record_at(s, hint)->tid, memory_order_acquire) == tid)
+			return thread_at(s, hint);
+	}
 	for (uint32_t i = 1; i < high; i++)
 		if (atomic_load_explicit(&record_at(s, i)->tid, memory_order_acquire) == tid)
 			return thread_at(s, i);

@@ -79,7 +79,7 @@ SIGSAFE uint64_t threads_snapshot(struct segment *s, struct thread *self, uint64
 			look_in_passing(s, t, LOOK_THREADS);
 			continue;
 		}
-		left += look_at(s, t, LOOK_THREADS, WAIT_NOT, NULL) == LOOK_ASKED;
+		left += look_at(s, t, LOOK_THREADS, WAIT_NOT, false, NULL) == LOOK_ASKED;
 	}
 	/* as long as answers come in, there are more to come */
 	until = clock_monotonic() + ANSWER_NS;

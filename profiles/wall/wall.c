@@ -44,8 +44,32 @@ static int wall_start(struct segment *s, const struct option_set *options, struc
 	return r;
 }
 
+/* The time that the sampler has been dozing: nobody has moved in it. The process may have ended meanwhile. */
+static uint64_t dozing_ns(const struct segment *s)
+{
+	const struct segment_header *h = s->header;
+	uint64_t until = atomic_load_explicit(&h->wall_dozes_until_ns, memory_order_acquire);
+	uint64_t since = atomic_load_explicit(&h->wall_looked_ns, memory_order_relaxed);
+	uint64_t ended = atomic_load_explicit(&h->runs[RUN_WALL].ended_ns, memory_order_relaxed);
+	uint64_t now = ended != 0 ? ended : clock_monotonic();
+
+	if (until == 0)
+		return 0;
+	if (now > until)
+		now = until;
+	return now > since && now - since < NS_PER_SECOND * 10 ? now - since : 0;
+}
+
 static void flush_one(struct thread *t, void *user)
 {
+	struct segment *s = user;
+	uint64_t dozing = dozing_ns(s);
+
+	if (dozing != 0 && wall_thread_of(t)->is_idle) {
+		t->record->idle_looks +=
+			(dozing + wall_settings.period_ns / 2) / wall_settings.period_ns;
+		t->record->idle_ns += dozing;
+	}
 	wall_flush(user, t);
 	wall_thread_of(t)->tid = 0;
 }
@@ -59,6 +83,7 @@ static void wall_stop(struct segment *s)
 	look_stop(LOOK_WALL);
 	thread_wait_outside(s, NULL, NS_PER_SECOND / 10);
 	thread_each(s, flush_one, s);
+	atomic_store_explicit(&s->header->wall_dozes_until_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&s->header->runs[RUN_WALL].ended_ns, clock_monotonic(),
 			      memory_order_release);
 }
@@ -98,6 +123,9 @@ static int wall_read(const struct segment *s, int (*each)(void *user, const stru
 {
 	const struct thread_record *records = segment_part(s, SEGMENT_THREADS, 0);
 	uint32_t high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire);
+	uint64_t period =
+		atomic_load_explicit(&s->header->runs[RUN_WALL].period, memory_order_relaxed);
+	uint64_t dozing = dozing_ns(s);
 	int r = table_read(s, SEGMENT_TABLE_WALL, each, user);
 
 	if (high > segment_count(s, SEGMENT_THREADS, 0))
@@ -114,6 +142,11 @@ static int wall_read(const struct segment *s, int (*each)(void *user, const stru
 				   atomic_load_explicit(&records[i].idle_ns, memory_order_relaxed)},
 		};
 
+		if (atomic_load_explicit(&records[i].tid, memory_order_relaxed) > 0 &&
+		    period != 0) {
+			row.values[0] += (dozing + period / 2) / period;
+			row.values[1] += dozing;
+		}
 		if (row.stack != 0 && row.values[0] != 0 && row.generation < SEGMENT_GENERATIONS)
 			r = each(user, &row);
 	}

@@ -35,6 +35,7 @@ struct wall_thread {
 		wait_ns;    /* the kernel's count of time on a processor, and of waiting for one */
 	uint64_t looks, ns; /* what the look under way counts */
 	uint64_t later_looks, later_ns; /* passed over since it was found idle */
+	uint64_t kept_ns; /* of a tick at which it was just answering: the next one counts it */
 
 	/* files of the kernel's about it, open while it is busy, in the helper that is numbered so */
 	int asks_file, times_file;

@@ -46,6 +46,7 @@ SIGSAFE void wall_begin(void)
 {
 	sampler.random = clock_monotonic() * UINT64_C(0x9e3779b97f4a7c15) | 1;
 	sampler.last_ns = 0;
+	sampler.is_dozing = false;
 }
 
 SIGSAFE void wall_flush(struct segment *s, struct thread *t)
@@ -110,6 +111,14 @@ SIGSAFE void wall_sink(struct segment *s, struct thread *t, const struct look *l
 		w->cpu_ns = clock_read(CLOCK_THREAD_CPUTIME_ID);
 }
 
+/* How many looks a time stands for that was longer than between two ticks. */
+static uint64_t looks_in(uint64_t ns)
+{
+	uint64_t period = wall_settings.period_ns;
+
+	return ns < 2 * period ? 1 : (ns + period / 2) / period;
+}
+
 /* The thread is where it was. */
 static void credit(struct thread *t, uint64_t looks, uint64_t ns)
 {
@@ -122,8 +131,16 @@ static void credit(struct thread *t, uint64_t looks, uint64_t ns)
 	atomic_fetch_add_explicit(&record->idle_looks, looks, memory_order_relaxed);
 }
 
-/* Gives the looks that were passed over: those in which the thread ran, by its clock, to the look that comes now. */
-static void give_later(struct thread *t, struct wall_thread *w, uint64_t ran_ns)
+/* A look that was passed over: counted as if the thread had stayed. */
+static void pass_over(struct thread *t, struct wall_thread *w, uint64_t ns)
+{
+	w->later_looks += looks_in(ns);
+	w->later_ns += ns;
+	credit(t, looks_in(ns), ns);
+}
+
+/* Of the looks that were passed over, those in which the thread ran, by its clock, belong to the look that comes now. */
+static void settle_passed(struct thread *t, struct wall_thread *w, uint64_t ran_ns)
 {
 	uint64_t ran = w->later_looks == 0 ? 0
 					   : (ran_ns * w->later_looks + w->later_ns / 2) /
@@ -136,10 +153,9 @@ static void give_later(struct thread *t, struct wall_thread *w, uint64_t ran_ns)
 
 		w->looks += ran;
 		w->ns += ns;
-		w->later_ns -= ns;
-		w->later_looks -= ran;
+		atomic_fetch_sub_explicit(&t->record->idle_ns, ns, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&t->record->idle_looks, ran, memory_order_relaxed);
 	}
-	credit(t, w->later_looks, w->later_ns);
 	w->later_looks = w->later_ns = 0;
 }
 
@@ -206,16 +222,8 @@ static void look_anew(struct segment *s, struct thread *t, struct wall_thread *w
 	if (ran_ns < ns - ns / 16 &&
 	    atomic_load_explicit(&t->record->waits, memory_order_relaxed) == 0 && is_runnable(t, w))
 		running = WAIT_RUNNABLE;
-	if (look_at(s, t, LOOK_WALL, running, &w->asks_file) == LOOK_GONE)
+	if (look_at(s, t, LOOK_WALL, running, ran_ns > ns / 4, &w->asks_file) == LOOK_GONE)
 		w->looks = w->ns = 0;
-}
-
-/* How many looks a time stands for that was longer than between two ticks. */
-static uint64_t looks_in(uint64_t ns)
-{
-	uint64_t period = wall_settings.period_ns;
-
-	return ns < 2 * period ? 1 : (ns + period / 2) / period;
 }
 
 static void note_quiet(struct wall_thread *w)
@@ -238,12 +246,11 @@ static bool ask_again(struct segment *s, struct thread *t, struct wall_thread *w
 	case LOOK_LATE: /* it waits for a processor; one answer will stand for both looks */
 		w->looks += looks_in(ns);
 		w->ns += ns;
-		if (look_at(s, t, LOOK_WALL, WAIT_RUNNABLE, &w->asks_file) == LOOK_GONE)
+		if (look_at(s, t, LOOK_WALL, WAIT_RUNNABLE, true, &w->asks_file) == LOOK_GONE)
 			w->looks = w->ns = 0;
 		return false;
 	case LOOK_ASKED: /* it is at it */
-		w->later_looks += looks_in(ns);
-		w->later_ns += ns;
+		w->kept_ns += ns;
 		return false;
 	default:
 		return true;
@@ -261,6 +268,8 @@ static void tick_thread(struct segment *s, struct thread *t, uint64_t ns)
 	if (atomic_load_explicit(&t->asked, memory_order_acquire) & 1u << LOOK_WALL &&
 	    !ask_again(s, t, w, ns))
 		return;
+	ns += w->kept_ns;
+	w->kept_ns = 0;
 	if (w->is_idle && word != 0 && word == w->word) {
 		credit(t, looks_in(ns), ns);
 		if (++w->quiet % DOUBT_LOOKS != 0)
@@ -276,22 +285,22 @@ static void tick_thread(struct segment *s, struct thread *t, uint64_t ns)
 		return;
 	}
 	if (w->is_idle && word == 0 && w->word == 0 && w->quiet >= QUIET_LOOKS &&
-	    (sampler.tick + t->index) % PASS_OVER != 0) {
-		w->later_looks += looks_in(ns);
-		w->later_ns += ns;
+	    ns < 2 * wall_settings.period_ns && (sampler.tick + t->index) % PASS_OVER != 0) {
+		pass_over(t, w, ns);
 		return;
 	}
 	cpu = clock_read(clock_of_thread(t->tid));
 	if (cpu == 0) { /* it is gone */
-		give_later(t, w, 0);
+		settle_passed(t, w, 0);
 		wall_flush(s, t);
 		close_files(w);
 		w->tid = 0;
 		return;
 	}
 	if (w->is_idle && word == 0 && w->word == 0) {
-		if (cpu == w->cpu_ns || (w->is_settling && cpu - w->cpu_ns < SETTLE_NS)) {
-			give_later(t, w, 0);
+		if (cpu == w->cpu_ns || (w->is_settling && cpu - w->cpu_ns < SETTLE_NS &&
+					 look_is_in(t, w->labels_code, &w->asks_file))) {
+			settle_passed(t, w, 0);
 			credit(t, looks_in(ns), ns);
 			w->quiet++;
 			w->is_settling = false;
@@ -302,7 +311,7 @@ static void tick_thread(struct segment *s, struct thread *t, uint64_t ns)
 	w->looks = looks_in(ns);
 	w->ns = ns;
 	ran = cpu - w->cpu_ns;
-	give_later(t, w, ran);
+	settle_passed(t, w, ran);
 	w->cpu_ns = cpu;
 	look_anew(s, t, w, ran, ns);
 }
@@ -365,7 +374,10 @@ static uint64_t next_tick(struct segment *s, uint64_t now)
 		}
 	}
 	sampler.is_dozing = true;
-	return next + (sampler.has_silent ? PASS_OVER - 1 : DOZE_TICKS - 1) * period;
+	next += (sampler.has_silent ? PASS_OVER - 1 : DOZE_TICKS - 1) * period;
+	atomic_store_explicit(&s->header->wall_looked_ns, now, memory_order_relaxed);
+	atomic_store_explicit(&s->header->wall_dozes_until_ns, next, memory_order_release);
+	return next;
 }
 
 SIGSAFE uint64_t wall_tick(struct segment *s, struct thread *self, uint64_t now)
@@ -377,6 +389,7 @@ SIGSAFE uint64_t wall_tick(struct segment *s, struct thread *self, uint64_t now)
 	sampler.last_ns = now;
 	if (sampler.is_dozing) {
 		sampler.is_dozing = false;
+		atomic_store_explicit(&s->header->wall_dozes_until_ns, 0, memory_order_relaxed);
 		if (atomic_exchange_explicit(&wait_is_dozing, 0, memory_order_seq_cst) == 0) {
 			credit_all(s, self, ns);
 			return now + random_next() % wall_settings.period_ns;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """
-Where time goes, running or waiting: the profile "wall" beside what the threads of programs with a timetable know of themselves.
+Where time goes, running or waiting: the profile "wall" beside what the threads of programs with a timetable know of
+themselves.
 
 A look at a thread stands for the time since the look before, so a thread's total is its life, and what is off by chance is
 the gap in which its state changes. Gaps are half to one and a half periods long; the change is anywhere in it, which gives
@@ -66,7 +67,8 @@ def ns(samples):
 def check_life(about, profile, name, life, slack=30e6):
     """From its first moment to its last, but for a look at each end; a busy machine looks late."""
     got = ns(of_thread(profile, name))
-    return tap.ok(abs(got - life) <= 0.01 * life + slack, '%s: %s is seen for %.3f s, lived %.3f s' % (about, name, got / 1e9, life / 1e9))
+    return tap.ok(abs(got - life) <= 0.01 * life + slack,
+                  '%s: %s is seen for %.3f s, lived %.3f s' % (about, name, got / 1e9, life / 1e9))
 
 
 def states_of(truth):
@@ -111,10 +113,13 @@ def check_states(about, profile, name, truth, points=POINTS):
     for state, (least, most, _) in sorted(wanted.items()):
         got = 100 * ns(s for s in samples if s.labels.get('state') == state) / total
         error = off_by(got, 100 * least / life, 100 * most / life)
-        limit = max(points, chance(samples, truth)) + (chance_of_die(samples, truth) if state in ('running', 'runnable') else 0)
+        limit = max(points, chance(samples, truth))
+        if state in ('running', 'runnable'):
+            limit += chance_of_die(samples, truth)
         if max(got, 100 * most / life) > 0.5:
             tap.ok(abs(error) <= limit, '%s: %s is %s for %.2f %%, truly %.2f to %.2f %%' % (
-                about, name, state, got, 100 * least / life, 100 * most / life), 'off by %.2f, may be by %.2f' % (error, limit))
+                about, name, state, got, 100 * least / life, 100 * most / life),
+                   'off by %.2f, may be by %.2f' % (error, limit))
     others = sum(s.values[1] for s in samples if s.labels.get('state') not in wanted)
     tap.ok(100 * others / total <= 1, '%s: %s is in no other state' % (about, name),
            str([(s.labels.get('state'), s.values, s.names) for s in samples if s.labels.get('state') not in wanted][:6]))
@@ -152,7 +157,8 @@ def check_header(about, directory, is_busy=False):
     tap.equal(profile.period, int(PERIOD), about + ': period')
     tap.ok(14 not in top, about + ': no default column, so time is shown')
     tap.ok(abs(profile.time_ns / 1e9 - time.time()) < 600, about + ': the time it was made')
-    tap.between(profile.total(0) * profile.period / profile.total(), 0.6 if is_busy else 0.95, 1.05, about + ': samples times period over time')
+    tap.between(profile.total(0) * profile.period / profile.total(), 0.6 if is_busy else 0.95, 1.05,
+                about + ': samples times period over time')
     bad = {s.labels.get('state') for s in profile.samples if not STATES.fullmatch(str(s.labels.get('state')))}
     tap.equal(bad, set(), about + ': every sample has a state that is in the manual')
     tap.ok(all(s.labels.get('thread') for s in profile.samples), about + ': every sample has the name of its thread')
@@ -173,7 +179,8 @@ def check_timetable(about, r):
     tap.ok(truth['is_right'], about + ': no wait was interrupted, and phases add up', r.out)
     for name, of in truth['threads'].items():
         check_life(about, profile, name, of['life_ns'])
-        check_states(about, profile, name, of)
+        # S and Q wait past the C library: that they have gone to sleep is found out, not told
+        check_states(about, profile, name, of, 2 * POINTS if name in 'SQ' else POINTS)
         if name not in 'HQ':  # which hear no signal: where they compute is not known
             check_stacks(about, profile, name, of)
     known = sum(of['life_ns'] for of in truth['threads'].values())
@@ -252,12 +259,14 @@ def two_on_one_processor():
     for name in ('G1', 'G2'):
         check_life('one processor', profile, name, truth[name]['life_ns'])
     both = of_thread(profile, 'G1') + of_thread(profile, 'G2')
+    known = (truth['G1'], truth['G2'])
     for state in ('running', 'runnable'):
         got = 100 * ns(s for s in both if s.labels['state'] == state) / ns(both)
-        wanted = 100 * sum(truth[n][state + '_ns'] for n in truth if n[0] == 'G') / sum(truth[n]['life_ns'] for n in truth if n[0] == 'G')
+        wanted = 100 * sum(of[state + '_ns'] for of in known) / sum(of['life_ns'] for of in known)
         tap.ok(abs(got - wanted) <= 6, 'one processor: %s for %.2f %%, truly %.2f %%' % (state, got, wanted))
     computing = [s for s in both if 'g_compute' in s.names]
-    tap.ok(ns(computing) > 0.97 * ns(both), 'one processor: both compute', str([s.names for s in both if s not in computing][:4]))
+    tap.ok(ns(computing) > 0.97 * ns(both), 'one processor: both compute',
+           str([s.names for s in both if s not in computing][:4]))
     box.close()
 
 
@@ -282,14 +291,17 @@ def endings():
     with concurrent.futures.ThreadPoolExecutor(5) as pool:
         for (way, letters), r in zip(runs, pool.map(one, runs)):
             about = '%s of %s' % (way, letters)
-            if not tap.ok(r.status == ENDS[way] and r.own_err == '' and r.closing is not None, about + ': its status', r.show()):
+            is_right = r.status == ENDS[way] and r.own_err == '' and r.closing is not None
+            if not tap.ok(is_right, about + ': its status', r.show()):
                 continue
             profile, truth = wall(r.directory), truths(r.out)[-1]['threads']
             for name, of in truth.items():
-                check_life(about, profile, name, of['life_ns'], SILENT_SLACK if name == 'K' else 30e6)
+                check_life(about, profile, name, of['life_ns'],
+                           SILENT_SLACK if name == 'K' else 60e6 if name == 'A' else 30e6)  # A may be about to answer
             for name in WAITING.keys() & truth.keys():
                 samples = of_thread(profile, name)
-                tap.ok(samples and ns(of_thread(profile, name, WAITING[name])) > 0.97 * ns(samples), '%s: %s is in %s' % (about, name, WAITING[name]),
+                inside = ns(of_thread(profile, name, WAITING[name]))
+                tap.ok(samples and inside > 0.97 * ns(samples), '%s: %s is in %s' % (about, name, WAITING[name]),
                        str([(s.labels, s.values) for s in samples]))
             if 'A' in letters and way in ('exit', 'mainleaves'):  # the others leave it in a phase that it has not counted
                 check_states(about, profile, 'A', truth['A'])
@@ -309,7 +321,8 @@ def children():
         check_life(way, profile, 'A', parent['threads']['A']['life_ns'])
         waiting = ns(of_thread(profile, 'main', 'syscall:wait4'))
         truly = sum(w['ns'] for w in parent['threads']['main']['waits'] if w['state'] == 'syscall:wait4')
-        tap.ok(abs(waiting - truly) < 0.01 * truly + 30e6, '%s: the parent waits for its child for %.3f s, truly %.3f s' % (way, waiting / 1e9, truly / 1e9))
+        tap.ok(abs(waiting - truly) < 0.01 * truly + 30e6,
+               '%s: the parent waits for its child for %.3f s, truly %.3f s' % (way, waiting / 1e9, truly / 1e9))
         tap.ok(any('main_wait' in s.names for s in of_thread(profile, 'main', 'syscall:wait4')), way + ': in main_wait')
         below = [c for c in r.children() if c.endswith('.%d' % child['pid'])]
         # the image that only calls exec is there for some milliseconds, and may have a file, too
@@ -318,7 +331,8 @@ def children():
         profile = wall(r.directory, below[-1])
         for name, state in (('D', 'syscall:poll'), ('main', 'join')):
             check_life(way + ', child', profile, name, child['threads'][name]['life_ns'], 60e6)
-            tap.ok(ns(of_thread(profile, name, state)) > 0.95 * ns(of_thread(profile, name)), '%s, child: %s in %s' % (way, name, state))
+            tap.ok(ns(of_thread(profile, name, state)) > 0.95 * ns(of_thread(profile, name)),
+                   '%s, child: %s in %s' % (way, name, state))
         check_life(way + ', child', profile, 'A', child['threads']['A']['life_ns'], 60e6)
         tap.equal(ns(s for s in profile.samples if 'main_wait' in s.names), 0, way + ', child: nothing of the parent')
     tap.equal(box.leftovers(), [], 'children: nothing left behind')
@@ -347,7 +361,8 @@ def check_language(name, r):
             if not functions or most < 0.05 * of['life_ns']:
                 continue
             inside = [s for s in samples if any(re.search(r'\b%s\b' % f, n) for f in functions for n in s.names)]
-            tap.ok(samples and ns(inside) > 0.97 * ns(samples), '%s: %s is %s in %s' % (name, thread, state, '/'.join(sorted(functions))),
+            tap.ok(samples and ns(inside) > 0.97 * ns(samples),
+                   '%s: %s is %s in %s' % (name, thread, state, '/'.join(sorted(functions))),
                    str([s.names for s in samples if s not in inside][:3]))
     cut = ns(s for s in profile.samples if '[truncated]' in s.names)
     tap.ok(cut < 0.01 * profile.total(), name + ': whole stacks', '%d ns' % cut)
@@ -401,10 +416,12 @@ def check_python(r):
     # five threads of 4 s and what comes before and after
     tap.between(profile.total() / 1e9, 19.5, 22.5, 'python3: time of all threads')
     # two threads sleep; they wait for the interpreter's lock, 5 ms and more, each time they wake
-    tap.between(sum(by_state.get(state, 0) for state in ('sleep', 'syscall:select', 'syscall:pselect6')), 5, 8.6, 'python3: sleeping')
+    sleeping = sum(by_state.get(state, 0) for state in ('sleep', 'syscall:select', 'syscall:pselect6'))
+    tap.between(sleeping, 5, 8.6, 'python3: sleeping')
     tap.between(by_state.get('cond', 0), 0.3, 8, 'python3: waiting for the interpreter\'s lock')
     # the locker, and the main thread which joins by a lock
-    tap.between(by_state.get('sem', 0) + by_state.get('futex', 0), truth['lock'] + 3, truth['lock'] + 4.8, 'python3: waiting for locks')
+    tap.between(by_state.get('sem', 0) + by_state.get('futex', 0), truth['lock'] + 3, truth['lock'] + 4.8,
+                'python3: waiting for locks')
     running = by_state.get('running', 0)
     tap.between(running, 0.8 * truth['compute'], 1.2 * truth['compute'] + 0.4, 'python3: running')
     tap.ok(any(re.search('acquire|lock', n) for s in profile.samples if s.labels['state'] == 'sem' for n in s.names),
@@ -459,7 +476,8 @@ def rights():
         # it sleeps for 0.1 s; but the kernel makes no thread for a process whose children will be in another namespace
         there = os.path.exists(os.path.join(r.directory, 'wall.pb.gz'))
         total = ns(s for s in wall(r.directory).samples if 'sleep_ms' in s.names) if there else 0
-        tap.ok(total > (40e6 if argv[1] == 'newpid' else 70e6), 'rights %s: looked at before and after' % argv[1], '%d ns' % total)
+        tap.ok(total > (40e6 if argv[1] == 'newpid' else 70e6), 'rights %s: looked at before and after' % argv[1],
+               '%d ns' % total)
     tap.equal(box.leftovers(), [], 'rights: nothing left behind')
     box.close()
 
