@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli/latecomers.h"
 #include "cli/reception.h"
 #include "core/segment.h"
 #include "core/session.h"
@@ -48,7 +49,7 @@ struct recording {
 	struct reception *reception;
 	char directory[4096];
 	bool has_made_directory;
-	pid_t main_pid;
+	pid_t main_pid, first_pid;
 	bool is_main_missing;         /* what it runs now has said that it is not recorded */
 	struct image *images, **last; /* in the order of their arrival */
 	unsigned over, refused;
@@ -102,7 +103,7 @@ int recording_set_directory(struct recording *r, const char *directory, pid_t pi
 	struct stat st;
 	int fd;
 
-	r->main_pid = pid;
+	r->main_pid = r->first_pid = pid;
 	r->has_made_directory = stat(directory, &st) != 0;
 	fd = file_open_directory(directory, why);
 	if (fd < 0)
@@ -482,9 +483,19 @@ static void await_callers(struct recording *r)
 		attend(r, -1, 10);
 }
 
+static bool is_known(pid_t pid, void *recording)
+{
+	const struct recording *r = recording;
+
+	for (const struct image *i = r->images; i != NULL; i = i->next)
+		if (i->pid == pid)
+			return true;
+	return pid == getpid();
+}
+
 /*
- * Children of fork that have not spoken yet, when their parents are gone: a daemon's, say. They do so before anything else,
- * unless they were killed.
+ * Children that have not spoken yet, when their parents are gone: a daemon's, say. Those of fork do so before anything else,
+ * unless they were killed; others are only being loaded.
  */
 static void await_children(struct recording *r)
 {
@@ -494,7 +505,12 @@ static void await_children(struct recording *r)
 		for (const struct image *image = r->images; image != NULL; image = image->next)
 			forks += forks_of(image);
 		if (forks <= r->forked)
-			return;
+			break;
+		attend(r, -1, 10);
+	}
+	for (int i = 0; i < 100; i++) {
+		if (!latecomers_are_there(reception_path(r->reception), r->first_pid, is_known, r))
+			break;
 		attend(r, -1, 10);
 	}
 }

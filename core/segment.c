@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/mem.h"
 #include "core/rows.h"
 #include "core/stacks.h"
 #include "core/table.h"
@@ -249,8 +250,8 @@ static int map_memfd(uint64_t size, void **ret_base, int *ret_fd)
 	/* a reader must not meet SIGBUS because the file shrank under it */
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		goto fail;
-	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (base == MAP_FAILED)
+	base = mem_map_file(size, fd);
+	if (base == NULL)
 		goto fail;
 	*ret_base = base;
 	*ret_fd = fd;
@@ -289,6 +290,8 @@ int segment_create(uint64_t memory_bytes, struct segment **ret, int *ret_fd, str
 			return -ENOMEM;
 		}
 		r = map_memfd(size, &base, &fd);
+		if (r == -EAGAIN)
+			r = -ENOMEM; /* beyond what may be locked, in a host that locks all it maps */
 		if (r == -ENOMEM)
 			size = size / 2 & ~UINT64_C(4095);
 	} while (r == -ENOMEM);
@@ -298,7 +301,7 @@ int segment_create(uint64_t memory_bytes, struct segment **ret, int *ret_fd, str
 	}
 	r = segment_format(base, size, &own_segment);
 	if (r < 0) {
-		munmap(base, size);
+		mem_unmap(base, size);
 		close(fd);
 		why_set(why, "the segment's layout does not fit in %llu bytes",
 			(unsigned long long)size);
@@ -328,8 +331,7 @@ struct segment *segment_own(void)
 
 void segment_release(struct segment *s)
 {
-	if (s->base != NULL)
-		munmap(s->base, s->size);
+	mem_unmap(s->base, s->size);
 	*s = (struct segment){0};
 }
 

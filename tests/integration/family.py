@@ -2,6 +2,7 @@
 """Children, of every kind, have profiles of their own; parents keep theirs."""
 
 import os
+import signal
 
 import tap
 from cprof import Box, program, wait_for
@@ -102,6 +103,24 @@ def daemon():
     box.close()
 
 
+def parents_that_leave():
+    """A program that ends as soon as it has a child: the child is only being loaded then."""
+    box = Box()
+    for how in ('spawnleave', 'vforkleave'):
+        followed = 0
+        for _ in range(10):
+            r = box.run('family', how, 100)
+            there = lambda: [c for c in r.children() if os.path.exists(os.path.join(r.directory, c, 'cpu.pb.gz'))]
+            followed += wait_for(lambda: len(there()) == 1) and r.profile(there()[0]).within('burn_leaf') > 50e6
+        tap.equal(followed, 10, '%s: the child is followed, ten times out of ten' % how)
+    # one that will never come keeps nobody
+    r = box.run('sh', '-c', 'env -u LD_PRELOAD sleep 60 >/dev/null 2>&1 & echo $!')
+    os.kill(int(r.out), signal.SIGKILL)
+    tap.equal((r.status, r.own_err), (0, ''), 'a child that hides from us is not waited for')
+    tap.ok(wait_for(lambda: box.leftovers() == []), 'parents that leave: nothing left behind', box.leftovers())
+    box.close()
+
+
 def two_hundred():
     ms = 20
     box = Box()
@@ -154,5 +173,5 @@ def without_a_launcher():
 
 
 tap.run(fork, fork_and_exec, fork_burn_and_exec, vfork_and_exec, vfork_whose_exec_fails, posix_spawn, system, popen,
-        fork_in_a_thread, double_fork, child_killed, daemon, two_hundred, idle_children, follow_no,
+        fork_in_a_thread, double_fork, child_killed, daemon, parents_that_leave, two_hundred, idle_children, follow_no,
         without_a_launcher)

@@ -8,7 +8,6 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import tap
@@ -31,11 +30,6 @@ def children(pid):
             return [int(n) for n in f.read().split()]
     except OSError:
         return []
-
-
-def parent(pid):
-    with open('/proc/%d/stat' % pid) as f:
-        return int(f.read().rsplit(')', 1)[1].split()[1])
 
 
 class Job:

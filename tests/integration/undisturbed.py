@@ -108,6 +108,46 @@ def limits():
     box.close()
 
 
+def locked_memory():
+    """mlockall() is for the host's memory: ours is not filled, and not counted against the host's limit."""
+    box = Box()
+    names = {1: 'MCL_CURRENT', 2: 'MCL_FUTURE', 3: 'both', 4: 'MCL_ONFAULT alone', 5: 'MCL_CURRENT on fault',
+             7: 'both on fault', 8: 'an unknown flag'}
+    for flags in names:
+        r = both(box, 'guest', 'mlockall', flags)
+        tap.equal((r.truth['much_locked'], r.truth['much_shared']), (0, 0), 'mlockall, %s: of ours nothing' % names[flags])
+        tap.ok(r.profile().total() > 0.28e9, 'mlockall, %s: profiled' % names[flags], r.show())
+    if os.geteuid() == 0:
+        box.publish()
+        guest = os.path.join(box.root, 'guest')
+        shutil.copy2(program('guest'), guest)
+        shutil.copytree(os.path.join(PROGRAMS, 'plugins'), os.path.join(box.root, 'plugins'))
+
+        def become(limit):
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, limit))
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+
+        out = os.path.join(box.root, 'by-nobody')
+        os.mkdir(out)
+        os.chown(out, 65534, 65534)
+        for limit in (0, 4 << 20, 8 << 20):
+            for flags in (1, 3, 5, 7):
+                before = lambda: become(limit)
+                plain = box.plain(guest, 'mlockall', flags, before=before)
+                r = box.run(guest, 'mlockall', flags, before=before, output=os.path.join(out, '%d.%d' % (limit, flags)),
+                            env={'XDG_RUNTIME_DIR': ''})
+                tap.equal((r.status, r.out, r.own_err), (plain.status, plain.out, plain.err),
+                          'mlockall, %s, limit %d MiB: the same' % (names[flags], limit >> 20))
+    else:
+        tap.skip('mlockall with a limit', 'needs a second user')
+    # a host that starts us when all it maps is locked already
+    r = box.plain('linked', 'locked', os.path.join(box.root, 'linked.pb.gz'))
+    tap.equal((r.status, r.truth), (0, {'much_locked': 0, 'much_shared': 0, 'started': 0}), 'started after mlockall')
+    box.close()
+
+
 def says_why():
     """What could not be recorded: the closing lines are true, and advise nothing that leads nowhere."""
     box = Box()
@@ -332,7 +372,7 @@ def leavers():
 GROUPS = {
     'waits': (every_wait, answers, leavers),
     'signals': (waits, small_things, owners_of_signals, closed_files),
-    'places': (limits, says_why, other_rights, other_preloads, strict_seccomp, libraries, debuggers),
+    'places': (limits, locked_memory, says_why, other_rights, other_preloads, strict_seccomp, libraries, debuggers),
 }
 if len(sys.argv) == 3 and sys.argv[2] in GROUPS:
     group = GROUPS[sys.argv.pop()]

@@ -103,6 +103,15 @@ int main(int argc, char **argv)
 
 		if (posix_spawn(&pid, self, NULL, NULL, args, environ) != 0)
 			return 1;
+	} else if (strcmp(how, "spawnleave") == 0) {
+		char *const args[] = {self, (char *)"leaf", amount_text, NULL};
+
+		_exit(posix_spawn(&pid, self, NULL, NULL, args, environ) != 0);
+	} else if (strcmp(how, "vforkleave") == 0) {
+		pid = vfork();
+		if (pid == 0)
+			be_leaf();
+		_exit(0);
 	} else if (strcmp(how, "system") == 0) {
 		if (system(command) != 0)
 			return 1;

@@ -480,6 +480,66 @@ static int resources(void)
 	return 0;
 }
 
+/* A number of KiB, by its name in /proc/self/status. */
+static long status_kb(const char *name)
+{
+	char text[4096];
+	int fd = open("/proc/self/status", O_RDONLY);
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+	const char *at;
+
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	at = strstr(text, name);
+	return at != NULL ? atol(at + strlen(name) + 1) : -1;
+}
+
+static int pages_there(const void *memory, size_t size)
+{
+	unsigned char there[1024];
+	int n = 0;
+
+	mincore((void *)(uintptr_t)memory, size, there);
+	for (size_t i = 0; i < size / 4096; i++)
+		n += there[i] & 1;
+	return n;
+}
+
+static void *some_memory(void)
+{
+	return mmap(NULL, 4 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+/* All of its memory is to be there. */
+static int locks_memory(int flags)
+{
+	const void *before = some_memory(), *after;
+	int r, error, there, there_after;
+	pthread_t id;
+
+	burn_a(100 * MS);
+	errno = 0;
+	r = mlockall(flags);
+	error = errno;
+	there = pages_there(before, 4 << 20);
+	after = some_memory();
+	there_after = after != MAP_FAILED ? pages_there(after, 4 << 20) : -1;
+	printf("{\"r\": %d, \"errno\": %d, \"there\": %d, \"there_after\": %d, \"much_locked\": "
+	       "%d, "
+	       "\"much_shared\": %d}\n",
+	       r, error, there, there_after, status_kb("VmLck:") > 48 << 10,
+	       status_kb("RssShmem:") > 16 << 10);
+	fflush(stdout);
+	stop = 0;
+	if (pthread_create(&id, NULL, burn_on, NULL) == 0) {
+		burn_a(200 * MS);
+		stop = 1;
+		pthread_join(id, NULL);
+	}
+	munlockall();
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -514,6 +574,8 @@ int main(int argc, char **argv)
 		return changes_root(argv[2]);
 	if (strcmp(what, "libraries") == 0 && argc > 4)
 		return libraries(argv + 2, atoll(argv[4]));
+	if (strcmp(what, "mlockall") == 0 && argc > 2)
+		return locks_memory(atoi(argv[2]));
 	if (strcmp(what, "runpath") == 0)
 		return by_runpath();
 	if (strcmp(what, "resources") == 0)

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -226,12 +227,41 @@ static void labels(void)
 	printf("{}\n");
 }
 
+static long status_kb(const char *name)
+{
+	char line[256];
+	FILE *f = fopen("/proc/self/status", "r");
+	long kb = -1;
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (strncmp(line, name, strlen(name)) == 0)
+			kb = atol(line + strlen(name));
+	if (f != NULL)
+		fclose(f);
+	return kb;
+}
+
+/* Everything that is mapped from here on is locked. */
+static void locked(void)
+{
+	int started;
+
+	expect(mlockall(MCL_CURRENT | MCL_FUTURE), 0, "mlockall");
+	started = cprof_start("cpu=1000");
+	burn_a(100 * MS);
+	printf("{\"much_locked\": %d, \"much_shared\": %d, \"started\": %d}\n",
+	       status_kb("VmLck:") > 48 << 10, status_kb("RssShmem:") > 16 << 10, started);
+	cprof_stop();
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
 
 	directory = argc > 2 ? argv[2] : ".";
-	if (strcmp(what, "late") == 0)
+	if (strcmp(what, "locked") == 0)
+		locked();
+	else if (strcmp(what, "late") == 0)
 		late();
 	else if (strcmp(what, "windows") == 0)
 		windows();
