@@ -12,6 +12,7 @@ static size_t threads_bytes;
 static int wall_start(struct segment *s, const struct option_set *options, struct why *why)
 {
 	struct segment_run *run = &s->header->runs[RUN_WALL];
+	uint64_t first_ns;
 	int r;
 
 	if (wall_settings.threads == NULL) {
@@ -33,10 +34,11 @@ static int wall_start(struct segment *s, const struct option_set *options, struc
 		atomic_store_explicit(&run->begun_ns, clock_monotonic(), memory_order_relaxed);
 	atomic_store_explicit(&run->period, wall_settings.period_ns, memory_order_relaxed);
 	atomic_store_explicit(&run->ended_ns, 0, memory_order_relaxed);
-	wall_begin();
+	first_ns = clock_monotonic();
+	first_ns += first_ns % wall_settings.period_ns;
+	wall_begin(first_ns);
 	atomic_store_explicit(&wall_is_on, 1, memory_order_seq_cst);
-	r = helper_start(s, HELPER_WALL, wall_tick,
-			 clock_monotonic() + clock_monotonic() % wall_settings.period_ns, why);
+	r = helper_start(s, HELPER_WALL, wall_tick, first_ns, why);
 	if (r < 0) {
 		atomic_store_explicit(&wall_is_on, 0, memory_order_seq_cst);
 		look_stop(LOOK_WALL);
@@ -62,14 +64,7 @@ static uint64_t dozing_ns(const struct segment *s)
 
 static void flush_one(struct thread *t, void *user)
 {
-	struct segment *s = user;
-	uint64_t dozing = dozing_ns(s);
-
-	if (dozing != 0 && wall_thread_of(t)->is_idle) {
-		t->record->idle_looks +=
-			(dozing + wall_settings.period_ns / 2) / wall_settings.period_ns;
-		t->record->idle_ns += dozing;
-	}
+	wall_count_doze(t, clock_monotonic());
 	wall_flush(user, t);
 	wall_thread_of(t)->tid = 0;
 }
@@ -98,6 +93,8 @@ static void wall_thread_begins(struct segment *s, struct thread *t)
 static void wall_thread_ends(struct segment *s, struct thread *t)
 {
 	if (wall_settings.threads != NULL && thread_enter(s, t)) {
+		/* the sampler that it has just roused may not have come to it yet */
+		wall_count_doze(t, clock_monotonic());
 		wall_flush(s, t);
 		thread_leave(t);
 	}

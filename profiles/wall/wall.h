@@ -35,7 +35,9 @@ struct wall_thread {
 		wait_ns;    /* the kernel's count of time on a processor, and of waiting for one */
 	uint64_t looks, ns; /* what the look under way counts */
 	uint64_t later_looks, later_ns; /* passed over since it was found idle */
-	uint64_t kept_ns; /* of a tick at which it was just answering: the next one counts it */
+	_Atomic uint64_t
+		doze_from_ns; /* what it is owed since then, nobody has counted; 0: all is counted */
+	uint64_t kept_ns;     /* of a tick at which it was just answering: the next one counts it */
 
 	/* files of the kernel's about it, open while it is busy, in the helper that is numbered so */
 	int asks_file, times_file;
@@ -64,7 +66,10 @@ SIGSAFE static inline struct wall_thread *wall_thread_of(const struct thread *t)
 
 SIGSAFE uint64_t wall_tick(struct segment *s, struct thread *self, uint64_t now);
 SIGSAFE void wall_sink(struct segment *s, struct thread *t, const struct look *look);
-SIGSAFE void wall_begin(void); /* before the first tick */
+SIGSAFE void wall_begin(uint64_t first_ns); /* before the first tick, which is to come then */
+
+/* @t leaves, or is looked at, while the sampler dozes: it has not moved until now. */
+SIGSAFE void wall_count_doze(struct thread *t, uint64_t until_ns);
 
 /* What @t is owed goes into the table. On the thread itself or the helper, whoever is first. */
 SIGSAFE void wall_flush(struct segment *s, struct thread *t);

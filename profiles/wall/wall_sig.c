@@ -42,10 +42,10 @@ static uint64_t random_next(void)
 	return sampler.random;
 }
 
-SIGSAFE void wall_begin(void)
+SIGSAFE void wall_begin(uint64_t first_ns)
 {
 	sampler.random = clock_monotonic() * UINT64_C(0x9e3779b97f4a7c15) | 1;
-	sampler.last_ns = 0;
+	sampler.last_ns = first_ns - wall_settings.period_ns;
 	sampler.is_dozing = false;
 }
 
@@ -116,7 +116,7 @@ static uint64_t looks_in(uint64_t ns)
 {
 	uint64_t period = wall_settings.period_ns;
 
-	return ns < 2 * period ? 1 : (ns + period / 2) / period;
+	return ns < 3 * period / 2 ? 1 : (ns + period / 2) / period;
 }
 
 /* The thread is where it was. */
@@ -263,6 +263,7 @@ static void tick_thread(struct segment *s, struct thread *t, uint64_t ns)
 	struct wall_thread *w = wall_thread_of(t);
 	uint64_t word = atomic_load_explicit(&t->record->waits, memory_order_acquire), cpu, ran;
 
+	atomic_store_explicit(&w->doze_from_ns, 0, memory_order_relaxed); /* this tick counts it */
 	if (w->tid != t->tid)
 		reset(w, t);
 	if (atomic_load_explicit(&t->asked, memory_order_acquire) & 1u << LOOK_WALL &&
@@ -336,8 +337,17 @@ static void follow_generation(struct segment *s, struct thread *t)
 	w->is_idle = row.stack != 0;
 }
 
+SIGSAFE void wall_count_doze(struct thread *t, uint64_t until_ns)
+{
+	uint64_t from =
+		atomic_exchange_explicit(&wall_thread_of(t)->doze_from_ns, 0, memory_order_acq_rel);
+
+	if (from != 0 && until_ns > from)
+		credit(t, looks_in(until_ns - from), until_ns - from);
+}
+
 /* A thread moved while the sampler dozed, and has said so: all were where they were until now. */
-static void credit_all(struct segment *s, const struct thread *self, uint64_t ns)
+static void credit_all(struct segment *s, const struct thread *self, uint64_t now)
 {
 	uint32_t high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire);
 
@@ -347,7 +357,7 @@ static void credit_all(struct segment *s, const struct thread *self, uint64_t ns
 		if (t != NULL && t != self && t->record != NULL && wall_thread_of(t)->is_idle &&
 		    atomic_load_explicit(&t->record->tid, memory_order_acquire) ==
 			    wall_thread_of(t)->tid)
-			credit(t, looks_in(ns), ns);
+			wall_count_doze(t, now);
 	}
 }
 
@@ -362,13 +372,14 @@ static uint64_t next_tick(struct segment *s, uint64_t now)
 	atomic_store_explicit(&wait_is_dozing, 1, memory_order_seq_cst); /* pairs: wait_take_back */
 	high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire);
 	for (uint32_t i = 1; i < high; i++) {
-		const struct thread *t = thread_at(s, i);
+		struct thread *t = thread_at(s, i);
 
-		if (t != NULL && t->record != NULL &&
-		    atomic_load_explicit(&t->record->tid, memory_order_acquire) > 0 &&
-		    wall_thread_of(t)->is_idle &&
-		    atomic_load_explicit(&t->record->waits, memory_order_seq_cst) !=
-			    wall_thread_of(t)->word) {
+		if (t == NULL || t->record == NULL || !wall_thread_of(t)->is_idle ||
+		    atomic_load_explicit(&t->record->tid, memory_order_acquire) <= 0)
+			continue;
+		atomic_store_explicit(&wall_thread_of(t)->doze_from_ns, now, memory_order_relaxed);
+		if (atomic_load_explicit(&t->record->waits, memory_order_seq_cst) !=
+		    wall_thread_of(t)->word) {
 			atomic_store_explicit(&wait_is_dozing, 0, memory_order_relaxed);
 			return next;
 		}
@@ -382,8 +393,11 @@ static uint64_t next_tick(struct segment *s, uint64_t now)
 
 SIGSAFE uint64_t wall_tick(struct segment *s, struct thread *self, uint64_t now)
 {
-	/* the first: what lies before it belongs to it only by chance, as what lies behind the last is lost by chance */
-	uint64_t ns = sampler.last_ns == 0 ? wall_settings.period_ns : now - sampler.last_ns;
+	/*
+	 * What lies before the first belongs to it only by chance, as what lies behind the last is lost by chance: it counts a
+	 * period, and what it is late.
+	 */
+	uint64_t ns = now - sampler.last_ns;
 	uint32_t high;
 
 	sampler.last_ns = now;
@@ -391,7 +405,7 @@ SIGSAFE uint64_t wall_tick(struct segment *s, struct thread *self, uint64_t now)
 		sampler.is_dozing = false;
 		atomic_store_explicit(&s->header->wall_dozes_until_ns, 0, memory_order_relaxed);
 		if (atomic_exchange_explicit(&wait_is_dozing, 0, memory_order_seq_cst) == 0) {
-			credit_all(s, self, ns);
+			credit_all(s, self, now);
 			return now + random_next() % wall_settings.period_ns;
 		}
 	}

@@ -243,7 +243,8 @@ def strangers():
                'hostile, %s: the program is recorded' % what, r.show())
         tap.ok(len(r.err.splitlines()) <= 5 and all(line.startswith('cprof: ') for line in r.err.splitlines()),
                'hostile, %s: few words' % what, r.err)
-        tap.equal(r.children(), [], 'hostile, %s: nothing else written' % what)
+        # its senders are processes that may have been sampled, too, once or twice
+        tap.equal([c for c in r.children() if r.profile(c).total() > 10e6], [], 'hostile, %s: nothing else written' % what)
     r = box.run('hostile', 'text')
     tap.ok(all(c.isprintable() or c == '\n' for c in r.err), 'hostile, text: nothing for the terminal')
     begun = time.monotonic()

@@ -1053,7 +1053,8 @@ static void test_files(void)
 	       "what ran has one");
 	is_u64((uint64_t)rmdir(directory), 0, "what did not has none");
 	make_threads(&s);
-	is_u64((uint64_t)output_write_files(&s, all, NULL, directory, NULL, &why), 0, "with threads");
+	is_u64((uint64_t)output_write_files(&s, all, NULL, directory, NULL, &why), 0,
+	       "with threads");
 	is_u64(count_files(directory, (const char *const[]){"threadcreate.pb.gz", "threads.pb.gz",
 							    "threads.txt", NULL}),
 	       3, "these have a text, too");
