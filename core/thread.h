@@ -63,7 +63,7 @@ struct thread {
 	uint64_t stack_bytes;      /* of its attributes */
 	uint32_t ends;             /* rounds of key destructors it went through */
 	unsigned char host_blocks; /* inherited: signals.h */
-	/* SIGNALS_PROF and SIGNALS_TRAP as the thread has them blocked, in truth: our clocks that would raise them stand still */
+	/* SIGNALS_PROF and SIGNALS_TRAP as the host has them blocked on it: our clocks that would raise them stand still */
 	_Atomic unsigned char held;
 
 	/* what it was started for; the wrapper's way to hand both over */

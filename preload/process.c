@@ -118,15 +118,7 @@ static void thread_is_gone(struct segment *s, struct thread *t)
 
 static void thread_begins(struct segment *s, struct thread *t)
 {
-	unsigned long mask = 0;
-
 	thread_self_block = t;
-	/* as it was inherited */
-	sys4(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, sizeof(mask));
-	atomic_store_explicit(&t->held,
-			      (unsigned char)((mask >> (SIGPROF - 1) & 1 ? SIGNALS_PROF : 0) |
-					      (mask >> (SIGTRAP - 1) & 1 ? SIGNALS_TRAP : 0)),
-			      memory_order_relaxed);
 	pthread_setspecific(process.thread_key, t);
 	thread_is_known(s, t);
 }
@@ -370,6 +362,12 @@ static uint32_t labels_of_forker(void)
 	return t != NULL ? atomic_load_explicit(&t->record->labels, memory_order_relaxed) : 0;
 }
 
+/* What it has blocked, and its children inherit. */
+static unsigned char held_by(const struct thread *t)
+{
+	return t != NULL ? atomic_load_explicit(&t->held, memory_order_relaxed) : 0;
+}
+
 /* The launcher may see the parent end before the child has spoken: it must know that there is one. */
 static void fork_parent(void)
 {
@@ -388,6 +386,7 @@ static void fork_child(void)
 	struct segment parent;
 	unsigned running = process_running();
 	uint32_t labels = labels_of_forker();
+	unsigned char held = held_by(thread_self_block);
 	struct why why = {"out of memory"};
 	int r;
 
@@ -417,9 +416,12 @@ static void fork_child(void)
 			segment_copy_names(s, &parent);
 			segment_publish(s);
 			know_caller(s);
-			if (thread_self_block != NULL)
+			if (thread_self_block != NULL) {
 				atomic_store_explicit(&thread_self_block->record->labels, labels,
 						      memory_order_relaxed);
+				atomic_store_explicit(&thread_self_block->held, held,
+						      memory_order_relaxed);
+			}
 			r = start_profiles(s, &process.options, &why);
 		}
 		if (r < 0) {
@@ -463,6 +465,11 @@ struct thread *process_thread_reserve(const pthread_attr_t *attr, void *(*start)
 	t->start_argument = arg;
 	t->stack_bytes = size;
 	t->host_blocks = signals_host_blocks;
+	/*
+	 * As we were told, not as it is: a sanitizer's runtime blocks everything around the creation by system calls of its
+	 * own, and lets it in again in the same way.
+	 */
+	atomic_store_explicit(&t->held, held_by(self), memory_order_relaxed);
 	if (self != NULL) {
 		memcpy(t->record->name, self->record->name, THREAD_NAME_SIZE);
 		t->name_serial = self->name_serial;
@@ -494,6 +501,7 @@ void *process_thread_main(void *thread)
 	void *argument = t->start_argument;
 	uintptr_t frame = (uintptr_t)__builtin_frame_address(0), block = (uintptr_t)pthread_self();
 	uint32_t labels = atomic_load_explicit(&t->record->labels, memory_order_relaxed);
+	unsigned char held = held_by(t);
 	uintptr_t high = frame + 16, low = 0;
 	struct segment *s = segment_live();
 
@@ -506,6 +514,7 @@ void *process_thread_main(void *thread)
 	signals_host_blocks = t->host_blocks;
 	if (s != NULL) {
 		published = thread_publish(s, t, (int)sys1(SYS_gettid, 0));
+		atomic_store_explicit(&published->held, held, memory_order_relaxed);
 		published->stack_low = low;
 		published->stack_high = low != 0 ? high : 0;
 		atomic_store_explicit(&published->record->labels, labels, memory_order_relaxed);

@@ -62,6 +62,8 @@ def owners_of_signals():
             r = both(box, 'guest', what, spec=spec)
             tap.equal(r.truth, {'pending': 0, 'lost': 0, 'cut_short': 0}, '%s at %s' % (what, spec))
             tap.between(r.profile().within('burn_b') / 400e6, 0.75, 1.25, '%s at %s: sampled again' % (what, spec))
+        r = both(box, 'guest', 'blocksunseen', spec=spec)
+        tap.between(r.profile().within('burn_b') / 300e6, 0.85, 1.15, 'a mask that nobody saw, at %s: sampled' % spec)
     r = box.run('guest', 'pendingboth', launcher=[program('noperf')])
     tap.equal(r.truth, {'pending': 0, 'lost': 0, 'cut_short': 0}, 'pending without perf')
     plain, r = box.plain('guest', 'profiler'), box.run('guest', 'profiler')

@@ -303,6 +303,31 @@ static int nothing_pending(int with_trap)
 	return 0;
 }
 
+static void *lets_all_in(void *arg)
+{
+	uint64_t none = 0;
+
+	(void)arg;
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
+	burn_b(300 * MS);
+	return NULL;
+}
+
+/* As the sanitizers' runtimes create threads: everything is blocked around it, by system calls that nobody sees. */
+static int blocks_unseen(void)
+{
+	uint64_t all = ~UINT64_C(0), before = 0;
+	pthread_t id;
+
+	burn_a(50 * MS);
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
+	pthread_create(&id, NULL, lets_all_in, NULL);
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
+	pthread_join(id, NULL);
+	printf("{}\n");
+	return 0;
+}
+
 /* Breakpoints of its own. */
 static int traps(void)
 {
@@ -562,6 +587,8 @@ int main(int argc, char **argv)
 		return nothing_pending(0);
 	if (strcmp(what, "pendingboth") == 0)
 		return nothing_pending(1);
+	if (strcmp(what, "blocksunseen") == 0)
+		return blocks_unseen();
 	if (strcmp(what, "traps") == 0)
 		return traps();
 	if (strcmp(what, "closes") == 0)
