@@ -127,7 +127,7 @@ static struct in_kernel ask_kernel(int tid, int *file)
 
 /*
  * Calls that go on after a handler with SA_RESTART as if nothing had been (signal(7)). What has a timeout ends with EINTR
- * in some forms, so those forms are left out.
+ * in some forms, so those forms are left out; and so is what writes, which ends with the part that it has written.
  */
 static bool goes_on(const struct in_kernel *k)
 {
@@ -136,8 +136,6 @@ static bool goes_on(const struct in_kernel *k)
 		return k->arguments[3] == 0;
 	case SYS_read:
 	case SYS_readv:
-	case SYS_write:
-	case SYS_writev:
 	case SYS_wait4:
 	case SYS_waitid:
 	case SYS_flock:
