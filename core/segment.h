@@ -140,7 +140,7 @@ struct segment_header {
 	/* the last whole snapshot of all threads: what their records say of it bears this number; 0 none */
 	_Atomic uint64_t snapshot_serial, snapshot_ns;
 
-	/* wall dozes: when it looked last, and until when; 0: it does not. What lies between is not in the records yet. */
+	/* wall: when it looked last, and until when it dozes, 0: it does not. What came since then is not in the records yet. */
 	_Atomic uint64_t wall_looked_ns, wall_dozes_until_ns;
 
 	/* The helper thread sleeps on the first (a futex that also the launcher may wake); how many snapshots were asked for. */

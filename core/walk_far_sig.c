@@ -46,7 +46,9 @@ static bool step_by_pointer(const struct segment *s, struct copy *copy, struct w
 	m = modules_find(s, back - 1, &index);
 	if (m != NULL ? back < m->start + 8 || !modules_may_read(s, m, back - 8) ||
 				!arch_is_after_call((const uint8_t *)back)
-		      : modules_find(s, at->pc, &index) != NULL)
+		      : modules_find(s, at->pc, &index) != NULL &&
+				!(memory_is_readable(back - 8) &&
+				  arch_is_after_call((const uint8_t *)back)))
 		return false;
 	*at = (struct walk_far_start){back, at->bp + 16, saved, false};
 	return true;

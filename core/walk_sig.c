@@ -52,8 +52,10 @@ SIGSAFE bool walk_step_by_pointer(const struct segment *s, struct memory *memory
 	if (m != NULL && (back < m->start + 8 || !modules_may_read(s, m, back - 8) ||
 			  !arch_is_after_call((const uint8_t *)back)))
 		return false;
-	if (m == NULL && modules_find(s, at->look, &index) != NULL)
-		return false; /* from a file into nowhere: data, not a caller */
+	/* from a file into nowhere: data, not a caller, unless it is code that was made while the program runs */
+	if (m == NULL && modules_find(s, at->look, &index) != NULL &&
+	    !(memory_is_readable(back - 8) && arch_is_after_call((const uint8_t *)back)))
+		return false;
 	*at = (struct walk_place){back - 1, bp + 16, saved};
 	return true;
 }

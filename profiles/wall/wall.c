@@ -46,20 +46,25 @@ static int wall_start(struct segment *s, const struct option_set *options, struc
 	return r;
 }
 
-/* The time that the sampler has been dozing: nobody has moved in it. The process may have ended meanwhile. */
-static uint64_t dozing_ns(const struct segment *s)
+/*
+ * The time since the last look, when the sampler dozes, or has not come to look for longer than it ever waits: it belongs to
+ * what was seen last. The process may have ended meanwhile.
+ */
+static uint64_t unseen_ns(const struct segment *s)
 {
 	const struct segment_header *h = s->header;
 	uint64_t until = atomic_load_explicit(&h->wall_dozes_until_ns, memory_order_acquire);
 	uint64_t since = atomic_load_explicit(&h->wall_looked_ns, memory_order_relaxed);
 	uint64_t ended = atomic_load_explicit(&h->runs[RUN_WALL].ended_ns, memory_order_relaxed);
+	uint64_t period = atomic_load_explicit(&h->runs[RUN_WALL].period, memory_order_relaxed);
 	uint64_t now = ended != 0 ? ended : clock_monotonic();
 
-	if (until == 0)
-		return 0;
-	if (now > until)
+	if (until != 0 && now > until)
 		now = until;
-	return now > since && now - since < NS_PER_SECOND * 10 ? now - since : 0;
+	if (since == 0 || now <= since || now - since > NS_PER_SECOND ||
+	    (until == 0 && now - since < 2 * period))
+		return 0;
+	return now - since;
 }
 
 static void flush_one(struct thread *t, void *user)
@@ -122,7 +127,7 @@ static int wall_read(const struct segment *s, int (*each)(void *user, const stru
 	uint32_t high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire);
 	uint64_t period =
 		atomic_load_explicit(&s->header->runs[RUN_WALL].period, memory_order_relaxed);
-	uint64_t dozing = dozing_ns(s);
+	uint64_t unseen = unseen_ns(s);
 	int r = table_read(s, SEGMENT_TABLE_WALL, each, user);
 
 	if (high > segment_count(s, SEGMENT_THREADS, 0))
@@ -141,8 +146,8 @@ static int wall_read(const struct segment *s, int (*each)(void *user, const stru
 
 		if (atomic_load_explicit(&records[i].tid, memory_order_relaxed) > 0 &&
 		    period != 0) {
-			row.values[0] += (dozing + period / 2) / period;
-			row.values[1] += dozing;
+			row.values[0] += (unseen + period / 2) / period;
+			row.values[1] += unseen;
 		}
 		if (row.stack != 0 && row.values[0] != 0 && row.generation < SEGMENT_GENERATIONS)
 			r = each(user, &row);

@@ -386,7 +386,6 @@ static uint64_t next_tick(struct segment *s, uint64_t now)
 	}
 	sampler.is_dozing = true;
 	next += (sampler.has_silent ? PASS_OVER - 1 : DOZE_TICKS - 1) * period;
-	atomic_store_explicit(&s->header->wall_looked_ns, now, memory_order_relaxed);
 	atomic_store_explicit(&s->header->wall_dozes_until_ns, next, memory_order_release);
 	return next;
 }
@@ -401,6 +400,7 @@ SIGSAFE uint64_t wall_tick(struct segment *s, struct thread *self, uint64_t now)
 	uint32_t high;
 
 	sampler.last_ns = now;
+	atomic_store_explicit(&s->header->wall_looked_ns, now, memory_order_relaxed);
 	if (sampler.is_dozing) {
 		sampler.is_dozing = false;
 		atomic_store_explicit(&s->header->wall_dozes_until_ns, 0, memory_order_relaxed);
