@@ -1,5 +1,6 @@
 #include "profiles/wall/wall.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -291,7 +292,8 @@ static void tick_thread(struct segment *s, struct thread *t, uint64_t ns)
 		return;
 	}
 	cpu = clock_read(clock_of_thread(t->tid));
-	if (cpu == 0) { /* it is gone */
+	/* it is gone; one that has hardly run may have a clock that stands at 0 */
+	if (cpu == 0 && sys3(SYS_tgkill, sys1(SYS_getpid, 0), t->tid, 0) == -ESRCH) {
 		settle_passed(t, w, 0);
 		wall_flush(s, t);
 		close_files(w);
