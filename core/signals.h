@@ -50,3 +50,6 @@ void signals_host_action(int sig, const struct sigaction *action, struct sigacti
 #define SIGNALS_PROF 1u
 #define SIGNALS_TRAP 2u
 extern __thread unsigned char signals_host_blocks __attribute__((tls_model("initial-exec")));
+
+/* Signals that were not ours and came to this thread: handled, ignored or kept pending. Wraps. */
+extern __thread unsigned signals_host_seen __attribute__((tls_model("initial-exec")));

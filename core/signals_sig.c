@@ -10,6 +10,7 @@
 #include "core/signals_private.h"
 
 __thread unsigned char signals_host_blocks __attribute__((tls_model("initial-exec")));
+__thread unsigned signals_host_seen __attribute__((tls_model("initial-exec")));
 
 struct signals_taken signals_taken[SIGNALS_MAX];
 
@@ -112,6 +113,7 @@ SIGSAFE void signals_dispatch(int sig, siginfo_t *info, void *ucontext)
 			is_ours = true;
 	}
 	if (taken != NULL && !is_ours) {
+		signals_host_seen++;
 		errno = saved;
 		call_host(taken, sig, info, ucontext);
 		return; /* errno is the host's handler's affair */

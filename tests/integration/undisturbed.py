@@ -55,6 +55,10 @@ def owners_of_signals():
     for what in ('signal', 'sigwait', 'traps'):
         for spec in RATES:
             both(box, 'guest', what, spec=spec)
+    # one that met a signal of ours on its way was lost: some hundred of these at wall=1000
+    for spec in ('wall=1000', 'cpu=1000', 'cpu=1000,wall=1000'):
+        r = both(box, 'guest', 'raises', 200000, spec=spec)
+        tap.equal(r.truth, {'raise': 0, 'pthread_kill': 0}, 'raise() at %s: every signal comes' % spec)
     # whoever blocks them sees nothing of ours, wherever he looks, and is sampled again afterwards
     for spec in RATES:
         both(box, 'guest', 'signalfd', spec=spec)

@@ -217,6 +217,25 @@ static int by_signal(void)
 	return 0;
 }
 
+/* As many signals as can be, each handled before the next is sent. */
+static int raises(long n)
+{
+	long lost = 0, lost_by_thread = 0;
+
+	signal(SIGPROF, on_signal);
+	for (long i = 0; i < n; i++) {
+		int before = hits;
+
+		raise(SIGPROF);
+		lost += hits != before + 1;
+		before = hits;
+		pthread_kill(pthread_self(), SIGPROF);
+		lost_by_thread += hits != before + 1;
+	}
+	printf("{\"raise\": %ld, \"pthread_kill\": %ld}\n", lost, lost_by_thread);
+	return 0;
+}
+
 /* Waits for SIGPROF in a thread that blocks it, as servers do with all their signals. */
 static int waits_for_it(int by_fd)
 {
@@ -579,6 +598,8 @@ int main(int argc, char **argv)
 		return own_profiler();
 	if (strcmp(what, "signal") == 0)
 		return by_signal();
+	if (strcmp(what, "raises") == 0)
+		return raises(argc > 2 ? atol(argv[2]) : 100000);
 	if (strcmp(what, "sigwait") == 0)
 		return waits_for_it(0);
 	if (strcmp(what, "signalfd") == 0)
