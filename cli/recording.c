@@ -645,6 +645,11 @@ static void list_missed(const struct recording *r, char *ret, size_t size)
 	} words[] = {
 		{LOST_CONFINED, "process was not sampled any more after it set a seccomp filter",
 		 "processes were not sampled any more after they set seccomp filters"},
+		{LOST_LIVE,
+		 "sampled block found no room among those in use, and counts as freed: memory= "
+		 "gives more",
+		 "sampled blocks found no room among those in use, and count as freed: memory= "
+		 "gives more"},
 		{LOST_THREADS, "thread had no timer", "threads had no timer"},
 		{LOST_CHILDREN, "child process was not followed",
 		 "child processes were not followed"},
@@ -663,7 +668,7 @@ static void list_missed(const struct recording *r, char *ret, size_t size)
 
 static void say_what_was_written(const struct recording *r, unsigned running)
 {
-	char samples[40], lost[40], children[64] = "", kept[96] = "", missed[300], next[4200] = "";
+	char samples[40], lost[40], children[64] = "", kept[96] = "", missed[480], next[4200] = "";
 	const char *first = r->main_first != NULL ? r->main_first : r->child_first;
 
 	if (r->failure.text[0] != '\0')
