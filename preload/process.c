@@ -27,6 +27,7 @@
 #include "preload/real.h"
 #include "preload/writing.h"
 #include "profiles/cpu/cpu.h"
+#include "profiles/heap/heap.h"
 
 static struct process {
 	struct lock lock; /* LOCK_CONTROL: what follows */
@@ -119,7 +120,9 @@ static void thread_is_gone(struct segment *s, struct thread *t)
 static void thread_begins(struct segment *s, struct thread *t)
 {
 	thread_self_block = t;
+	heap_pause(); /* a program with many keys before ours */
 	pthread_setspecific(process.thread_key, t);
+	heap_resume();
 	thread_is_known(s, t);
 }
 
@@ -277,6 +280,7 @@ int process_start(const struct option_set *options, struct why *why)
 	struct segment *s;
 	int r = 0;
 
+	heap_pause();
 	lock_take(&process.lock);
 	s = segment_live();
 	if (s == NULL) {
@@ -295,6 +299,7 @@ int process_start(const struct option_set *options, struct why *why)
 	}
 out:
 	lock_give(&process.lock);
+	heap_resume();
 	return r;
 }
 

@@ -63,7 +63,7 @@ SIGSAFE static inline unsigned heap_watches(void)
 SIGSAFE void heap_sample(uintptr_t address, size_t size);
 SIGSAFE void heap_forget(uintptr_t address);
 
-/* @p is what the allocator gave for @size bytes; NULL: nothing. HEAP_SAMPLES is set. */
+/* @p is what the allocator gave for @size bytes; NULL: nothing. */
 SIGSAFE static inline void heap_on_alloc(const void *p, size_t size)
 {
 	if (unlikely(p == NULL))

@@ -176,7 +176,8 @@ static void sample(uint64_t address, size_t size)
 	struct segment *s = segment_live();
 	int saved = errno;
 
-	if (is_due(size) && s != NULL && paused == 0)
+	/* the wrappers go on as long as frees are followed */
+	if (is_due(size) && s != NULL && paused == 0 && (heap_watches() & HEAP_SAMPLES))
 		record(s, address, size);
 	errno = saved;
 }
