@@ -141,7 +141,7 @@ static void test_words(void)
 	refuses("out=a,out=b", "out: given twice");
 	refuses("\x1b[31mcpu", "unknown word \"?[31mcpu\"; the words are cpu wall heap block mutex "
 			       "threads threadcreate trace all ring out http depth memory unwind "
-			       "follow");
+			       "follow seed");
 }
 
 static void test_numbers(void)
