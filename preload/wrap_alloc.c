@@ -51,7 +51,8 @@ CPROF_PUBLIC void *calloc(size_t n, size_t size)
 	return likely(heap_watches() == 0) ? real.calloc(n, size) : watched_calloc(n, size);
 }
 
-WATCHED void watched_free(void *p)
+/* What most frees go through while the heap is profiled has to be a jump, too: the rest stands elsewhere. */
+WATCHED void seldom_free(void *p)
 {
 	heap_on_free(p);
 	if (!is_early(p))
@@ -60,10 +61,12 @@ WATCHED void watched_free(void *p)
 
 CPROF_PUBLIC void free(void *p)
 {
-	if (likely(heap_watches() == 0))
+	unsigned watches = heap_watches();
+
+	if (likely(watches == 0) || likely(!(watches & HEAP_EARLY) && !heap_may_be_live(p)))
 		real.free(p);
 	else
-		watched_free(p);
+		seldom_free(p);
 }
 
 static void *realloc_early(const void *old, size_t size)

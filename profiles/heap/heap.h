@@ -73,10 +73,16 @@ SIGSAFE static inline void heap_on_alloc(const void *p, size_t size)
 		heap_sample((uintptr_t)p, size);
 }
 
+/* False for nearly all blocks that were not sampled. */
+SIGSAFE static inline bool heap_may_be_live(const void *p)
+{
+	return atomic_load_explicit(heap_filter_at((uintptr_t)p), memory_order_relaxed) != 0;
+}
+
 /* @p is about to be freed, or NULL. */
 SIGSAFE static inline void heap_on_free(const void *p)
 {
-	if (unlikely(atomic_load_explicit(heap_filter_at((uintptr_t)p), memory_order_relaxed) != 0))
+	if (unlikely(heap_may_be_live(p)))
 		heap_forget((uintptr_t)p);
 }
 
@@ -106,7 +112,7 @@ SIGSAFE void heap_put_back(struct heap_taken taken, uintptr_t address);
 
 SIGSAFE static inline struct heap_taken heap_on_realloc_begin(const void *old)
 {
-	if (likely(atomic_load_explicit(heap_filter_at((uintptr_t)old), memory_order_relaxed) == 0))
+	if (likely(!heap_may_be_live(old)))
 		return (struct heap_taken){0, false};
 	return heap_take((uintptr_t)old);
 }
