@@ -28,7 +28,9 @@ static struct {
 	uintptr_t inside; /* an address of the allocator's code */
 	uintptr_t low, high;
 	unsigned long long arrivals; /* of files, when all slots were last looked at */
-	unsigned remaining, by_hand;
+	unsigned looks, remaining, by_hand;
+	bool is_known;
+	int result;
 } rebind = {.lock = {.rank = LOCK_REBIND}};
 
 static bool is_of(const struct dl_phdr_info *info, uintptr_t address)
@@ -188,15 +190,29 @@ static int note_arrivals(struct dl_phdr_info *info, size_t size, void *user)
 
 static void change_slots(void)
 {
-	unsigned long long arrivals = 0;
-
 	if (rebind.count == 0)
-		return;
-	dl_iterate_phdr(note_arrivals, &arrivals);
-	if (arrivals == rebind.arrivals && rebind.remaining == 0)
 		return;
 	rebind.remaining = 0;
 	dl_iterate_phdr(visit_slots, NULL);
+	rebind.looks++;
+}
+
+/*
+ * A second look at all slots is always due: a thread that was binding a call while the first went on has stored the old address
+ * behind our back.
+ */
+static bool is_due(void)
+{
+	unsigned long long arrivals = 0;
+
+	if (rebind.count == 0)
+		return false;
+	if (rebind.looks < 2 || rebind.remaining > 0)
+		return true;
+	if (rebind.by_hand == 0)
+		return false;
+	dl_iterate_phdr(note_arrivals, &arrivals);
+	return arrivals != rebind.arrivals;
 }
 
 int rebind_allocator(const void *real_malloc, const struct rebinding *list, size_t n)
@@ -205,14 +221,15 @@ int rebind_allocator(const void *real_malloc, const struct rebinding *list, size
 		.address = (uintptr_t)real_malloc, .list = list, .n = n, .result = -ENOENT};
 
 	lock_take(&rebind.lock);
-	if (rebind.count == 0) {
+	if (!rebind.is_known) {
 		dl_iterate_phdr(visit_allocator, &search);
+		rebind.is_known = true;
+		rebind.result = search.result;
 		rebind.inside = search.address;
 		ask_who_is_first();
-	} else {
-		search.result = (int)rebind.count;
+		change_slots();
 	}
-	change_slots();
+	search.result = rebind.result;
 	lock_give(&rebind.lock);
 	return search.result;
 }
@@ -222,7 +239,8 @@ unsigned rebind_again(void)
 	unsigned remaining;
 
 	lock_take(&rebind.lock);
-	change_slots();
+	if (rebind.is_known && is_due())
+		change_slots();
 	remaining = rebind.remaining;
 	lock_give(&rebind.lock);
 	return remaining;

@@ -39,8 +39,10 @@ struct rebinding {
 
 /*
  * Looks for the @n names of @list in the file that has @real_malloc, and rebinds those that it defines. Returns how many
- * it has, or a negative errno: -ENOENT, no file of the loader's has it, -EINVAL, its tables cannot be read. Once it has found some it
- * goes on with those, whatever it is called with. @list is kept. Normal context: it takes the loader's lock.
+ * those are, or a negative errno: -ENOENT, no file of the loader's has it, -EINVAL, its tables cannot be read.
+ *
+ * Normal context, the first time: it takes the loader's lock. After that it says the same again, whatever it is called with,
+ * also in a child of fork, where it takes no lock but its own. @list is kept.
  */
 int rebind_allocator(const void *real_malloc, const struct rebinding *list, size_t n);
 

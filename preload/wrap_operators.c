@@ -1,11 +1,19 @@
 /*
- * Hook context, but for the last function. Compiled with -fexceptions: the allocator's operator new throws through ours.
+ * Hook context, but for the last two functions. Compiled with -fexceptions: the allocator's operator new throws through ours.
  *
  * Some allocators' operators call malloc() or free() by name, which is then ours as well (jemalloc's, of blocks that need
  * care). What was counted inside is not counted again; a block that was freed inside is not found again.
  */
 #include "preload/wrap_operators.h"
 
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "preload/real.h"
 #include "preload/rebind.h"
 #include "profiles/heap/heap.h"
 
@@ -117,7 +125,7 @@ HOOKSAFE static size_t our_xallocx(void *p, size_t size, size_t extra, int flags
 	return now;
 }
 
-int wrap_operators(const void *real_malloc)
+static int rebind_all(void)
 {
 #define ENTRY(name, parameters, arguments) \
 	{#name, (rebind_function)our_##name, (rebind_function *)&real_##name},
@@ -130,5 +138,35 @@ int wrap_operators(const void *real_malloc)
 		/* clang-format on */
 	};
 
-	return rebind_allocator(real_malloc, list, sizeof(list) / sizeof(list[0]));
+	return rebind_allocator((const void *)(uintptr_t)real.malloc, list,
+				sizeof(list) / sizeof(list[0]));
+}
+
+int wrap_operators_prepare(struct why *why)
+{
+	static char hidden_by[4096];
+	static _Atomic bool is_known;
+	int r;
+
+	/* in a child of fork this is not asked again: it takes the loader's lock */
+	if (!atomic_load_explicit(&is_known, memory_order_acquire)) {
+		if (!rebind_malloc_is_hidden((const void *)(uintptr_t)malloc, hidden_by,
+					     sizeof(hidden_by)))
+			hidden_by[0] = '\0';
+		atomic_store_explicit(&is_known, true, memory_order_release);
+	}
+	if (hidden_by[0] != '\0') {
+		why_set(why,
+			"heap: malloc() is that of %s, which comes before libcprof.so: allocations "
+			"cannot be seen",
+			hidden_by);
+		return -ENOTSUP;
+	}
+	r = rebind_all();
+	if (r < 0)
+		log_debug("heap: what the allocator has beside malloc() is not seen: %s",
+			  strerrordesc_np(-r));
+	else if (r > 0)
+		log_debug("heap: %d functions of the allocator's own are seen", r);
+	return 0;
 }

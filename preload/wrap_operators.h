@@ -5,8 +5,10 @@
  */
 #pragma once
 
+#include "core/why.h"
+
 /*
- * Looks whether the process's malloc() comes with such, and stands in front of them: once, before the heap profile starts.
- * Returns how many there are, or a negative errno (rebind_allocator()). Normal context.
+ * What heap_prepare is for. Refuses when the host's calls of malloc() do not reach ours, else stands in front of what the
+ * process's allocator has beside it. 0 or -ENOTSUP with @why. Normal context, the first time; see rebind_allocator().
  */
-int wrap_operators(const void *real_malloc);
+int wrap_operators_prepare(struct why *why);
