@@ -252,7 +252,6 @@ void rebind_forked(void)
 }
 
 struct owner {
-	uintptr_t ours;
 	char *path;
 	size_t size;
 	bool is_other;
@@ -289,15 +288,15 @@ static int visit_owner(struct dl_phdr_info *info, size_t size, void *user)
 	if (dynamic_read(&d, info->dlpi_addr, info->dlpi_phdr, info->dlpi_phnum) < 0 ||
 	    dynamic_find(&d, "malloc", &at) == NULL)
 		return 0;
-	owner->is_other = !is_of(info, owner->ours);
+	owner->is_other = !is_of(info, (uintptr_t)visit_owner);
 	if (owner->is_other)
 		note_path(owner, info->dlpi_name);
 	return 1;
 }
 
-bool rebind_malloc_is_hidden(const void *our_malloc, char *path, size_t size)
+bool rebind_malloc_is_hidden(char *path, size_t size)
 {
-	struct owner owner = {.ours = (uintptr_t)our_malloc, .path = path, .size = size};
+	struct owner owner = {.path = path, .size = size};
 
 	dl_iterate_phdr(visit_owner, &owner);
 	return owner.is_other;

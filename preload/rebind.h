@@ -56,7 +56,7 @@ unsigned rebind_again(void);
 void rebind_forked(void);
 
 /*
- * Whether the host's calls of malloc() go past @our_malloc, because another file has the name before us: the program, with an
+ * Whether the host's calls of malloc() go past ours, because another file has the name before us: the program, with an
  * allocator linked into it, or a library preloaded before us. Then @path says which. Normal context.
  */
-bool rebind_malloc_is_hidden(const void *our_malloc, char *path, size_t size);
+bool rebind_malloc_is_hidden(char *path, size_t size);

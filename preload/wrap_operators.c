@@ -150,8 +150,7 @@ int wrap_operators_prepare(struct why *why)
 
 	/* in a child of fork this is not asked again: it takes the loader's lock */
 	if (!atomic_load_explicit(&is_known, memory_order_acquire)) {
-		if (!rebind_malloc_is_hidden((const void *)(uintptr_t)malloc, hidden_by,
-					     sizeof(hidden_by)))
+		if (!rebind_malloc_is_hidden(hidden_by, sizeof(hidden_by)))
 			hidden_by[0] = '\0';
 		atomic_store_explicit(&is_known, true, memory_order_release);
 	}
