@@ -10,7 +10,7 @@
 static void find_allocator(void);
 static _Atomic bool allocator_is_known;
 
-static _Atomic enum { NOT_YET, AT_IT, DONE } state;
+static _Atomic enum { NOT_YET, DONE } state;
 
 /* As long as a name begins like this its function returns an error number, else -1 and errno. */
 #define RETURNS_ERROR(name) (strncmp(name, "pthread_", 8) == 0)
@@ -161,25 +161,21 @@ void real_resolve(void)
 
 	if (atomic_load_explicit(&state, memory_order_acquire) == DONE)
 		return;
-	atomic_store_explicit(&state, AT_IT, memory_order_relaxed);
 	find_all();
 	atomic_store_explicit(&state, DONE, memory_order_release);
 	errno = saved;
 }
 
+/*
+ * Only the one: who calls may be an allocator that holds its own lock, while it sets itself up for the first malloc(). A
+ * look-up that finds something allocates nothing, and what is called is there; but of all the names some are always missing,
+ * and for the error's text the loader calls malloc().
+ */
 void real_early(const char *name, void *place)
 {
 	int saved = errno;
 
-	switch (atomic_load_explicit(&state, memory_order_acquire)) {
-	case NOT_YET:
-		real_resolve();
-		break;
-	case AT_IT: /* further up on this thread's stack, or on another thread */
+	if (atomic_load_explicit(&state, memory_order_acquire) != DONE)
 		find_next(name, place);
-		break;
-	case DONE: /* there is none */
-		break;
-	}
 	errno = saved;
 }

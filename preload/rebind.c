@@ -137,14 +137,17 @@ static void ask_who_is_first(void)
 		dl_iterate_phdr(visit_first, NULL);
 }
 
-/* A call whose slot leads into the file's own linkage table. If the file has the name itself, it may be that. */
+/*
+ * A call whose slot leads into the file's own linkage table. If the file has the name itself, the call may be bound to that; but
+ * libstdc++ calls operators of its own, which the allocator's precede.
+ */
 static bool is_unbound(struct dynamic *d, const struct dynamic_slot *slot, uintptr_t value,
 		       const struct binding *b)
 {
 	uintptr_t own;
 
 	return !b->by_loader && b->is_first && slot->is_lazy && dynamic_contains(d, value, PF_X) &&
-	       dynamic_find(d, b->wanted->name, &own) == NULL;
+	       (dynamic_find(d, b->wanted->name, &own) == NULL || own != value);
 }
 
 static void change_slot(struct dynamic *d, const struct dynamic_slot *slot, void *user)
@@ -158,8 +161,8 @@ static void change_slot(struct dynamic *d, const struct dynamic_slot *slot, void
 		const struct binding *b = &rebind.bindings[i];
 		int r;
 
-		if ((value != b->real && !is_unbound(d, slot, value, b)) ||
-		    !dynamic_is_named(d, slot->symbol, b->wanted->name))
+		if (!dynamic_is_named(d, slot->symbol, b->wanted->name) ||
+		    (value != b->real && !is_unbound(d, slot, value, b)))
 			continue;
 		r = dynamic_store(d, slot->at, (uintptr_t)b->wanted->replacement);
 		rebind.remaining += r == -EBUSY;
