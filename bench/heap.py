@@ -122,10 +122,12 @@ def measure_pairs(place, ways, rounds):
 
 # Whole programs
 
+def told(*command):
+    return run(command).strip() if shutil.which(command[0]) is not None else ''
+
+
 CPLUSPLUS = '''#include <algorithm>
-#include <functional>
 #include <map>
-#include <memory>
 #include <string>
 #include <vector>
 template <int N> struct number { static constexpr int value = number<N - 1>::value + N; };
@@ -133,7 +135,7 @@ template <> struct number<0> { static constexpr int value = 0; };
 template <int N> std::map<std::string, std::vector<int>> fill()
 {
 	std::map<std::string, std::vector<int>> m;
-	std::function<int(int)> f = [](int x) { return x + number<N>::value; };
+	auto f = [](int x) { return x + number<N>::value; };
 	for (int i = 0; i < N; i++)
 		m[std::to_string(f(i))].push_back(i);
 	for (auto &p : m)
@@ -148,24 +150,26 @@ def make_inputs(work):
     chance = random.Random(1)
     with open(work + '/heap.py', 'w') as f:
         f.write('import json\n'
-                'd = {"k%d" % i: [i, {"a": i * 2, "b": "x" * (i % 50)}] for i in range(8000)}\n'
+                'd = {"k%d" % i: [i, {"a": i * 2, "b": "x" * (i % 50)}] for i in range(5000)}\n'
                 'for _ in range(7):\n'
                 '    e = json.loads(json.dumps(d))\n'
                 '    f = {k[::-1]: v for k, v in e.items()}\n')
     with open(work + '/heap.sql', 'w') as f:
         f.write('create table t(a integer primary key, b integer, c text);\nbegin;\n')
-        for i in range(20000):
+        for i in range(14000):
             f.write("insert into t values(%d, %d, '%s');\n" % (i, chance.randrange(1000), 'x' * chance.randint(5, 60)))
         f.write('commit;\ncreate index i on t(b);\n')
         for i in range(1000):
             f.write('select group_concat(c || a) from t where b = %d;\n' % i)
-        f.write('select max(x) from (select s.c || t.c as x from t s join t on s.b = t.b where s.a < 2000 order by x);\n')
+        f.write('select max(x) from (select s.c || t.c as x from t s join t on s.b = t.b where s.a < 1500 order by x);\n')
     with open(work + '/heap.cpp', 'w') as f:
         f.write(CPLUSPLUS % '\n'.join('template std::map<std::string, std::vector<int>> fill<%d>();' % i for i in range(8)))
     return {
-        'python3': (['/usr/bin/python3', work + '/heap.py'], {'PYTHONMALLOC': 'malloc'}),
-        'sqlite3': (['sqlite3', ':memory:', '.read ' + work + '/heap.sql'], {}),
-        'g++': (['g++', '-fsyntax-only', work + '/heap.cpp'], {}),
+        'python3': ['PYTHONMALLOC=malloc', '/usr/bin/python3', work + '/heap.py'],
+        'sqlite3': ['sqlite3', ':memory:', '.read ' + work + '/heap.sql'],
+        # not through its driver: heaptrack does not follow children
+        'g++': [told('g++', '-print-prog-name=cc1plus'), '-quiet', '-imultiarch', told('g++', '-print-multiarch'),
+                '-D_GNU_SOURCE', work + '/heap.cpp', '-o', '/dev/null'],
     }
 
 
@@ -174,14 +178,16 @@ def measure_programs(place, ways, rounds):
     result = {}
     ways = [way for way in ways if ' on ' not in way.name]
     print('\nCPU time of whole programs; against its own allocator; against glibc (middle half of the rounds)')
-    for name, (command, env) in make_inputs(place.work).items():
-        if shutil.which(command[0]) is None:
+    for name, command in make_inputs(place.work).items():
+        if shutil.which(name) is None:
             note('%s is not installed' % command[0])
             continue
         values = Rounds()
         for _, way in in_turn(ways, rounds):
             before, out = way.before(place)
-            values.add(way.name, spent(place, before, command, {**way.env, **env})[0])
+            # the last program to start: heaptrack lets go of whatever comes after that
+            set_up = ['env'] + ['%s=%s' % item for item in way.env.items()]
+            values.add(way.name, spent(place, before, set_up + command)[0])
             if out is not None:
                 shutil.rmtree(out)
         result[name] = ratios(values, ways)
@@ -248,8 +254,7 @@ def estimate(place, way, megabytes, seed):
         os.remove(path)
     if way.name == 'tcmalloc sampling':
         del found['allocated']  # it keeps those that live
-    # jemalloc counts blocks as large as it makes them
-    truth = 1 if way.name == 'jemalloc prof' else 0
+    truth = 0 if way.name == 'cprof' else 1  # allocators count blocks as large as they make them
     return ({column: found[column] / said[column][truth] - 1 for column in found},
             {column: said[column][2] ** .5 / said[column][0] for column in said})
 
@@ -351,8 +356,9 @@ def page_heap(r, table):
                         [[way, '%.*f %s' % (digits, cell['median'], unit), ratio_text(cell, 'own'),
                           ratio_text(cell, 'glibc')] for way, cell in of.items()])
     yield ('Error of the bytes that the profile tells, root mean square of all runs (mean): blocks of 16 bytes to 64 KiB, as '
-           'many of each size as of its double, a random half freed. jemalloc is held against the sizes that it rounds up to; '
-           "tcmalloc knows of live blocks only. Theory: samples that come as Poisson's do.\n")
+           'many of each size as of its double, a random half freed. jemalloc and tcmalloc are held against the sizes that '
+           'they round up to; tcmalloc knows of live blocks only, and samples none of the first 16 MB. Theory: what samples '
+           'tell whose gaps are distributed exponentially.\n')
     sizes = r['heap']['errors']['sizes']
     names = list(dict.fromkeys(name for of in sizes.values() for name in of if name != 'theory')) + ['theory']
     yield table([''] + ['%s MB %s' % (megabytes, column) for megabytes in sizes for column in COLUMNS],
