@@ -7,7 +7,11 @@
  *     sets:  [ passed │ address what │ address what │ … ]  [ … ]  [ … ]
  *              how many blocks belong here or before, and found their place further on
  *
- * A block's address names its set. When that is full it goes to the next, at most LIVE_REACH further, and each set it
+ * Memory is cut into regions, in which one or two samples are expected, and a region names its set. So the sets of a heap of
+ * some megabytes lie in a few lines of cache, and whoever looks for a block in vain finds that out at once. With sets by
+ * hash each look was at a page of the segment that nobody had been at for long: microseconds.
+ *
+ * When a set is full its block goes to the next, at most LIVE_REACH further, and each set it
  * passes counts it. Who looks for a block goes on only where some have passed.
  *
  * Always true:
@@ -22,6 +26,8 @@
 #define LIVE_WAYS  7u
 #define LIVE_REACH 16u
 
+#define LIVE_REGION_LEAST 5u /* bits: no more small blocks than ways when each is sampled */
+
 struct live_entry {
 	_Atomic uint64_t address; /* 0: free, 1: changing */
 	uint64_t what;            /* the caller's word */
@@ -33,6 +39,9 @@ struct live_set {
 	struct live_entry entries[LIVE_WAYS];
 };
 _Static_assert(sizeof(struct live_set) == LIVE_STRIDE, "segment.c lays it out");
+
+/* One sample is taken in @mean bytes. Before the first live_put(). */
+void live_expect(uint64_t mean);
 
 /* @address is above 1. False: there is no room. */
 SIGSAFE bool live_put(struct segment *s, uint64_t address, uint64_t what);
