@@ -5,7 +5,7 @@
  * millions of times a second. So the ways that are taken nearly always are inline and short:
  *
  *     allocation   one subtraction from the thread's bytes left until its next sample (sample.h); below zero: heap_sample()
- *     free         one byte of a filter, 0 where no sampled block can be; else heap_forget()
+ *     free         one word of a filter, 0 where no sampled block can be; else heap_forget()
  *
  * A sample walks the stack and adds a block to the row of (stack, labels, size class). Its address goes into the live set
  * (live.h) with the number of its row, and the free adds to the same row. Rows hold what was sampled, as it is; whoever
@@ -42,15 +42,26 @@ extern _Atomic unsigned heap_watch;
 /* Bytes until the next sample of this thread. Every allocation that was looked at changes it. */
 extern __thread int64_t heap_left __attribute__((tls_model("initial-exec")));
 
-/* How many sampled blocks are live at addresses that share this byte; the most it can say stays for ever. */
-#define HEAP_FILTER_BITS \
-	14 /* 16 KiB of cache: with 1,000 live samples (512 MiB) one free in 17 looks in vain */
-extern _Atomic uint8_t heap_filter[1u << HEAP_FILTER_BITS];
+/*
+ * Which pages have sampled blocks that are live: how many (the most it can say stays for ever), and the sum without carry of
+ * their places in the page. Of a lone block that tells which one it is.
+ *
+ * Neighbours share a word, and then a line of cache: frees all over a heap of some megabytes touch few of them. With a byte
+ * for each address such a program found the filter in the first cache never, and its own data there less often.
+ */
+#define HEAP_FILTER_PAGE 12
+#define HEAP_FILTER_BITS 14 /* 64 MiB; what lies further on begins somewhere else in it */
+extern _Atomic uint16_t heap_filter[1u << HEAP_FILTER_BITS];
 
-SIGSAFE static inline _Atomic uint8_t *heap_filter_at(uintptr_t address)
+#define HEAP_FILTER_COUNT        255u
+#define HEAP_FILTER_TAG(address) ((uint32_t)((address) >> 4 & 255) << 8)
+
+SIGSAFE static inline _Atomic uint16_t *heap_filter_at(uintptr_t address)
 {
-	return &heap_filter[(uint32_t)(address >> 4) * UINT32_C(0x9e3779b1) >>
-			    (32 - HEAP_FILTER_BITS)];
+	uint32_t page = (uint32_t)(address >> HEAP_FILTER_PAGE);
+	uint32_t part = (uint32_t)(address >> (HEAP_FILTER_PAGE + HEAP_FILTER_BITS));
+
+	return &heap_filter[(page + part * UINT32_C(0x9e3779b1)) % (1u << HEAP_FILTER_BITS)];
 }
 
 /* Wrappers ask this first. */
@@ -73,7 +84,7 @@ SIGSAFE static inline void heap_on_alloc(const void *p, size_t size)
 		heap_sample((uintptr_t)p, size);
 }
 
-/* False for nearly all blocks that were not sampled. */
+/* False for nearly all blocks that were not sampled: in 512 KiB is one page that has one. */
 SIGSAFE static inline bool heap_may_be_live(const void *p)
 {
 	return atomic_load_explicit(heap_filter_at((uintptr_t)p), memory_order_relaxed) != 0;

@@ -9,37 +9,45 @@
 #include "profiles/heap/live.h"
 
 _Atomic unsigned heap_watch;
-_Atomic uint8_t heap_filter[1u << HEAP_FILTER_BITS];
+_Atomic uint16_t heap_filter[1u << HEAP_FILTER_BITS];
 struct heap_settings heap_settings;
 
 __thread int64_t heap_left __attribute__((tls_model("initial-exec")));
 static __thread uint64_t random_state __attribute__((tls_model("initial-exec")));
 static __thread unsigned paused __attribute__((tls_model("initial-exec")));
 
-#define FILTER_FULL UINT8_MAX
-
 /* The filter may say that a block is there that is not, never the other way. */
+
+static void filter_change(uintptr_t address, int blocks)
+{
+	_Atomic uint16_t *word = heap_filter_at(address);
+	uint16_t was = atomic_load_explicit(word, memory_order_relaxed), is;
+
+	do {
+		if ((was & HEAP_FILTER_COUNT) == HEAP_FILTER_COUNT)
+			return;
+		is = (uint16_t)((was + (unsigned)blocks) & HEAP_FILTER_COUNT) |
+		     (uint16_t)((was & ~HEAP_FILTER_COUNT) ^ HEAP_FILTER_TAG(address));
+	} while (!atomic_compare_exchange_weak_explicit(word, &was, is, memory_order_relaxed,
+							memory_order_relaxed));
+}
 
 static void filter_add(uintptr_t address)
 {
-	_Atomic uint8_t *n = heap_filter_at(address);
-	uint8_t was = atomic_load_explicit(n, memory_order_relaxed);
-
-	while (was != FILTER_FULL &&
-	       !atomic_compare_exchange_weak_explicit(n, &was, (uint8_t)(was + 1),
-						      memory_order_relaxed, memory_order_relaxed))
-		;
+	filter_change(address, 1);
 }
 
 static void filter_remove(uintptr_t address)
 {
-	_Atomic uint8_t *n = heap_filter_at(address);
-	uint8_t was = atomic_load_explicit(n, memory_order_relaxed);
+	filter_change(address, -1);
+}
 
-	while (was != FILTER_FULL &&
-	       !atomic_compare_exchange_weak_explicit(n, &was, (uint8_t)(was - 1),
-						      memory_order_relaxed, memory_order_relaxed))
-		;
+/* Looks closer than heap_may_be_live(), before the live set is: that is seldom in any cache. */
+static bool filter_has(uintptr_t address)
+{
+	unsigned word = atomic_load_explicit(heap_filter_at(address), memory_order_relaxed);
+
+	return (word & HEAP_FILTER_COUNT) > 1 || word == (1u | HEAP_FILTER_TAG(address));
 }
 
 /*
@@ -192,7 +200,8 @@ SIGSAFE struct heap_taken heap_take(uintptr_t address)
 	struct segment *s = segment_live();
 	struct heap_taken taken = {0, false};
 
-	if (s == NULL || address == 0 || !live_take(s, address, &taken.what))
+	if (s == NULL || address == 0 || !filter_has(address) ||
+	    !live_take(s, address, &taken.what))
 		return taken;
 	filter_remove(address);
 	taken.is_there = true;
