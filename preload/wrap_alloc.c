@@ -25,17 +25,18 @@ static bool is_early(const void *p)
 	return unlikely(heap_watches() & HEAP_EARLY) && early_has(p);
 }
 
-WATCHED void *watched_malloc(size_t size)
+WATCHED void *sampled_malloc(size_t size)
 {
 	void *p = real.malloc(size);
 
-	heap_on_alloc(p, size);
+	heap_sample((uintptr_t)p, size);
 	return p;
 }
 
 CPROF_PUBLIC void *malloc(size_t size)
 {
-	return likely(heap_watches() == 0) ? real.malloc(size) : watched_malloc(size);
+	return likely(heap_watches() == 0) || likely(heap_passes(size)) ? real.malloc(size)
+									: sampled_malloc(size);
 }
 
 WATCHED void *watched_calloc(size_t n, size_t size)

@@ -39,8 +39,13 @@ extern int (*heap_prepare)(struct why *why);
 #define HEAP_EARLY   4u /* frees: some blocks are the wrappers' own (preload/early.h) */
 extern _Atomic unsigned heap_watch;
 
-/* Bytes until the next sample of this thread. Every allocation that was looked at changes it. */
-extern __thread int64_t heap_left __attribute__((tls_model("initial-exec")));
+/*
+ * A block of this thread is sampled when it is as large as this or larger; else its size is taken off. 0: each is. Not
+ * signed: what is asked for may be more than there is memory in the world.
+ */
+extern __thread uint64_t heap_left __attribute__((tls_model("initial-exec")));
+extern __thread uint64_t heap_samples
+	__attribute__((tls_model("initial-exec"))); /* of this thread */
 
 /*
  * Which pages have sampled blocks that are live: how many (the most it can say stays for ever), and the sum without carry of
@@ -70,17 +75,29 @@ SIGSAFE static inline unsigned heap_watches(void)
 	return atomic_load_explicit(&heap_watch, memory_order_relaxed);
 }
 
-/* The ways that are taken once in 512 KiB. They keep errno. */
+/* The ways that are taken once in 512 KiB. They keep errno. An @address of 0 is what an allocator that has none left gave. */
 SIGSAFE void heap_sample(uintptr_t address, size_t size);
 SIGSAFE void heap_forget(uintptr_t address);
 
-/* @p is what the allocator gave for @size bytes; NULL: nothing. HEAP_SAMPLES is set. */
+/*
+ * True for all but one block in 512 KiB: the allocation of @size bytes is counted, and nothing is left to do. It is asked
+ * before the allocator is, so that this can be jumped to. When that gives nothing it has been counted in vain, which is as
+ * good: however far it still is to the next sample, the rest of the way is as long as a whole one on average.
+ */
+SIGSAFE static inline bool heap_passes(size_t size)
+{
+	uint64_t left = heap_left;
+
+	if (unlikely(size >= left))
+		return false;
+	heap_left = left - size;
+	return true;
+}
+
+/* @p is what the allocator gave for @size bytes; NULL: nothing. */
 SIGSAFE static inline void heap_on_alloc(const void *p, size_t size)
 {
-	if (unlikely(p == NULL))
-		return;
-	heap_left -= (int64_t)size;
-	if (unlikely(heap_left < 0))
+	if (likely(p != NULL) && unlikely(!heap_passes(size)))
 		heap_sample((uintptr_t)p, size);
 }
 
@@ -101,14 +118,14 @@ SIGSAFE static inline void heap_on_free(const void *p)
  * Around a call that may count inside, such as an operator new that calls malloc(): true when it did. To be wrong, the
  * next sample would have to lie as far off, to the byte, as it did before.
  */
-SIGSAFE static inline int64_t heap_mark(void)
+SIGSAFE static inline uint64_t heap_mark(void)
 {
-	return heap_left;
+	return heap_left + (heap_samples << 44);
 }
 
-SIGSAFE static inline bool heap_counted_since(int64_t mark)
+SIGSAFE static inline bool heap_counted_since(uint64_t mark)
 {
-	return heap_left != mark;
+	return heap_mark() != mark;
 }
 
 /* A block that is on its way through realloc(): taken out, for its address may be another's before that returns. */

@@ -12,7 +12,8 @@ _Atomic unsigned heap_watch;
 _Atomic uint16_t heap_filter[1u << HEAP_FILTER_BITS];
 struct heap_settings heap_settings;
 
-__thread int64_t heap_left __attribute__((tls_model("initial-exec")));
+__thread uint64_t heap_left __attribute__((tls_model("initial-exec")));
+__thread uint64_t heap_samples __attribute__((tls_model("initial-exec")));
 static __thread uint64_t random_state __attribute__((tls_model("initial-exec")));
 static __thread unsigned paused __attribute__((tls_model("initial-exec")));
 
@@ -153,11 +154,11 @@ static void record(struct segment *s, uint64_t address, size_t size)
 /* The distance to the next sample, from the start of the block or, @is_after, from behind it. */
 static void draw(void)
 {
-	if (heap_settings.mean <=
-	    1) /* every block, those of no bytes too; and a change each time, for heap_mark() */
-		heap_left = heap_left == -1 ? -2 : -1;
+	heap_samples++;
+	if (heap_settings.mean <= 1) /* every block, those of no bytes too */
+		heap_left = 0;
 	else
-		heap_left = sample_gap(&random_state, heap_settings.mean);
+		heap_left = 1 + (uint64_t)sample_gap(&random_state, heap_settings.mean);
 }
 
 __attribute__((noinline)) SIGSAFE static bool is_due(size_t size)
@@ -171,10 +172,7 @@ __attribute__((noinline)) SIGSAFE static bool is_due(size_t size)
 		heap_settings.seed +
 		atomic_fetch_add_explicit(&heap_settings.threads, 1, memory_order_relaxed));
 	draw();
-	if (heap_settings.mean <= 1)
-		return true;
-	heap_left -= (int64_t)size;
-	if (heap_left >= 0)
+	if (heap_passes(size))
 		return false;
 	draw();
 	return true;
@@ -185,7 +183,9 @@ static void sample(uint64_t address, size_t size)
 	struct segment *s = segment_live();
 	int saved = errno;
 
-	if (is_due(size) && s != NULL && paused == 0)
+	/* frees are followed when nothing is sampled any more, and wrappers look at allocations, too, then */
+	if (is_due(size) && address != 0 && s != NULL && paused == 0 &&
+	    (heap_watches() & HEAP_SAMPLES))
 		record(s, address, size);
 	errno = saved;
 }
@@ -244,8 +244,7 @@ SIGSAFE void heap_pool_alloc(const void *p, size_t size)
 {
 	if (!(heap_watches() & HEAP_SAMPLES) || p == NULL)
 		return;
-	heap_left -= (int64_t)size;
-	if (heap_left < 0)
+	if (!heap_passes(size))
 		sample((uintptr_t)p | POOL, size);
 }
 
