@@ -20,10 +20,7 @@
 
 WATCHED void *watched_malloc(size_t size)
 {
-	void *p = real.malloc(size);
-
-	heap_on_alloc(p, size);
-	return p;
+	return heap_on_alloc(real.malloc(size), size);
 }
 
 CPROF_PUBLIC void *malloc(size_t size)
@@ -33,10 +30,8 @@ CPROF_PUBLIC void *malloc(size_t size)
 
 WATCHED void *watched_calloc(size_t n, size_t size)
 {
-	void *p = real.calloc(n, size);
-
-	heap_on_alloc(p, n * size); /* it has not overflown when there is a block */
-	return p;
+	return heap_on_alloc(real.calloc(n, size),
+			     n * size); /* it has not overflown when there is a block */
 }
 
 CPROF_PUBLIC void *calloc(size_t n, size_t size)
@@ -75,8 +70,7 @@ WATCHED void *watched_realloc(void *old, size_t size)
 		return NULL;
 	}
 	heap_on_realloc_done(taken);
-	heap_on_alloc(p, size);
-	return p;
+	return heap_on_alloc(p, size);
 }
 
 CPROF_PUBLIC void *realloc(void *old, size_t size)
@@ -98,10 +92,7 @@ CPROF_PUBLIC void *reallocarray(void *old, size_t n, size_t size)
 
 WATCHED void *watched_aligned_alloc(size_t alignment, size_t size)
 {
-	void *p = real.aligned_alloc(alignment, size);
-
-	heap_on_alloc(p, size);
-	return p;
+	return heap_on_alloc(real.aligned_alloc(alignment, size), size);
 }
 
 CPROF_PUBLIC void *aligned_alloc(size_t alignment, size_t size)
@@ -112,10 +103,7 @@ CPROF_PUBLIC void *aligned_alloc(size_t alignment, size_t size)
 
 WATCHED void *watched_memalign(size_t alignment, size_t size)
 {
-	void *p = real.memalign(alignment, size);
-
-	heap_on_alloc(p, size);
-	return p;
+	return heap_on_alloc(real.memalign(alignment, size), size);
 }
 
 CPROF_PUBLIC void *memalign(size_t alignment, size_t size)
@@ -141,10 +129,7 @@ CPROF_PUBLIC int posix_memalign(void **ret, size_t alignment, size_t size)
 
 WATCHED void *watched_valloc(size_t size)
 {
-	void *p = real.valloc(size);
-
-	heap_on_alloc(p, size);
-	return p;
+	return heap_on_alloc(real.valloc(size), size);
 }
 
 CPROF_PUBLIC void *valloc(size_t size)
@@ -154,10 +139,7 @@ CPROF_PUBLIC void *valloc(size_t size)
 
 WATCHED void *watched_pvalloc(size_t size)
 {
-	void *p = real.pvalloc(size);
-
-	heap_on_alloc(p, size);
-	return p;
+	return heap_on_alloc(real.pvalloc(size), size);
 }
 
 CPROF_PUBLIC void *pvalloc(size_t size)

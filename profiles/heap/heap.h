@@ -59,17 +59,19 @@ SIGSAFE static inline unsigned heap_watches(void)
 }
 
 /* The ways that are taken once in 512 KiB. They keep errno. */
-SIGSAFE void heap_sample(uintptr_t address, size_t size);
+SIGSAFE void *heap_sample(void *p, size_t size);
 SIGSAFE void heap_forget(uintptr_t address);
 
-/* @p is what the allocator gave for @size bytes; NULL: nothing. HEAP_SAMPLES is set. */
-SIGSAFE static inline void heap_on_alloc(const void *p, size_t size)
+/*
+ * @p is what the allocator gave for @size bytes; NULL: nothing. Returned as it is, so that a wrapper that returns it, too,
+ * need not keep it over the call that is seldom made.
+ */
+SIGSAFE static inline void *heap_on_alloc(void *p, size_t size)
 {
 	if (unlikely(p == NULL))
-		return;
+		return p;
 	heap_left -= (int64_t)size;
-	if (unlikely(heap_left < 0))
-		heap_sample((uintptr_t)p, size);
+	return likely(heap_left >= 0) ? p : heap_sample(p, size);
 }
 
 /* False for nearly all blocks that were not sampled. */
