@@ -36,7 +36,6 @@ extern int (*heap_prepare)(struct why *why);
 /* What the wrappers have to look at; 0: nothing. */
 #define HEAP_SAMPLES 1u /* allocations */
 #define HEAP_FOLLOWS 2u /* frees: there are, or were, sampled blocks */
-#define HEAP_EARLY   4u /* frees: some blocks are the wrappers' own (preload/early.h) */
 extern _Atomic unsigned heap_watch;
 
 /*
@@ -75,8 +74,8 @@ SIGSAFE static inline unsigned heap_watches(void)
 	return atomic_load_explicit(&heap_watch, memory_order_relaxed);
 }
 
-/* The ways that are taken once in 512 KiB. They keep errno. An @address of 0 is what an allocator that has none left gave. */
-SIGSAFE void heap_sample(uintptr_t address, size_t size);
+/* The ways that are taken once in 512 KiB. They keep errno. */
+SIGSAFE void *heap_sample(void *p, size_t size);
 SIGSAFE void heap_forget(uintptr_t address);
 
 /*
@@ -94,11 +93,13 @@ SIGSAFE static inline bool heap_passes(size_t size)
 	return true;
 }
 
-/* @p is what the allocator gave for @size bytes; NULL: nothing. */
-SIGSAFE static inline void heap_on_alloc(const void *p, size_t size)
+/*
+ * @p is what the allocator gave for @size bytes; NULL: nothing. Returned as it is, so that a wrapper that returns it, too,
+ * need not keep it over the call that is seldom made.
+ */
+SIGSAFE static inline void *heap_on_alloc(void *p, size_t size)
 {
-	if (likely(p != NULL) && unlikely(!heap_passes(size)))
-		heap_sample((uintptr_t)p, size);
+	return likely(p == NULL || heap_passes(size)) ? p : heap_sample(p, size);
 }
 
 /* False for nearly all blocks that were not sampled: in 512 KiB is one page that has one. */

@@ -190,9 +190,10 @@ static void sample(uint64_t address, size_t size)
 	errno = saved;
 }
 
-SIGSAFE void heap_sample(uintptr_t address, size_t size)
+SIGSAFE void *heap_sample(void *p, size_t size)
 {
-	sample(address, size);
+	sample((uintptr_t)p, size);
+	return p;
 }
 
 SIGSAFE struct heap_taken heap_take(uintptr_t address)
