@@ -7,9 +7,10 @@
  *     sets:  [ passed │ address what │ address what │ … ]  [ … ]  [ … ]
  *              how many blocks belong here or before, and found their place further on
  *
- * Memory is cut into regions, in which one or two samples are expected, and a region names its set. So the sets of a heap of
- * some megabytes lie in a few lines of cache, and whoever looks for a block in vain finds that out at once. With sets by
- * hash each look was at a page of the segment that nobody had been at for long: microseconds.
+ * A block's address names its set, by a hash where many blocks are sampled. Where few are, memory is cut into regions in
+ * which one or two samples are expected, and sixteen regions in a row have sets in a row: those of a heap of some megabytes
+ * lie in a few lines of cache. By hash each block was at a page of the segment that nobody had been at for long, if ever:
+ * a microsecond.
  *
  * When a set is full its block goes to the next, at most LIVE_REACH further, and each set it
  * passes counts it. Who looks for a block goes on only where some have passed.
@@ -26,7 +27,7 @@
 #define LIVE_WAYS  7u
 #define LIVE_REACH 16u
 
-#define LIVE_REGION_LEAST 5u /* bits: no more small blocks than ways when each is sampled */
+#define LIVE_SPARSE 65536u /* bytes between samples from which regions count */
 
 struct live_entry {
 	_Atomic uint64_t address; /* 0: free, 1: changing */
@@ -40,7 +41,7 @@ struct live_set {
 };
 _Static_assert(sizeof(struct live_set) == LIVE_STRIDE, "segment.c lays it out");
 
-/* One sample is taken in @mean bytes. Before the first live_put(). */
+/* One sample is taken in @mean bytes. Before the first live_put(); 1 is taken for granted. */
 void live_expect(uint64_t mean);
 
 /* @address is above 1. False: there is no room. */
