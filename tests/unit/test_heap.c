@@ -92,7 +92,7 @@ static uint64_t address_of(uint64_t i, unsigned shape)
 	}
 }
 
-/* A heap of half a gigabyte for each megabyte of the table's span, cut up: as many samples as there are regions. */
+/* A block in each region, and twice as many regions as sets. */
 static void test_live_sparse(void)
 {
 	struct segment s = segment_make(SEGMENT_MIN_BYTES);
