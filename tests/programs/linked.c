@@ -138,7 +138,7 @@ static void errors(void)
 	expect(cprof_write("nonsense", fd, 0), -ENOENT, "write of nonsense");
 	expect(cprof_write(NULL, fd, 0), -ENOENT, "write of NULL");
 	expect(cprof_enable(0), -EINVAL, "enable nothing");
-	expect(cprof_enable(CPROF_HEAP), -ENOTSUP, "enable what is not there");
+	expect(cprof_enable(CPROF_BLOCK), -ENOTSUP, "enable what is not there");
 	expect(cprof_start("cup"), -EINVAL, "a word unknown");
 	expect(cprof_start("cpu=0"), -EINVAL, "a rate of 0");
 	expect(cprof_start(NULL), -EINVAL, "NULL");
@@ -227,6 +227,92 @@ static void labels(void)
 	printf("{}\n");
 }
 
+/* The heap, every block of it. */
+
+static void *kept[100];
+static char pool_memory[64][64];
+
+__attribute__((noinline)) static void keep_blocks(void)
+{
+	for (int i = 0; i < 100; i++)
+		kept[i] = malloc(1000);
+	__asm__ volatile("" ::: "memory");
+}
+
+__attribute__((noinline)) static void drop_blocks(void)
+{
+	for (int i = 0; i < 50; i++) {
+		void *volatile p = malloc(2000);
+
+		free(p);
+	}
+}
+
+/* Blocks of a pool, and one that begins where a block of malloc() does. */
+__attribute__((noinline)) static void use_pool(void)
+{
+	for (int i = 0; i < 40; i++)
+		cprof_alloc(pool_memory[i], 64);
+	for (int i = 0; i < 10; i++)
+		cprof_free(pool_memory[i]);
+	cprof_free(pool_memory[63]); /* it never was */
+	cprof_free(NULL);
+	cprof_alloc(NULL, 64);
+	cprof_alloc(kept[0], 500);
+	__asm__ volatile("" ::: "memory");
+}
+
+static void write_named(const char *name, const char *file, int debug)
+{
+	int fd = open_file(file);
+
+	expect(cprof_write(name, fd, debug), 0, file);
+	close(fd);
+}
+
+static void *write_heap_delta(void *arg)
+{
+	int fd = open_file("heap_delta.pb.gz");
+
+	(void)arg;
+	expect(cprof_write_delta("heap", fd, 1.0), 0, "cprof_write_delta of the heap");
+	close(fd);
+	return NULL;
+}
+
+static void heap(void)
+{
+	char spec[4200];
+	pthread_t id;
+
+	cprof_alloc(pool_memory[50], 64); /* nobody counts yet */
+	snprintf(spec, sizeof(spec), "heap=1,out=%s/out", directory);
+	expect(cprof_start(spec), 0, "cprof_start");
+	cprof_free(pool_memory[50]);
+	keep_blocks();
+	drop_blocks();
+	use_pool();
+	write_named("heap", "heap.pb.gz", 0);
+	write_named("heap", "heap.txt", 1);
+	write_named("allocs", "allocs.txt", 2);
+	write_named("allocs", "allocs.pb.gz", 0);
+	write_named("heap", "again.pb.gz", 0);
+	pthread_create(&id, NULL, write_heap_delta, NULL);
+	usleep(300000); /* until the window is open */
+	for (int i = 0; i < 40; i++)
+		free(kept[i]);
+	drop_blocks();
+	pthread_join(id, NULL);
+	expect(cprof_disable(HEAP), 0, "cprof_disable");
+	drop_blocks();
+	cprof_free(kept[0]); /* ends are followed, also when nothing new is counted */
+	write_named("heap", "last.pb.gz", 0);
+	expect(cprof_start("heap=2"), -EBUSY, "another rate");
+	expect(cprof_enable(CPROF_HEAP), -EBUSY, "the standard one");
+	expect(cprof_stop(), 0, "cprof_stop");
+	printf("{}\n");
+}
+
 static long status_kb(const char *name)
 {
 	char line[256];
@@ -277,6 +363,8 @@ int main(int argc, char **argv)
 		on_and_off();
 	else if (strcmp(what, "labels") == 0)
 		labels();
+	else if (strcmp(what, "heap") == 0)
+		heap();
 	else
 		return 2;
 	return failures != 0;
