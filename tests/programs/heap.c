@@ -1,7 +1,7 @@
 /*
  * heap: allocations by every way that C has, counted.
  *
- *     heap exact              each function by an entry point of its own; eight threads, that free each other's blocks
+ *     heap exact [loose]      each function by an entry point of its own; eight threads, that free each other's blocks
  *     heap sites SEED         12 GB from four functions, of which a known part stays; memory is not touched
  *     heap grow MB HOW [KB]   leaks so many MB, in blocks of KB, and ends: exit, _exit, abort, kill, term; or touches all, and
  *                             goes on until it is killed: touch; or goes on until there is no more, and aborts: limit
@@ -484,6 +484,7 @@ int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
 
+	is_loose = argc > 2 && strcmp(argv[2], "loose") == 0;
 	if (strcmp(what, "exact") == 0)
 		exact();
 	else if (strcmp(what, "sites") == 0 && argc > 2)

@@ -322,7 +322,7 @@ static volatile int stop;
 static void *allocate_on(void *arg)
 {
 	while (!stop)
-		in_parent_thread(100, 700, 50);
+		in_parent_thread(100, 700, 0);
 	return arg;
 }
 
