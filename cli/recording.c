@@ -241,7 +241,7 @@ static struct contents contents_of(const struct recording *r, const struct image
 	for (const struct profile_ops *const *p = r->profiles; *p != NULL; p++) {
 		struct reading_counts counts = {0};
 
-		if (!reading_is_there(&image->segment, *p))
+		if ((*p)->is_view || !reading_is_there(&image->segment, *p))
 			continue;
 		reading_count(&image->segment, *p, &counts);
 		c.samples += counts.samples;

@@ -4,7 +4,7 @@
 _cprof_spec()
 {
 	local words='cpu cpu= wall wall= heap heap= block block= mutex mutex= threads threadcreate
-		trace trace= all ring= out= http= depth= memory= unwind= follow='
+		trace trace= all ring= out= http= depth= memory= unwind= follow= seed='
 	local done= last=$1 word
 
 	if [[ $1 == *,* ]]; then

@@ -38,7 +38,8 @@ function __cprof_spec
         $done"depth=" "frames of a stack (128)" \
         $done"memory=" "bound of the memory used (64m)" \
         $done"unwind=" "how stacks are walked (auto)" \
-        $done"follow=" "child processes too (yes)"
+        $done"follow=" "child processes too (yes)" \
+        $done"seed=" "samples of the heap that repeat (0)"
 end
 
 complete -c cprof -n __fish_use_subcommand -f -a run -d "Profile a program"

@@ -46,6 +46,7 @@ enum option_id {
 	OPTION_ID_MEMORY,
 	OPTION_ID_UNWIND,
 	OPTION_ID_FOLLOW,
+	OPTION_ID_SEED,
 	OPTION_ID_N,
 };
 
@@ -99,6 +100,7 @@ struct option_set {
 	uint64_t memory_bytes;
 	uint64_t unwind; /* an enum option_unwind */
 	uint64_t follow; /* 0 or 1 */
+	uint64_t seed;   /* 0: from the clock */
 
 	char out[512];  /* pattern for option_expand() */
 	char http[256]; /* "" when off */

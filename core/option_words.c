@@ -100,6 +100,12 @@ const struct option_word option_words[] = {
 		.kind = OPTION_KIND_CHOICE, FIELD(follow),
 		.noun = "answer", .choices = yes_no,
 	},
+	[OPTION_ID_SEED] = {
+		.name = "seed", .value = "N", .standard = "0",
+		.about = "samples of the heap that repeat from run to run; 0: not",
+		.kind = OPTION_KIND_COUNT, FIELD(seed),
+		.noun = "seed", .measure = "", .min = 0, .max = INT64_MAX,
+	},
 	[OPTION_ID_N] = {.name = NULL},
 };
 /* clang-format on */

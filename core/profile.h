@@ -21,12 +21,15 @@ struct profile_ops {
 	enum segment_part table; /* where it counts; SEGMENT_NO_TABLE: read() finds it elsewhere */
 	enum segment_run_id run;
 	bool is_instant; /* what is now, not what happened since it began */
+	bool is_by_size; /* of blocks, each taken with a probability that grows with its size: unsampled when written */
+	bool is_view; /* of what a profile with the same bit records: nothing to start, and no file by itself */
+	const char *shown; /* the column that tools show first, NULL: the last */
 
 	/* Normal context. start() may be called again with other options; stop() returns when no handler is inside. */
 	int (*start)(struct segment *s, const struct option_set *options, struct why *why);
 	void (*stop)(struct segment *s);
 
-	/* Its rows, as table_read() would give them; NULL: those of its table. Also on a segment that others wrote. */
+	/* Its rows, as table_read() would give them, in its columns; NULL: those of its table. Also on a segment that others wrote. */
 	int (*read)(const struct segment *s, int (*each)(void *user, const struct table_row *row),
 		    void *user);
 

@@ -29,6 +29,7 @@ static const char *const lost_names[LOST_KINDS][2] = {
 	[LOST_STACK_ROOM] = {"alternate signal stack too small", "samples"},
 	[LOST_CONFINED] = {"sampling stopped before a seccomp filter", "processes"},
 	[LOST_CHILDREN] = {"child processes not followed", "processes"},
+	[LOST_LIVE] = {"too many live blocks, a larger memory= holds more", "blocks"},
 };
 
 const char *segment_lost_name(enum segment_lost kind)
@@ -78,19 +79,23 @@ static void place(struct layout *l, unsigned index, uint64_t count, uint32_t str
 
 /*
  * How the bytes are shared out. Fractions of the whole, so that a small segment has a little of everything:
- * an eighth for what exists once, the rest for the two generations, most of it for the words of stacks.
+ * an eighth for what exists once, an eighth for live blocks, three sixteenths for what lasts, the rest for the two
+ * generations, most of it for the words of stacks.
  */
 static int lay_out(struct segment_header *h, uint64_t size)
 {
 	struct layout l = {sizeof(*h), 4096, h};
-	uint64_t each = (size - size / 8) / SEGMENT_GENERATIONS;
+	uint64_t lasting = size / 16 * 3;
+	uint64_t turns = (size - size / 8 - size / 8 - lasting) / SEGMENT_GENERATIONS;
 	static const struct {
 		enum segment_part table;
 		unsigned columns, share; /* one part in so many of a generation */
+		bool lasts;
 	} tables[] = {
-		{SEGMENT_TABLE_CPU, CPU_COLUMNS, 16},
-		{SEGMENT_TABLE_WALL, WALL_COLUMNS, 16},
-		{SEGMENT_TABLE_CREATE, CREATE_COLUMNS, 128},
+		{SEGMENT_TABLE_CPU, CPU_COLUMNS, 16, false},
+		{SEGMENT_TABLE_WALL, WALL_COLUMNS, 16, false},
+		{SEGMENT_TABLE_CREATE, CREATE_COLUMNS, 128, false},
+		{SEGMENT_TABLE_HEAP, HEAP_COLUMNS, 4, true},
 	};
 
 	l.used = (l.used + l.page - 1) & ~(l.page - 1);
@@ -106,16 +111,20 @@ static int lay_out(struct segment_header *h, uint64_t size)
 	      sizeof(struct segment_label_set));
 	place(&l, SEGMENT_ROWS, power_of_two_below(size / 64 / sizeof(struct row_slot)),
 	      sizeof(struct row_slot));
-	for (unsigned g = 0; g < SEGMENT_GENERATIONS; g++) {
+	place(&l, SEGMENT_LIVE, power_of_two_below(size / 8 / LIVE_STRIDE), LIVE_STRIDE);
+	for (unsigned g = 0; g < SEGMENT_SETS; g++) {
 		unsigned at = g * (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS);
+		uint64_t each = g == SEGMENT_LASTING ? lasting : turns;
 
 		place(&l, at + SEGMENT_STACK_BUCKETS,
 		      power_of_two_below(each / 16 / sizeof(uint32_t)), sizeof(uint32_t));
 		place(&l, at + SEGMENT_STACK_WORDS, each / 2 / sizeof(uint64_t), sizeof(uint64_t));
 		for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 			place(&l, at + tables[i].table,
-			      power_of_two_below(each / tables[i].share /
-						 TABLE_STRIDE(tables[i].columns)),
+			      tables[i].lasts == (g == SEGMENT_LASTING)
+				      ? power_of_two_below(each / tables[i].share /
+							   TABLE_STRIDE(tables[i].columns))
+				      : 0,
 			      TABLE_STRIDE(tables[i].columns));
 	}
 	return l.used <= size ? 0 : -EINVAL;
@@ -144,7 +153,8 @@ int segment_format(void *base, uint64_t size, struct segment *ret)
 	h->check = check_of(h);
 	atomic_store_explicit(&h->strings_used, 8, memory_order_relaxed); /* id 0 means none */
 	atomic_store_explicit(&h->generations[0].serial, 1, memory_order_relaxed);
-	for (unsigned g = 0; g < SEGMENT_GENERATIONS; g++)
+	atomic_store_explicit(&h->generations[SEGMENT_LASTING].serial, 1, memory_order_relaxed);
+	for (unsigned g = 0; g < SEGMENT_SETS; g++)
 		atomic_store_explicit(&h->generations[g].stack_used, STACKS_FIRST_ID,
 				      memory_order_relaxed);
 	give_access(h, size, ret);
@@ -160,11 +170,13 @@ int segment_attach(void *base, uint64_t size, struct segment *ret, struct why *w
 		1,
 		sizeof(struct segment_label_set),
 		sizeof(struct row_slot),
+		LIVE_STRIDE,
 		sizeof(uint32_t),
 		sizeof(uint64_t),
 		TABLE_STRIDE(CPU_COLUMNS),
 		TABLE_STRIDE(WALL_COLUMNS),
 		TABLE_STRIDE(CREATE_COLUMNS),
+		TABLE_STRIDE(HEAP_COLUMNS),
 	};
 	struct segment_header copy = {
 		0}; /* what is checked is what is used, whoever writes meanwhile */
@@ -191,14 +203,17 @@ int segment_attach(void *base, uint64_t size, struct segment *ret, struct why *w
 	}
 	for (unsigned i = 0; i < sizeof(h->parts) / sizeof(h->parts[0]); i++) {
 		const struct segment_place *p = &h->parts[i];
-		unsigned part = i < SEGMENT_PARTS ? i : i - (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS);
+		unsigned each = SEGMENT_PARTS - SEGMENT_STACK_BUCKETS;
+		unsigned part =
+			i < SEGMENT_PARTS ? i : SEGMENT_STACK_BUCKETS + (i - SEGMENT_PARTS) % each;
+		bool is_table = part >= SEGMENT_TABLE_CPU;
 		bool is_hash = part == SEGMENT_STRING_BUCKETS || part == SEGMENT_STACK_BUCKETS ||
 			       part == SEGMENT_ROWS || part == SEGMENT_LABEL_SETS ||
-			       part >= SEGMENT_TABLE_CPU;
+			       part == SEGMENT_LIVE || is_table;
 
 		if (p->stride != strides[part] || p->offset % 8 != 0 || p->offset < sizeof(*h) ||
 		    p->offset > size || (uint64_t)p->count * p->stride > size - p->offset ||
-		    p->count == 0 || (is_hash && (p->count & (p->count - 1)) != 0)) {
+		    (p->count == 0 && !is_table) || (is_hash && (p->count & (p->count - 1)) != 0)) {
 			why_set(why,
 				"segment part %u lies outside the segment or has an unknown shape",
 				i);
@@ -311,6 +326,8 @@ int segment_create(uint64_t memory_bytes, struct segment **ret, int *ret_fd, str
 	own_segment.header->begun_monotonic_ns = clock_monotonic();
 	own_segment.header->begun_realtime_ns = clock_realtime();
 	atomic_store_explicit(&own_segment.header->generations[0].begun_ns,
+			      own_segment.header->begun_monotonic_ns, memory_order_relaxed);
+	atomic_store_explicit(&own_segment.header->generations[SEGMENT_LASTING].begun_ns,
 			      own_segment.header->begun_monotonic_ns, memory_order_relaxed);
 	*ret = &own_segment;
 	*ret_fd = fd;

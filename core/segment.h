@@ -4,8 +4,8 @@
  * It is laid out by offset, never by pointer, so that whoever may map it can read it: the process itself, `cprof run`
  * after the process is gone, a test that made it by hand.
  *
- *     header │ threads │ modules │ strings │ label sets │ rows │ generation 0         │ generation 1
- *            │         │         │         │            │      │ stacks  cpu table  … │ stacks  cpu table  …
+ *     header │ threads │ modules │ strings │ label sets │ rows │ live │ generation 0     │ generation 1     │ lasting
+ *            │         │         │         │            │      │      │ stacks  cpu …    │ stacks  cpu …    │ stacks  heap
  *
  * Always true:
  *   - Sizes and places of all parts are set when the segment is made, and @check is their checksum.
@@ -17,7 +17,9 @@
  *     finds zeroed (MADV_WIPEONFORK), however it was forked.
  *
  * Generations: stacks and tables exist twice. When those of one are full, recording goes on in the other if that is
- * clean; a reader adds both up. A generation that no window needs any more is wiped by segment_recycle().
+ * clean; a reader adds both up. A generation that no window needs any more is wiped by segment_recycle(). What has to
+ * stay as long as the process, because blocks of the heap that are still in use lead to it, stands in a third set of
+ * the same shape that is never given up.
  *
  * The memory behind it is a memfd: a file in a tmpfs or on a disk that runs full would end the host with SIGBUS at the
  * first touch of a new page (docs/adr/0001-segment-is-a-memfd.md).
@@ -33,13 +35,18 @@
 #include "core/why.h"
 
 #define SEGMENT_MAGIC       "cprofseg"
-#define SEGMENT_VERSION     2
-#define SEGMENT_GENERATIONS 2
+#define SEGMENT_VERSION     3
+#define SEGMENT_GENERATIONS 2                   /* that take turns */
+#define SEGMENT_LASTING     SEGMENT_GENERATIONS /* the one that is never given up */
+#define SEGMENT_SETS        (SEGMENT_GENERATIONS + 1)
 #define CPU_COLUMNS         2 /* periods, nanoseconds */
 #define WALL_COLUMNS        2 /* looks, nanoseconds */
 #define CREATE_COLUMNS      1 /* threads */
+#define HEAP_COLUMNS        4 /* allocated blocks and bytes, freed blocks and bytes */
 #define SEGMENT_MIN_BYTES   ((uint64_t)1 << 20)
 #define SEGMENT_MAX_BYTES   ((uint64_t)4 << 30) /* as memory= has it */
+
+#define LIVE_STRIDE 128u /* a set of live blocks: two cache lines */
 
 enum segment_part {
 	SEGMENT_THREADS,
@@ -48,17 +55,19 @@ enum segment_part {
 	SEGMENT_STRING_BYTES,   /* strings, each behind its struct string_head */
 	SEGMENT_LABEL_SETS,
 	SEGMENT_ROWS,
+	SEGMENT_LIVE,          /* profiles/heap/live.h */
 	SEGMENT_STACK_BUCKETS, /* this and what follows: once for each generation */
 	SEGMENT_STACK_WORDS,
 	SEGMENT_TABLE_CPU,
 	SEGMENT_TABLE_WALL,
 	SEGMENT_TABLE_CREATE,
+	SEGMENT_TABLE_HEAP, /* the only table of the lasting set, which has none of the others */
 	SEGMENT_PARTS,
 	SEGMENT_NO_TABLE = SEGMENT_PARTS,
 };
 
 #define SEGMENT_PLACES \
-	(SEGMENT_PARTS + (SEGMENT_GENERATIONS - 1) * (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS))
+	(SEGMENT_PARTS + (SEGMENT_SETS - 1) * (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS))
 
 struct segment_place {
 	uint64_t offset; /* from the segment's start */
@@ -77,6 +86,7 @@ enum segment_lost {
 	LOST_STACK_ROOM, /* samples: the alternate stack they came on was too small to walk from */
 	LOST_CONFINED,   /* processes that were left alone when they set a seccomp filter */
 	LOST_CHILDREN,   /* child processes that could not be followed */
+	LOST_LIVE,       /* sampled blocks without room in the live set: counted as freed at once */
 	LOST_KINDS,
 };
 
@@ -156,7 +166,7 @@ struct segment_header {
 	_Atomic uint64_t modules_asked_ns; /* when /proc/self/maps was last read in vain */
 	_Atomic uint64_t lost[LOST_KINDS];
 	_Atomic uint64_t notes[NOTE_KINDS];
-	struct segment_generation generations[SEGMENT_GENERATIONS];
+	struct segment_generation generations[SEGMENT_SETS];
 };
 
 /* One string, NUL-terminated behind its head; its id is the head's offset in SEGMENT_STRING_BYTES. */

@@ -3,7 +3,7 @@
 int table_read(const struct segment *s, enum segment_part table,
 	       int (*each)(void *user, const struct table_row *row), void *user)
 {
-	for (unsigned g = 0; g < SEGMENT_GENERATIONS; g++) {
+	for (unsigned g = 0; g < SEGMENT_SETS; g++) {
 		const struct segment_place *place = segment_place(s, table, g);
 		unsigned columns = (place->stride - TABLE_STRIDE(0)) / sizeof(uint64_t);
 
@@ -16,7 +16,11 @@ int table_read(const struct segment *s, enum segment_part table,
 						      (uint64_t)i * place->stride);
 			uint64_t key = atomic_load_explicit(
 				&slot->key, memory_order_acquire); /* pairs: table_add */
-			struct table_row row = {g, (uint32_t)key, (uint32_t)(key >> 32), {0}};
+			struct table_row row = {
+				.generation = g,
+				.stack = (uint32_t)key,
+				.labels = (uint32_t)(key >> 32),
+			};
 			int r;
 
 			if (key == 0)

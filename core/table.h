@@ -22,9 +22,15 @@ struct table_slot {
 SIGSAFE bool table_add(struct segment *s, enum segment_part table, unsigned generation,
 		       uint32_t stack, uint32_t labels, const uint64_t *values);
 
+/* A slot for the pair, its own or one that was free; NULL when there is no room. Signal safe. */
+SIGSAFE struct table_slot *table_slot(struct segment *s, enum segment_part table,
+				      unsigned generation, uint32_t stack, uint32_t labels);
+
 struct table_row {
 	unsigned generation;
 	uint32_t stack, labels;
+	uint32_t
+		kind; /* what else tells apart rows with the same two: of the heap, the size class */
 	uint64_t values[TABLE_COLUMNS_MAX]; /* zero beyond the table's columns */
 };
 

@@ -5,11 +5,10 @@
 
 #define PROBES 128 /* slots looked at before a table counts as full: reached above about 90 % */
 
-SIGSAFE bool table_add(struct segment *s, enum segment_part table, unsigned generation,
-		       uint32_t stack, uint32_t labels, const uint64_t *values)
+SIGSAFE struct table_slot *table_slot(struct segment *s, enum segment_part table,
+				      unsigned generation, uint32_t stack, uint32_t labels)
 {
 	const struct segment_place *place = segment_place(s, table, generation);
-	unsigned columns = (place->stride - TABLE_STRIDE(0)) / sizeof(uint64_t);
 	uint8_t *slots = s->base + place->offset;
 	uint32_t mask = place->count - 1;
 	uint64_t key = (uint64_t)labels << 32 | stack;
@@ -25,15 +24,26 @@ SIGSAFE bool table_add(struct segment *s, enum segment_part table, unsigned gene
 			    &slot->key, &there, key, memory_order_release, /* pairs: table_read */
 			    memory_order_relaxed))
 			there = key;
-		if (there != key)
-			continue;
-		for (unsigned c = 0; c < columns; c++)
-			if (values[c] != 0)
-				atomic_fetch_add_explicit(&slot->values[c], values[c],
-							  memory_order_relaxed);
-		return true;
+		if (there == key)
+			return slot;
 	}
-	return false;
+	return NULL;
+}
+
+SIGSAFE bool table_add(struct segment *s, enum segment_part table, unsigned generation,
+		       uint32_t stack, uint32_t labels, const uint64_t *values)
+{
+	const struct segment_place *place = segment_place(s, table, generation);
+	unsigned columns = (place->stride - TABLE_STRIDE(0)) / sizeof(uint64_t);
+	struct table_slot *slot = table_slot(s, table, generation, stack, labels);
+
+	if (slot == NULL)
+		return false;
+	for (unsigned c = 0; c < columns; c++)
+		if (values[c] != 0)
+			atomic_fetch_add_explicit(&slot->values[c], values[c],
+						  memory_order_relaxed);
+	return true;
 }
 
 SIGSAFE unsigned segment_next_generation(struct segment *s, unsigned full)
@@ -87,7 +97,8 @@ SIGSAFE struct table_row table_record(struct segment *s, enum segment_part table
 		lost = stack == 0 ? LOST_STACKS_FULL : LOST_TABLE_FULL;
 		if (stack != 0 && (table == SEGMENT_NO_TABLE ||
 				   table_add(s, table, generation, stack, labels, values)))
-			return (struct table_row){generation, stack, labels, {0}};
+			return (struct table_row){
+				.generation = generation, .stack = stack, .labels = labels};
 		next = segment_next_generation(s, generation);
 		if (next == generation)
 			break;

@@ -126,7 +126,8 @@ int output_write_files(const struct segment *s, const struct profile_ops *const 
 	if (fd < 0)
 		return fd;
 	for (; r == 0 && *profiles != NULL; profiles++)
-		r = write_both(s, *profiles, symbols, fd, shown, "", why);
+		if (!(*profiles)->is_view)
+			r = write_both(s, *profiles, symbols, fd, shown, "", why);
 	close(fd);
 	return r;
 }

@@ -13,7 +13,7 @@
 
 struct reading_window {
 	uint64_t at_ns; /* what it speaks of: the moment of the reading, or that of the snapshot */
-	uint64_t serials[SEGMENT_GENERATIONS];
+	uint64_t serials[SEGMENT_SETS];
 	uint64_t lost[LOST_KINDS], notes[NOTE_KINDS], lost_full;
 	struct table_row *rows; /* sorted by generation, stack, labels; each once */
 	size_t rows_n, rows_room;
@@ -77,7 +77,7 @@ static int add_row(void *user, const struct table_row *row)
 		w->rows_room = room;
 	}
 	w->rows[w->rows_n] = *row;
-	if (row->generation >= SEGMENT_GENERATIONS) /* of a record that others wrote */
+	if (row->generation >= SEGMENT_SETS) /* of a record that others wrote */
 		w->rows[w->rows_n].generation = w->rows[w->rows_n].stack = 0;
 	w->rows_n++;
 	return 0;
@@ -92,7 +92,9 @@ static int compare_rows(const void *a, const void *b)
 		return x->generation < y->generation ? -1 : 1;
 	if (x->stack != y->stack)
 		return x->stack < y->stack ? -1 : 1;
-	return (x->labels > y->labels) - (x->labels < y->labels);
+	if (x->labels != y->labels)
+		return x->labels < y->labels ? -1 : 1;
+	return (x->kind > y->kind) - (x->kind < y->kind);
 }
 
 /* What is kept elsewhere than in a table may come in several parts. */
@@ -121,7 +123,7 @@ static int take_reading(const struct segment *s, const struct profile_ops *ops,
 		.at_ns = ops->run == RUN_THREADS ? LOAD_RELAXED(h->snapshot_ns) : clock_monotonic(),
 		.lost_full = LOAD_RELAXED(profile_run(s, ops)->lost),
 	};
-	for (unsigned g = 0; g < SEGMENT_GENERATIONS; g++)
+	for (unsigned g = 0; g < SEGMENT_SETS; g++)
 		ret->serials[g] =
 			atomic_load_explicit(&h->generations[g].serial, memory_order_acquire);
 	for (unsigned i = 0; i < LOST_KINDS; i++)

@@ -255,7 +255,8 @@ static int start_profiles(struct segment *s, const struct option_set *options, s
 	int r = 0;
 
 	for (const struct profile_ops *const *p = all_profiles; *p != NULL && r == 0; p++) {
-		if (!(options->profiles & (*p)->bit) || (process_running() & (*p)->bit))
+		if ((*p)->is_view || !(options->profiles & (*p)->bit) ||
+		    (process_running() & (*p)->bit))
 			continue;
 		r = (*p)->start(s, options, why);
 		if (r == 0)
@@ -263,7 +264,7 @@ static int start_profiles(struct segment *s, const struct option_set *options, s
 	}
 	if (r < 0) {
 		for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
-			if (started & (*p)->bit)
+			if (!(*p)->is_view && (started & (*p)->bit))
 				(*p)->stop(s);
 		return r;
 	}
@@ -303,7 +304,7 @@ void process_stop(unsigned profiles)
 
 	lock_take(&process.lock);
 	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
-		if (s != NULL && (profiles & process_running() & (*p)->bit))
+		if (s != NULL && !(*p)->is_view && (profiles & process_running() & (*p)->bit))
 			(*p)->stop(s);
 	atomic_fetch_and_explicit(&process.running, ~profiles, memory_order_acq_rel);
 	lock_give(&process.lock);

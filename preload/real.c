@@ -5,11 +5,45 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "preload/early.h"
+
 static _Atomic enum { NOT_YET, AT_IT, DONE } state;
 
 /* As long as a name begins like this its function returns an error number, else -1 and errno. */
 #define RETURNS_ERROR(name) (strncmp(name, "pthread_", 8) == 0)
 
+/*
+ * The allocator's: what asks for memory while it is looked for gets it elsewhere. The look-up may come back here for another
+ * one of them, which would look up in its turn.
+ */
+static __thread bool is_looking __attribute__((tls_model("initial-exec")));
+
+static void find_allocator(const char *name, void *place)
+{
+	if (is_looking)
+		return;
+	is_looking = true;
+	real_early(name, place);
+	is_looking = false;
+}
+
+#define ALLOCATES(result, name, parameters, arguments, early) \
+	static result early_##name parameters                 \
+	{                                                     \
+		find_allocator(#name, &real.name);            \
+		if (real.name != early_##name)                \
+			return real.name arguments;           \
+		return early;                                 \
+	}
+#define FREES(name, parameters, arguments, early)  \
+	static void early_##name parameters        \
+	{                                          \
+		find_allocator(#name, &real.name); \
+		if (real.name != early_##name)     \
+			real.name arguments;       \
+		else                               \
+			early;                     \
+	}
 #define X(result, name, parameters, arguments)                                 \
 	static result early_##name parameters                                  \
 	{                                                                      \

@@ -3,9 +3,11 @@
  */
 #include "core/profile.h"
 #include "profiles/cpu/cpu.h"
+#include "profiles/heap/heap.h"
 #include "profiles/threads/threads.h"
 #include "profiles/wall/wall.h"
 
 const struct profile_ops *const all_profiles[] = {
-	&cpu_profile, &wall_profile, &threads_profile, &threadcreate_profile, NULL,
+	&cpu_profile,     &wall_profile,         &heap_profile, &allocs_profile,
+	&threads_profile, &threadcreate_profile, NULL,
 };

@@ -13,8 +13,10 @@ import sys
 
 import tap
 
-# X(result, name, (parameters), (arguments)), WAITS(code, result, name, …), VARIADIC(name) and ASKED(name)
-MACRO = re.compile(r'^\s*(?:X\([^,]*,\s*|WAITS\([^,]*,[^,]*,\s*|VARIADIC\(|ASKED\()([A-Za-z_]\w*)', re.MULTILINE)
+# X(result, name, (parameters), (arguments)), WAITS(code, result, name, …), ALLOCATES(result, name, …), FREES(name, …),
+# VARIADIC(name) and ASKED(name)
+MACRO = re.compile(r'^\s*(?:(?:X|ALLOCATES)\([^,]*,\s*|WAITS\([^,]*,[^,]*,\s*|(?:VARIADIC|ASKED|FREES)\()([A-Za-z_]\w*)',
+                   re.MULTILINE)
 COMMENT = re.compile(r'/\*.*?\*/|^\s*#.*?$|//.*?$', re.DOTALL | re.MULTILINE)
 
 

@@ -128,9 +128,9 @@ static void test_words(void)
 				 "did you mean \"threadcreate\"?");
 	refuses("folow=no", "unknown word \"folow\" in \"folow=no\"; did you mean \"follow\"?");
 	refuses("xyzzy", "unknown word \"xyzzy\"; the words are cpu wall heap block mutex threads "
-			 "threadcreate trace all ring out http depth memory unwind follow");
+			 "threadcreate trace all ring out http depth memory unwind follow seed");
 	refuses("=3", "unknown word \"\"; the words are cpu wall heap block mutex threads "
-		      "threadcreate trace all ring out http depth memory unwind follow");
+		      "threadcreate trace all ring out http depth memory unwind follow seed");
 	refuses("cpu,,heap", "empty word in \"cpu,,heap\"");
 	refuses(",cpu", "empty word in \",cpu\"");
 	refuses(",", "empty word in \",\"");
@@ -141,7 +141,7 @@ static void test_words(void)
 	refuses("out=a,out=b", "out: given twice");
 	refuses("\x1b[31mcpu", "unknown word \"?[31mcpu\"; the words are cpu wall heap block mutex "
 			       "threads threadcreate trace all ring out http depth memory unwind "
-			       "follow");
+			       "follow seed");
 }
 
 static void test_numbers(void)

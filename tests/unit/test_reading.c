@@ -42,10 +42,10 @@ static int read_snapshot(const struct segment *s,
 	int r = 0;
 
 	for (uint32_t i = 1; i < s->header->threads_high && r == 0; i++) {
-		struct table_row row = {records[i].snapshot_generation,
-					(uint32_t)records[i].snapshot_row,
-					(uint32_t)(records[i].snapshot_row >> 32),
-					{1}};
+		struct table_row row = {.generation = records[i].snapshot_generation,
+					.stack = (uint32_t)records[i].snapshot_row,
+					.labels = (uint32_t)(records[i].snapshot_row >> 32),
+					.values = {1}};
 
 		if (records[i].snapshot_serial == s->header->snapshot_serial)
 			r = each(user, &row);

@@ -1,0 +1,215 @@
+/*
+ * Wrappers of the allocator, whichever one it is: the next in the line of those that define these names.
+ *
+ * While nothing is to be looked at they are a jump, and leave no frame. They take no part in what the allocator does, so
+ * results and errno are its own. Sizes are counted as they were asked for.
+ *
+ * Operators new and delete of the C++ library end here, too. An allocator with operators of its own, and what jemalloc
+ * has beside malloc(), is the affair of rebind.h.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cprof/cprof.h"
+#include "preload/early.h"
+#include "preload/real.h"
+#include "profiles/heap/heap.h"
+
+/* In two functions, so that the one that is taken when nobody looks keeps no registers. */
+#define WATCHED __attribute__((noinline)) static
+
+static bool is_early(const void *p)
+{
+	return unlikely(heap_watches() & HEAP_EARLY) && early_has(p);
+}
+
+WATCHED void *watched_malloc(size_t size)
+{
+	void *p = real.malloc(size);
+
+	heap_on_alloc(p, size);
+	return p;
+}
+
+CPROF_PUBLIC void *malloc(size_t size)
+{
+	return likely(heap_watches() == 0) ? real.malloc(size) : watched_malloc(size);
+}
+
+WATCHED void *watched_calloc(size_t n, size_t size)
+{
+	void *p = real.calloc(n, size);
+
+	heap_on_alloc(p, n * size); /* it has not overflown when there is a block */
+	return p;
+}
+
+CPROF_PUBLIC void *calloc(size_t n, size_t size)
+{
+	return likely(heap_watches() == 0) ? real.calloc(n, size) : watched_calloc(n, size);
+}
+
+/* What most frees go through while the heap is profiled has to be a jump, too: the rest stands elsewhere. */
+WATCHED void seldom_free(void *p)
+{
+	heap_on_free(p);
+	if (!is_early(p))
+		real.free(p);
+}
+
+CPROF_PUBLIC void free(void *p)
+{
+	unsigned watches = heap_watches();
+
+	if (likely(watches == 0) || likely(!(watches & HEAP_EARLY) && !heap_may_be_live(p)))
+		real.free(p);
+	else
+		seldom_free(p);
+}
+
+static void *realloc_early(const void *old, size_t size)
+{
+	void *p = malloc(size);
+
+	if (p != NULL)
+		memcpy(p, old, early_size(old) < size ? early_size(old) : size);
+	return p;
+}
+
+/*
+ * The old block leaves the live set before the call, for inside it the address may become another thread's. NULL for a size
+ * of 0 means with some allocators that the block was freed, and with none that it is still there.
+ */
+WATCHED void *watched_realloc(void *old, size_t size)
+{
+	struct heap_taken taken;
+	void *p;
+
+	if (is_early(old))
+		return realloc_early(old, size);
+	taken = heap_on_realloc_begin(old);
+	p = real.realloc(old, size);
+	if (p == NULL && size != 0) {
+		heap_on_realloc_failed(taken, old);
+		return NULL;
+	}
+	heap_on_realloc_done(taken);
+	heap_on_alloc(p, size);
+	return p;
+}
+
+CPROF_PUBLIC void *realloc(void *old, size_t size)
+{
+	return likely(heap_watches() == 0) ? real.realloc(old, size) : watched_realloc(old, size);
+}
+
+/* Not the next one's: what that does is known, and some of them call realloc(), which is ours. */
+CPROF_PUBLIC void *reallocarray(void *old, size_t n, size_t size)
+{
+	size_t bytes;
+
+	if (__builtin_mul_overflow(n, size, &bytes)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return realloc(old, bytes);
+}
+
+WATCHED void *watched_aligned_alloc(size_t alignment, size_t size)
+{
+	void *p = real.aligned_alloc(alignment, size);
+
+	heap_on_alloc(p, size);
+	return p;
+}
+
+CPROF_PUBLIC void *aligned_alloc(size_t alignment, size_t size)
+{
+	return likely(heap_watches() == 0) ? real.aligned_alloc(alignment, size)
+					   : watched_aligned_alloc(alignment, size);
+}
+
+WATCHED void *watched_memalign(size_t alignment, size_t size)
+{
+	void *p = real.memalign(alignment, size);
+
+	heap_on_alloc(p, size);
+	return p;
+}
+
+CPROF_PUBLIC void *memalign(size_t alignment, size_t size)
+{
+	return likely(heap_watches() == 0) ? real.memalign(alignment, size)
+					   : watched_memalign(alignment, size);
+}
+
+WATCHED int watched_posix_memalign(void **ret, size_t alignment, size_t size)
+{
+	int r = real.posix_memalign(ret, alignment, size);
+
+	if (r == 0)
+		heap_on_alloc(*ret, size);
+	return r;
+}
+
+CPROF_PUBLIC int posix_memalign(void **ret, size_t alignment, size_t size)
+{
+	return likely(heap_watches() == 0) ? real.posix_memalign(ret, alignment, size)
+					   : watched_posix_memalign(ret, alignment, size);
+}
+
+WATCHED void *watched_valloc(size_t size)
+{
+	void *p = real.valloc(size);
+
+	heap_on_alloc(p, size);
+	return p;
+}
+
+CPROF_PUBLIC void *valloc(size_t size)
+{
+	return likely(heap_watches() == 0) ? real.valloc(size) : watched_valloc(size);
+}
+
+WATCHED void *watched_pvalloc(size_t size)
+{
+	void *p = real.pvalloc(size);
+
+	heap_on_alloc(p, size);
+	return p;
+}
+
+CPROF_PUBLIC void *pvalloc(size_t size)
+{
+	return likely(heap_watches() == 0) ? real.pvalloc(size) : watched_pvalloc(size);
+}
+
+CPROF_PUBLIC size_t malloc_usable_size(void *p)
+{
+	return is_early(p) ? early_size(p) : real.malloc_usable_size(p);
+}
+
+/* C23's. Where the C library does not have them yet, an allocator may. */
+CPROF_PUBLIC void free_sized(void *p, size_t size);
+CPROF_PUBLIC void free_sized(void *p, size_t size)
+{
+	if (unlikely(heap_watches() != 0)) {
+		heap_on_free(p);
+		if (is_early(p))
+			return;
+	}
+	real.free_sized(p, size);
+}
+
+CPROF_PUBLIC void free_aligned_sized(void *p, size_t alignment, size_t size);
+CPROF_PUBLIC void free_aligned_sized(void *p, size_t alignment, size_t size)
+{
+	if (unlikely(heap_watches() != 0)) {
+		heap_on_free(p);
+		if (is_early(p))
+			return;
+	}
+	real.free_aligned_sized(p, alignment, size);
+}

@@ -1,0 +1,263 @@
+#include <errno.h>
+#include <sys/syscall.h>
+
+#include "core/arch.h"
+#include "core/clock.h"
+#include "core/stacks.h"
+#include "core/walk.h"
+#include "profiles/heap/heap_private.h"
+#include "profiles/heap/live.h"
+
+_Atomic unsigned heap_watch;
+_Atomic uint8_t heap_filter[1u << HEAP_FILTER_BITS];
+struct heap_settings heap_settings;
+
+__thread int64_t heap_left __attribute__((tls_model("initial-exec")));
+static __thread uint64_t random_state __attribute__((tls_model("initial-exec")));
+static __thread unsigned paused __attribute__((tls_model("initial-exec")));
+
+#define FILTER_FULL UINT8_MAX
+
+/* The filter may say that a block is there that is not, never the other way. */
+
+static void filter_add(uintptr_t address)
+{
+	_Atomic uint8_t *n = heap_filter_at(address);
+	uint8_t was = atomic_load_explicit(n, memory_order_relaxed);
+
+	while (was != FILTER_FULL &&
+	       !atomic_compare_exchange_weak_explicit(n, &was, (uint8_t)(was + 1),
+						      memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
+static void filter_remove(uintptr_t address)
+{
+	_Atomic uint8_t *n = heap_filter_at(address);
+	uint8_t was = atomic_load_explicit(n, memory_order_relaxed);
+
+	while (was != FILTER_FULL &&
+	       !atomic_compare_exchange_weak_explicit(n, &was, (uint8_t)(was - 1),
+						      memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
+/*
+ * What the live set keeps of a block: its size, and the number of its row. A block of a tebibyte and more is
+ * counted as one.
+ */
+#define SIZE_BITS     40
+#define SIZE_MAX_KEPT ((UINT64_C(1) << SIZE_BITS) - 1)
+
+static uint64_t pack(const struct table_slot *slot, const uint8_t *slots, uint32_t stride,
+		     uint64_t size)
+{
+	uint64_t index = (uint64_t)((const uint8_t *)slot - slots) / stride;
+
+	return index << SIZE_BITS | size;
+}
+
+static void add(struct table_slot *slot, unsigned blocks, uint64_t size)
+{
+	atomic_fetch_add_explicit(&slot->values[blocks], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&slot->values[blocks + 1], size, memory_order_relaxed);
+}
+
+static void add_freed(struct segment *s, uint64_t what)
+{
+	const struct segment_place *place = segment_place(s, SEGMENT_TABLE_HEAP, SEGMENT_LASTING);
+	uint64_t index = what >> SIZE_BITS;
+
+	if (index < place->count)
+		add((struct table_slot *)(s->base + place->offset + index * place->stride),
+		    HEAP_FREED, what & SIZE_MAX_KEPT);
+}
+
+/* The block is in use from now on. Its row: @stack with @labels. */
+static void count(struct segment *s, uint32_t stack, uint32_t labels, uint64_t address,
+		  uint64_t size)
+{
+	const struct segment_place *place = segment_place(s, SEGMENT_TABLE_HEAP, SEGMENT_LASTING);
+	struct table_slot *slot = NULL;
+
+	if (size > SIZE_MAX_KEPT)
+		size = SIZE_MAX_KEPT;
+	if (stack != 0)
+		slot = table_slot(s, SEGMENT_TABLE_HEAP, SEGMENT_LASTING, stack,
+				  heap_row_labels(labels, size));
+	if (slot == NULL) {
+		segment_count_lost(s, stack == 0 ? LOST_STACKS_FULL : LOST_TABLE_FULL, 1);
+		atomic_fetch_add_explicit(&s->header->runs[RUN_HEAP].lost, 1, memory_order_relaxed);
+		return;
+	}
+	add(slot, HEAP_ALLOCATED, size);
+	/* before it can be found: it is the caller's alone until the allocation returns */
+	filter_add((uintptr_t)address);
+	if (!live_put(s, address, pack(slot, s->base + place->offset, place->stride, size))) {
+		filter_remove((uintptr_t)address);
+		add(slot, HEAP_FREED, size);
+		segment_count_lost(s, LOST_LIVE, 1);
+	}
+}
+
+/* The stack pointer is on an alternate signal stack with little left: a walk needs some room. */
+static bool has_no_room(const struct thread *t)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	stack_t alternate;
+
+	if (t != NULL && here > t->stack_low && here < t->stack_high)
+		return false;
+	return sys2(SYS_sigaltstack, NULL, &alternate) == 0 && (alternate.ss_flags & SS_ONSTACK) &&
+	       here - (uintptr_t)alternate.ss_sp < HEAP_STACK_ROOM;
+}
+
+/*
+ * With the thread's own scratch memory, or with that of a record that nobody has: a thread that is not known, or whose
+ * own is in use by what this interrupted.
+ */
+static void record(struct segment *s, uint64_t address, size_t size)
+{
+	struct thread *self = thread_self_block, *t = self;
+	struct walk_result stack;
+	uint32_t labels =
+		self != NULL ? atomic_load_explicit(&self->record->labels, memory_order_relaxed)
+			     : 0;
+
+	if (has_no_room(t)) {
+		segment_count_lost(s, LOST_STACK_ROOM, 1);
+		atomic_fetch_add_explicit(&s->header->runs[RUN_HEAP].lost, 1, memory_order_relaxed);
+		return;
+	}
+	if (t == NULL || !thread_enter(s, t)) {
+		t = thread_reserve(s);
+		if (t == NULL || !thread_enter(s, t))
+			return;
+	}
+	stack = walk_here(s, t);
+	count(s, stacks_intern(s, SEGMENT_LASTING, stack.frames, stack.depth), labels, address,
+	      size);
+	thread_leave(t);
+	if (t != self)
+		thread_release(s, t);
+}
+
+/* The distance to the next sample, from the start of the block or, @is_after, from behind it. */
+static void draw(void)
+{
+	if (heap_settings.mean <=
+	    1) /* every block, those of no bytes too; and a change each time, for heap_mark() */
+		heap_left = heap_left == -1 ? -2 : -1;
+	else
+		heap_left = sample_gap(&random_state, heap_settings.mean);
+}
+
+__attribute__((noinline)) SIGSAFE static bool is_due(size_t size)
+{
+	if (likely(random_state != 0)) {
+		draw();
+		return true;
+	}
+	/* a thread's first: nothing was drawn for it yet */
+	random_state = sample_seed(
+		heap_settings.seed +
+		atomic_fetch_add_explicit(&heap_settings.threads, 1, memory_order_relaxed));
+	draw();
+	if (heap_settings.mean <= 1)
+		return true;
+	heap_left -= (int64_t)size;
+	if (heap_left >= 0)
+		return false;
+	draw();
+	return true;
+}
+
+static void sample(uint64_t address, size_t size)
+{
+	struct segment *s = segment_live();
+	int saved = errno;
+
+	if (is_due(size) && s != NULL && paused == 0)
+		record(s, address, size);
+	errno = saved;
+}
+
+SIGSAFE void heap_sample(uintptr_t address, size_t size)
+{
+	sample(address, size);
+}
+
+SIGSAFE struct heap_taken heap_take(uintptr_t address)
+{
+	struct segment *s = segment_live();
+	struct heap_taken taken = {0, false};
+
+	if (s == NULL || address == 0 || !live_take(s, address, &taken.what))
+		return taken;
+	filter_remove(address);
+	taken.is_there = true;
+	return taken;
+}
+
+SIGSAFE void heap_taken_is_free(struct heap_taken taken)
+{
+	struct segment *s = segment_live();
+
+	if (s != NULL)
+		add_freed(s, taken.what);
+}
+
+SIGSAFE void heap_put_back(struct heap_taken taken, uintptr_t address)
+{
+	struct segment *s = segment_live();
+
+	if (s == NULL)
+		return;
+	filter_add(address);
+	if (live_put(s, address, taken.what))
+		return;
+	filter_remove(address);
+	add_freed(s, taken.what);
+	segment_count_lost(s, LOST_LIVE, 1);
+}
+
+SIGSAFE void heap_forget(uintptr_t address)
+{
+	struct heap_taken taken = heap_take(address);
+
+	if (taken.is_there)
+		heap_taken_is_free(taken);
+}
+
+#define POOL (UINT64_C(1) << 63) /* no address of a process has it */
+
+SIGSAFE void heap_pool_alloc(const void *p, size_t size)
+{
+	if (!(heap_watches() & HEAP_SAMPLES) || p == NULL)
+		return;
+	heap_left -= (int64_t)size;
+	if (heap_left < 0)
+		sample((uintptr_t)p | POOL, size);
+}
+
+SIGSAFE void heap_pool_free(const void *p)
+{
+	if (p != NULL && (heap_watches() & HEAP_FOLLOWS))
+		heap_forget((uintptr_t)p | POOL);
+}
+
+SIGSAFE void heap_pause(void)
+{
+	paused++;
+}
+
+SIGSAFE void heap_resume(void)
+{
+	paused--;
+}
+
+void heap_forget_thread(void)
+{
+	random_state = 0;
+	heap_left = 0;
+}
