@@ -349,6 +349,7 @@ SITE static void fail_posix_memalign(void)
 static void fail_all(void)
 {
 	struct block b = {0};
+	char *p;
 
 	by_malloc(&b, 100);
 	fail_malloc(NULL);
@@ -363,8 +364,9 @@ static void fail_all(void)
 	errno = 77;
 	realloc_grows(&b);
 	report("realloc", b.p);
+	p = b.p;
 	gone(&b);
-	free(b.p == NULL ? NULL : b.p);
+	free(p);
 	report("free", NULL);
 }
 

@@ -393,14 +393,15 @@ static void runs(char *self)
 	count_gone(SITE_in_leaf, 10, 1000);
 }
 
-/* A thread with no thread block of its own: it has the main one's, which stays asleep meanwhile. */
-static volatile int finished;
+/*
+ * A thread with no thread block of its own: it has the main one's, which stays asleep meanwhile. The kernel says when it is gone
+ * from its stack.
+ */
+static volatile int lives;
 
 static int clone_main(void *arg)
 {
 	in_clone(100, 100, 2);
-	finished = 1;
-	syscall(SYS_futex, &finished, FUTEX_WAKE, 1, NULL, NULL, 0);
 	syscall(SYS_exit, 0);
 	(void)arg;
 	return 0;
@@ -413,14 +414,14 @@ static void clones(void)
 
 	for (int i = 0; i < 10; i++) {
 		in_main(10, 100, 2);
-		finished = 0;
+		lives = 1;
 		if (clone(clone_main, memory + (1 << 18) - 64,
 			  CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
-				  CLONE_SYSVSEM,
-			  NULL) < 0)
+				  CLONE_SYSVSEM | CLONE_CHILD_CLEARTID,
+			  NULL, NULL, NULL, &lives) < 0)
 			wrong("fails", "clone");
-		while (!finished)
-			syscall(SYS_futex, &finished, FUTEX_WAIT, 0, NULL, NULL, 0);
+		while (lives)
+			syscall(SYS_futex, &lives, FUTEX_WAIT, 1, NULL, NULL, 0);
 	}
 }
 
