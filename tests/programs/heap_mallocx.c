@@ -110,9 +110,7 @@ SITE static void xallocx_grows(struct block *b, size_t size)
 
 SITE static void xallocx_fails(struct block *b)
 {
-	size_t size = sallocx(b->p, 0);
-
-	if (xallocx(b->p, size * 64 + (1 << 20), 0, 0) >= size * 64 + (1 << 20))
+	if (xallocx(b->p, huge, 0, 0) >= huge)
 		wrong("has not failed", "xallocx");
 }
 
