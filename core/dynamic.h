@@ -31,8 +31,10 @@ struct dynamic {
 	size_t relocations_bytes, plt_relocations_bytes;
 	size_t relative_count; /* so many at the beginning of relocations name no symbol */
 
-	uintptr_t readable
-		[16]; /* pages that the kernel was asked about, by the low bits of their number */
+	/* what the kernel is not asked twice: the rights of the page last stored in, pages that are readable, by number */
+	uintptr_t asked;
+	int rights;
+	uintptr_t readable[16];
 };
 
 /* One of the words that the loader stores the address of a symbol in. */
@@ -65,4 +67,4 @@ void dynamic_each_slot(struct dynamic *d,
  * thread is loading that file, and would do it between our question and our store, which then ends the process. To be
  * tried again later. Other negative errnos: this will not work.
  */
-int dynamic_store(const struct dynamic *d, uintptr_t *at, uintptr_t value);
+int dynamic_store(struct dynamic *d, uintptr_t *at, uintptr_t value);

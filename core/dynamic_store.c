@@ -107,11 +107,21 @@ static bool is_alone(void)
 	return &__libc_single_threaded != NULL && __libc_single_threaded;
 }
 
-int dynamic_store(const struct dynamic *d, uintptr_t *at, uintptr_t value)
+/* Asked once for neighbours: reading the list takes some 100 us. */
+static int rights_of(struct dynamic *d, uintptr_t page)
+{
+	if (d->asked != page) {
+		d->rights = ask_rights(page);
+		d->asked = page;
+	}
+	return d->rights;
+}
+
+int dynamic_store(struct dynamic *d, uintptr_t *at, uintptr_t value)
 {
 	uintptr_t page = (uintptr_t)at & ~(uintptr_t)(PAGE - 1);
 	bool is_relro = page >= d->relro_start && page < d->relro_end;
-	int rights = ask_rights(page);
+	int rights = rights_of(d, page);
 	long r;
 
 	if (rights == -ENOSYS && is_relro && !is_alone())

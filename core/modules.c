@@ -17,8 +17,9 @@ static struct lock modules_lock = {.rank = LOCK_MODULES};
 struct refresh {
 	struct segment *segment;
 	uint32_t added;
-	uint8_t *seen; /* a bit for each record */
-	bool is_first; /* at start: what is there now stays for good */
+	uint32_t files; /* visited */
+	uint8_t *seen;  /* a bit for each record */
+	bool is_first;  /* at start: what is there now stays for good */
 };
 
 /* The loader's name of a file, made absolute: the launcher reads it from another directory. */
@@ -134,6 +135,25 @@ static void mark_seen(uint32_t index, void *user)
 	build_missing_table(r->segment, m);
 }
 
+static uint32_t
+	files_at_start; /* the first so many of the loader's list, which new ones are added to at the end */
+
+static int count_file(struct dl_phdr_info *info, size_t size, void *user)
+{
+	(void)info;
+	(void)size;
+	++*(uint32_t *)user;
+	return 0;
+}
+
+void modules_note_start(void)
+{
+	uint32_t n = 0;
+
+	dl_iterate_phdr(count_file, &n);
+	files_at_start = n;
+}
+
 static int visit(struct dl_phdr_info *info, size_t size, void *user)
 {
 	struct refresh *r = user;
@@ -143,8 +163,10 @@ static int visit(struct dl_phdr_info *info, size_t size, void *user)
 		.program_headers = info->dlpi_phdr,
 		.program_headers_count = info->dlpi_phnum,
 		.path = full_path(info, buffer, sizeof(buffer)),
-		.may_close = !r->is_first,
+		.may_close = !r->is_first || (files_at_start != 0 && r->files >= files_at_start),
 	};
+
+	r->files++;
 
 	r->added += modules_add_image(r->segment, &image, mark_seen, r);
 	return 0;

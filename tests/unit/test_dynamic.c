@@ -424,6 +424,7 @@ static void stores(void)
 	is_u64(-dynamic_store(&d, shared, 1), EACCES, "not into memory that others share");
 	is_u64(*shared, 0, "which stays what it is");
 	munmap(shared, PAGE);
+	read_image(&d);
 	is_u64(-dynamic_store(&d, shared, 1), ENOENT, "nor into none");
 	make_image();
 	headers[SEGMENT_RELRO] =
