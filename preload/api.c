@@ -259,6 +259,7 @@ CPROF_PUBLIC int cprof_cpu_start(int fd)
 		r = find_target("cpu", &t);
 	if (r == 0) {
 		w = find_window(fd, true);
+		refresh(t.segment, t.ops);
 		r = t.output->window_begin(t.segment, t.ops, &w->window);
 		w->fd = fd;
 		if (r == 0 && !was_running)
