@@ -87,21 +87,27 @@ static void late(void)
 static void windows(void)
 {
 	int first = open_file("first.pb.gz"), second = open_file("second.pb.gz");
-	int64_t a, b, c;
+	int64_t a, b, c, before, begun, ended, after;
 
 	burn_c(50 * MS);
+	before = host_clock(CLOCK_MONOTONIC);
 	expect(cprof_cpu_start(first), 0, "first window");
+	begun = host_clock(CLOCK_MONOTONIC);
 	a = burn_a(600 * MS);
 	expect(cprof_cpu_start(second), 0, "second window");
 	expect(cprof_cpu_start(second), -EINVAL, "a second window on one file");
 	b = burn_b(600 * MS);
+	ended = host_clock(CLOCK_MONOTONIC);
 	expect(cprof_cpu_stop(first), 0, "end of the first");
+	after = host_clock(CLOCK_MONOTONIC);
 	c = burn_c(600 * MS);
 	expect(cprof_cpu_stop(second), 0, "end of the second");
 	expect(cprof_cpu_stop(second), -EINVAL, "end of what has ended");
 	burn_a(50 * MS);
-	printf("{\"burn_a\": %lld, \"burn_b\": %lld, \"burn_c\": %lld}\n", (long long)a,
-	       (long long)b, (long long)c);
+	printf("{\"burn_a\": %lld, \"burn_b\": %lld, \"burn_c\": %lld, \"least_ns\": %lld, "
+	       "\"most_ns\": %lld}\n",
+	       (long long)a, (long long)b, (long long)c, (long long)(ended - begun),
+	       (long long)(after - before));
 }
 
 static void *write_delta(void *arg)
