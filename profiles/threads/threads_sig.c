@@ -84,7 +84,7 @@ static bool ask_again(struct segment *s, struct thread *t, bool is_last)
 	switch (look_again(t, LOOK_THREADS)) {
 	case LOOK_LATE:
 		if (!is_last)
-			return look_at(s, t, LOOK_THREADS, WAIT_RUNNABLE, false, NULL) ==
+			return look_at(s, t, LOOK_THREADS, t->asked_code, false, NULL) ==
 			       LOOK_ASKED;
 		/* fall through */
 	case LOOK_DEAF:

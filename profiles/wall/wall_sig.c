@@ -247,7 +247,7 @@ static bool ask_again(struct segment *s, struct thread *t, struct wall_thread *w
 	case LOOK_LATE: /* it waits for a processor; one answer will stand for both looks */
 		w->looks += looks_in(ns);
 		w->ns += ns;
-		if (look_at(s, t, LOOK_WALL, WAIT_RUNNABLE, true, &w->asks_file) == LOOK_GONE)
+		if (look_at(s, t, LOOK_WALL, t->asked_code, true, &w->asks_file) == LOOK_GONE)
 			w->looks = w->ns = 0;
 		return false;
 	case LOOK_ASKED: /* it is at it */
