@@ -43,12 +43,16 @@ def points_late(profile, seconds, rate):
     return points_of(((1 + (1 / 12 + (m - 1) ** 2) / m ** 2) / profile.signals) ** 0.5)
 
 
-def points_of_timer(r, seconds, period_ms):
-    """The same for a program that has had a timer of that period beside: by the distances at which that struck."""
+# A program that computes and asks for its clock every 0.1 ms is behind a system call for 1.4 % of its time.
+IN_CALLS = 0.02
+
+
+def spread_of_timer(r, seconds, period_ms):
+    """Of a program that has had a timer of that period beside: by the distances at which that struck. None as above."""
     own = json.loads(next(line for line in r.out.splitlines() if 'squares_ms2' in line))
     spread = own['squares_ms2'] ** 0.5 / (seconds * 1000)
     tap.note('a timer of %d ms struck %d times in %.1f s of CPU time' % (period_ms, own['struck'], seconds))
-    return points_of(spread) if spread > 1.1 * (period_ms / 1000 / seconds) ** 0.5 else None
+    return spread if spread > 1.1 * (period_ms / 1000 / seconds) ** 0.5 else None
 
 
 def check(r, about, points, rate, by_timer=False, timer_ms=None):
@@ -61,8 +65,11 @@ def check(r, about, points, rate, by_timer=False, timer_ms=None):
     profile, truth = r.profile(), r.truth
     whole = truth.pop('process_ns')
     known = sum(truth.values())
-    late = (points_late(profile, whole / 1e9, rate) if by_timer else
-            points_of_timer(r, whole / 1e9, timer_ms) if timer_ms else None)
+    late = points_late(profile, whole / 1e9, rate) if by_timer else None
+    spread = spread_of_timer(r, whole / 1e9, timer_ms) if timer_ms else None
+    if spread is not None:
+        # of what perf does not see, and stands for all the time since the tick before, a part falls to either side
+        late = points_of(spread) if 'burn_kernel' in truth else points_of(spread) * IN_CALLS ** 0.5
     if late is not None:
         tap.note('%s: ticks came late, %.1f points rather than %.1f' % (about, max(points, late), points))
         points = max(points, late)
@@ -83,7 +90,7 @@ def check(r, about, points, rate, by_timer=False, timer_ms=None):
 
 def ninety_ten():
     box = Box()
-    p = check(box.run('burn', 'split', 90, 10), '90/10 at 1000 Hz', 1.0, 1000)
+    p = check(box.run('burn', 'split', 90, 10, 8000), '90/10 at 1000 Hz', 1.0, 1000, timer_ms=8)
     if p and is_perf_permitted():
         tap.between(p.signals / p.total(0), 0.95, 1.01, '90/10 at 1000 Hz: most samples are a signal of their own')
     box.close()
@@ -91,7 +98,7 @@ def ninety_ten():
 
 def seventy_thirty():
     box = Box()
-    check(box.run('burn', 'split', 70, 10), '70/30 at 1000 Hz', 1.0, 1000)
+    check(box.run('burn', 'split', 70, 10, 8000), '70/30 at 1000 Hz', 1.0, 1000, timer_ms=8)
     box.close()
 
 
