@@ -203,9 +203,12 @@ static void settle_own(struct segment *s)
 {
 	uint64_t all = ~UINT64_C(0), before;
 	struct thread *t = thread_self_block;
+	struct cpu_thread *ct = t != NULL ? &cpu_threads[t->index] : NULL;
 
-	if (t == NULL || is_deaf(t) ||
-	    atomic_load_explicit(&cpu_threads[t->index].way, memory_order_relaxed) != CPU_TIMER)
+	/* the last: a tick that is due may still come; and a child that did next to nothing leaves nothing */
+	if (t == NULL || atomic_load_explicit(&ct->way, memory_order_relaxed) != CPU_TIMER ||
+	    clock_read(CLOCK_THREAD_CPUTIME_ID) < ct->last_ns + 2 * cpu_settings.tick_ns ||
+	    is_deaf(t))
 		return;
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
 	cpu_settle(s, t, clock_read(CLOCK_THREAD_CPUTIME_ID), false);
