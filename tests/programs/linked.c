@@ -110,26 +110,33 @@ static void windows(void)
 	       (long long)(after - before));
 }
 
-static void *write_delta(void *arg)
+static void *write_delta(void *seconds)
 {
 	int fd = open_file("delta.pb.gz");
 
-	(void)arg;
-	expect(cprof_write_delta("cpu", fd, 2.0), 0, "cprof_write_delta");
+	expect(cprof_write_delta("cpu", fd, *(double *)seconds), 0, "cprof_write_delta");
 	close(fd);
 	return NULL;
 }
 
 static void deltas(void)
 {
+	int64_t end = 0;
 	pthread_t id;
 
 	expect(cprof_start("cpu=1000"), 0, "cprof_start");
 	burn_a(300 * MS);
-	pthread_create(&id, NULL, write_delta, NULL);
-	usleep(500000); /* until the output library is open and the window, too */
-	burn_b(200 * MS);
-	pthread_join(id, NULL);
+	/* on a busy machine it may take long until the output library is open, and until 200 ms are burnt */
+	for (double seconds = 2; end <= host_clock(CLOCK_MONOTONIC) && seconds <= 32;
+	     seconds *= 2) {
+		end = host_clock(CLOCK_MONOTONIC) + (int64_t)(seconds * 1e9);
+		pthread_create(&id, NULL, write_delta, &seconds);
+		usleep((useconds_t)(seconds * 250000));
+		burn_b(200 * MS);
+		if (host_clock(CLOCK_MONOTONIC) < end)
+			end = INT64_MAX;
+		pthread_join(id, NULL);
+	}
 	burn_c(200 * MS);
 	write_all("all.pb.gz");
 	expect(cprof_stop(), 0, "cprof_stop");
