@@ -32,7 +32,8 @@
 #define REFUSED_MAX  3    /* that we speak of: the rest would say the same */
 #define PENDING_MAX \
 	64 /* ended processes that wait to be written, so that a busy program keeps the processors */
-#define SNAPSHOT_MS 1200 /* a snapshot takes no longer than a second */
+#define SNAPSHOT_MS \
+	5000 /* a snapshot gives itself a second; that much longer its thread may wait for a processor */
 
 /* One image of one process: exec makes a new one. */
 struct image {
