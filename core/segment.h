@@ -83,10 +83,11 @@ enum segment_lost {
 	LOST_UNSAMPLED_NS, /* CPU time of threads that no sample stands for, such as those that block the signal */
 	LOST_MODULES,    /* mapped files without a record */
 	LOST_STRINGS,    /* names that found no room */
-	LOST_STACK_ROOM, /* samples: the alternate stack they came on was too small to walk from */
-	LOST_CONFINED,   /* processes that were left alone when they set a seccomp filter */
-	LOST_CHILDREN,   /* child processes that could not be followed */
-	LOST_LIVE,       /* sampled blocks without room in the live set: counted as freed at once */
+	LOST_STACK_ROOM, /* CPU samples: the alternate stack they came on was too small to walk from */
+	LOST_HEAP_ROOM, /* sampled blocks: the same, where a signal handler allocates */
+	LOST_CONFINED,  /* processes that were left alone when they set a seccomp filter */
+	LOST_CHILDREN,  /* child processes that could not be followed */
+	LOST_LIVE,      /* sampled blocks without room in the live set: counted as freed at once */
 	LOST_KINDS,
 };
 

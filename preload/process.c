@@ -122,7 +122,9 @@ static void thread_is_gone(struct segment *s, struct thread *t)
 static void thread_begins(struct segment *s, struct thread *t)
 {
 	thread_self_block = t;
+	heap_pause(); /* a program with many keys before ours */
 	pthread_setspecific(process.thread_key, t);
+	heap_resume();
 	thread_is_known(s, t);
 }
 
@@ -281,6 +283,7 @@ int process_start(const struct option_set *options, struct why *why)
 	struct segment *s;
 	int r = 0;
 
+	heap_pause();
 	lock_take(&process.lock);
 	s = segment_live();
 	if (s == NULL) {
@@ -299,6 +302,7 @@ int process_start(const struct option_set *options, struct why *why)
 	}
 out:
 	lock_give(&process.lock);
+	heap_resume();
 	return r;
 }
 

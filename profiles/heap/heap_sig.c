@@ -134,8 +134,7 @@ static void record(struct segment *s, uint64_t address, size_t size)
 			     : 0;
 
 	if (has_no_room(t)) {
-		segment_count_lost(s, LOST_STACK_ROOM, 1);
-		atomic_fetch_add_explicit(&s->header->runs[RUN_HEAP].lost, 1, memory_order_relaxed);
+		segment_count_lost(s, LOST_HEAP_ROOM, 1);
 		return;
 	}
 	if (t == NULL || !thread_enter(s, t)) {
