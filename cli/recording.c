@@ -278,6 +278,28 @@ static bool lacks_snapshot(const struct recording *r, const struct image *image)
 	return false;
 }
 
+/* Profiles that were asked for and could not be in this process, which says why. */
+static void say_left_off(struct recording *r, const struct image *image, bool is_main)
+{
+	char text[SESSION_TEXT_MAX + 1];
+
+	for (const struct profile_ops *const *p = r->profiles; *p != NULL; p++) {
+		uint64_t id = atomic_load_explicit(&profile_run(&image->segment, *p)->left_off,
+						   memory_order_acquire);
+
+		if (id == 0 || (*p)->is_view || (!is_main && r->refused++ >= REFUSED_MAX))
+			continue;
+		segment_copy_text(&image->segment, (uint32_t)id, text, sizeof(text));
+		for (char *c = text; *c != '\0'; c++)
+			if ((unsigned char)*c < ' ' || *c == 0x7f)
+				*c = '?'; /* it is another process's text */
+		if (is_main)
+			fprintf(stderr, "cprof: %s\n", text);
+		else
+			fprintf(stderr, "cprof: process %d: %s\n", (int)image->pid, text);
+	}
+}
+
 static void write_image(struct recording *r, const struct image *image, bool is_main)
 {
 	struct contents contents = contents_of(r, image);
@@ -295,6 +317,7 @@ static void write_image(struct recording *r, const struct image *image, bool is_
 		r->failure = why;
 		return;
 	}
+	say_left_off(r, image, is_main);
 	r->samples += contents.samples;
 	r->lost += contents.lost;
 	if (is_main) {

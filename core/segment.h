@@ -108,6 +108,8 @@ struct segment_run {
 	_Atomic uint64_t period;             /* as it was last started; 0: never */
 	_Atomic uint64_t begun_ns, ended_ns; /* CLOCK_MONOTONIC; ended 0: running */
 	_Atomic uint64_t lost;               /* of its samples: those that found a table full */
+	_Atomic uint64_t
+		left_off; /* string id: why it is not on although it was asked for, 0: it is, or was not */
 };
 
 /* Facts about walking and sampling that are no loss. */
