@@ -26,6 +26,7 @@
 #include "preload/boot.h"
 #include "preload/real.h"
 #include "preload/rebind.h"
+#include "preload/wrap_alloc.h"
 #include "preload/wrap_operators.h"
 #include "preload/writing.h"
 #include "profiles/cpu/cpu.h"
@@ -188,6 +189,7 @@ static int set_up_once(struct why *why)
 	scan_hooks = (struct scan_hooks){thread_is_known, thread_is_gone};
 	modules_ours = (uintptr_t)set_up_once;
 	heap_prepare = wrap_operators_prepare;
+	heap_turned = wrap_alloc_turn;
 	process.is_set_up = true;
 	return 0;
 }
