@@ -63,7 +63,7 @@ static void heap_forked(void)
 	atomic_fetch_and_explicit(&heap_watch, ~(HEAP_SAMPLES | HEAP_FOLLOWS),
 				  memory_order_relaxed);
 	memset((void *)heap_filter, 0, sizeof(heap_filter));
-	heap_settings.threads = 0;
+	heap_settings.strangers = 0;
 	heap_forget_thread();
 	turn();
 }
