@@ -60,8 +60,9 @@ static void heap_stop(struct segment *s)
 
 static void heap_forked(void)
 {
-	atomic_fetch_and_explicit(&heap_watch, ~(HEAP_SAMPLES | HEAP_FOLLOWS),
-				  memory_order_relaxed);
+	if (heap_watches() == 0)
+		return; /* never on: the filter's pages stay untouched */
+	atomic_store_explicit(&heap_watch, 0, memory_order_relaxed);
 	memset((void *)heap_filter, 0, sizeof(heap_filter));
 	heap_settings.strangers = 0;
 	heap_forget_thread();
