@@ -144,6 +144,27 @@ static struct segment_module *find_record(const struct segment *s,
 	return NULL;
 }
 
+/* From the first byte to the last of what is loaded: writable data is in no record of its own. */
+static void find_bounds(struct segment_module *m, const struct module_image *image)
+{
+	uint64_t start = UINT64_MAX, end = 0;
+
+	for (unsigned i = 0; i < image->program_headers_count; i++) {
+		const ElfW(Phdr) *ph = &image->program_headers[i];
+
+		if (ph->p_type != PT_LOAD)
+			continue;
+		if (ph->p_vaddr < start)
+			start = ph->p_vaddr;
+		if (ph->p_vaddr + ph->p_memsz > end)
+			end = ph->p_vaddr + ph->p_memsz;
+	}
+	if (start < end) {
+		m->image_start = image->bias + start;
+		m->image_end = image->bias + end;
+	}
+}
+
 static bool add_one(struct segment *s, const struct module_image *image, const ElfW(Phdr) * ph,
 		    uint32_t path, uint32_t *ret_index)
 {
@@ -162,6 +183,7 @@ static bool add_one(struct segment *s, const struct module_image *image, const E
 	fresh.is_ours = modules_ours >= start && modules_ours < end;
 	find_build_id(&fresh, image);
 	find_cfi(&fresh, image);
+	find_bounds(&fresh, image);
 	m = find_record(s, &fresh, ret_index);
 	if (m != NULL) {
 		uint32_t retired = MODULE_RETIRED;
