@@ -49,6 +49,12 @@ static unsigned columns_of(const struct profile_ops *ops)
 	return n;
 }
 
+/* Of waits, each stands for itself, as in Go's profiles: its period is 1 whatever was kept or recorded of them. */
+static bool is_of_waits(const struct profile_ops *ops)
+{
+	return ops->run == RUN_BLOCK || ops->run == RUN_MUTEX;
+}
+
 bool reading_is_there(const struct segment *s, const struct profile_ops *ops)
 {
 	return LOAD_RELAXED(profile_run(s, ops)->period) != 0 &&
@@ -182,7 +188,7 @@ static void add_lost(const struct profile_ops *ops, struct places *places, const
 		     uint64_t count, uint64_t period, struct profile *ret)
 {
 	uint32_t location = places_named(places, name);
-	int64_t values[TABLE_COLUMNS_MAX] = {(int64_t)count};
+	int64_t values[TABLE_COLUMNS_MAX] = {(int64_t)(count * counted_weight(ops, period))};
 	struct profile_sample sample = {.locations_n = 1, .locations = &location, .values = values};
 
 	for (unsigned c = 1; c < columns_of(ops) && c < 2; c++)
@@ -221,7 +227,21 @@ static bool concerns(const struct profile_ops *ops, enum segment_lost kind)
 	for (size_t i = 0; i < OWN_LOST; i++)
 		if (own_lost[i].kind == kind)
 			return own_lost[i].run == ops->run;
+	if (kind == LOST_WAITS)
+		return is_of_waits(ops);
 	return kind != LOST_LIVE || ops->run == RUN_HEAP;
+}
+
+/* Which waits are in the table, of all that there were. */
+static void describe_waits(const struct profile_ops *ops, uint64_t period, char *ret, size_t size)
+{
+	if (ops->run == RUN_MUTEX && period > 1)
+		snprintf(ret, size,
+			 "one in %" PRIu64 " releases of a lock that others waited for, and "
+			 "multiplied by that",
+			 period);
+	else if (ops->run == RUN_MUTEX)
+		snprintf(ret, size, "every release of a lock that others waited for");
 }
 
 /* How its samples came about. */
@@ -251,6 +271,8 @@ static void describe_samples(const struct profile_ops *ops, const struct reading
 		snprintf(rate, sizeof(rate), "one in %" PRIu64 " bytes", period);
 		snprintf(ret, size, "%" PRIu64 " blocks sampled, %s; %" PRIu64 " stacks truncated",
 			 blocks, period > 1 ? rate : "all there were", truncated);
+	} else if (is_of_waits(ops)) {
+		describe_waits(ops, period, ret, size);
 	}
 }
 
@@ -356,7 +378,7 @@ static void make_profile(const struct segment *s, const struct profile_ops *ops,
 		profile_add_sample_type(ret, ops->values[c].type, ops->values[c].unit);
 	ret->period_type = (struct profile_value_type){profile_string(ret, ops->period.type),
 						       profile_string(ret, ops->period.unit)};
-	ret->period = (int64_t)period;
+	ret->period = is_of_waits(ops) ? 1 : (int64_t)period;
 	if (ops->shown != NULL)
 		ret->default_sample_type = profile_string(ret, ops->shown);
 	if (is_timed(ops))
@@ -367,6 +389,8 @@ static void make_profile(const struct segment *s, const struct profile_ops *ops,
 	places_begin_with_program(places);
 	if (ops->is_by_size && !as_sampled)
 		places_leave_out_allocators(places);
+	if (is_of_waits(ops))
+		places_name_locks(places);
 	for (size_t i = 0; i < now->counted.n && !profile_error(ret); i++)
 		add_sample(ops, places, &now->counted.rows[i], ret);
 	add_threads(places, now, window, ret);
@@ -418,6 +442,11 @@ int reading_sampled(const struct segment *s, const struct profile_ops *ops, stru
 		    struct profile *ret, struct why *why)
 {
 	return read_profile(s, ops, NULL, symbols, true, ret, why);
+}
+
+uint64_t reading_every(const struct segment *s, const struct profile_ops *ops)
+{
+	return counted_weight(ops, LOAD_RELAXED(profile_run(s, ops)->period));
 }
 
 static int count_row(void *user, const struct table_row *row)
