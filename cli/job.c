@@ -269,12 +269,33 @@ void job_keep(int sig, void (*ours)(void))
 	job.kept = sig;
 }
 
+/* The program has ended, and what it recorded is being written: it is lost only to somebody who insists. */
+static void ask_again(int sig)
+{
+	static const char text[] =
+		"cprof: the profiles are being written; once more to give them up\n";
+	int saved = errno;
+
+	(void)sig;
+	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+	errno = saved;
+}
+
 void job_end(void)
 {
+	struct sigaction once = {.sa_handler = ask_again,
+				 .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+
 	job.program = 0;
-	for (int sig = 1; sig < SIGNALS; sig++)
+	for (int sig = 1; sig < SIGNALS; sig++) {
+		bool ends = sig == SIGINT || sig == SIGTERM || sig == SIGHUP || sig == SIGQUIT;
+
 		if (is_passed_on(sig))
-			sigaction(sig, &job.before[sig], NULL);
+			sigaction(sig,
+				  ends && job.before[sig].sa_handler == SIG_DFL ? &once
+										: &job.before[sig],
+				  NULL);
+	}
 	if (job.witness > 0) {
 		kill(job.witness, SIGKILL);
 		waitpid(job.witness, NULL, 0);

@@ -66,7 +66,11 @@ struct recording {
 	/* for the closing line */
 	uint64_t samples, waits, lost, missed[LOST_KINDS];
 	unsigned children;
-	const char *main_first, *child_first; /* the first profile that was written, NULL: none */
+	struct first {
+		const char *
+			name; /* of the first profile with something in it, else of any, NULL: none */
+		const char *index; /* the option for a column that has something to see */
+	} main_first, child_first;
 	bool has_main, has_no_snapshot;
 	bool has_samples, has_waits; /* a profile of these ran, whether it found any or not */
 	struct why failure;
@@ -231,7 +235,7 @@ static void child_directory(const struct recording *r, const struct image *image
 struct contents {
 	uint64_t samples, waits, lost;
 	bool has_samples, has_waits;
-	const char *first; /* profile with something in it, else any, NULL: there is none */
+	struct first first;
 	bool is_worth; /* it did something: to have been there is enough only when nothing else was asked */
 };
 
@@ -265,8 +269,13 @@ static struct contents contents_of(const struct recording *r, const struct image
 			continue;
 		reading_count(&image->segment, *p, &counts);
 		count_contents(&image->segment, *p, &counts, &c);
-		if (c.first == NULL || (!has_some && counts.samples > 0))
-			c.first = (*p)->name;
+		if (c.first.name == NULL || (!has_some && counts.samples > 0)) {
+			c.first.name = (*p)->name;
+			/* a program that ends has often given back all it had */
+			c.first.index = (*p)->is_by_size && counts.last == 0
+						? "-sample_index=alloc_space "
+						: "";
+		}
 		has_some = has_some || counts.samples > 0;
 		if ((*p)->is_instant) {
 			was_there = true;
@@ -314,7 +323,7 @@ static void write_image(struct recording *r, const struct image *image, bool is_
 	if (is_main) {
 		r->main_first = contents.first;
 		r->has_no_snapshot = lacks_snapshot(r, image);
-	} else if (r->child_first == NULL) {
+	} else if (r->child_first.name == NULL) {
 		r->child_first = contents.first;
 	}
 	for (enum segment_lost kind = 0; kind < LOST_KINDS; kind++)
@@ -708,7 +717,7 @@ static void list_missed(const struct recording *r, char *ret, size_t size)
 static void say_what_was_written(const struct recording *r, unsigned running)
 {
 	char amounts[100], lost[40], children[64] = "", kept[96] = "", missed[520], next[4200] = "";
-	const char *first = r->main_first != NULL ? r->main_first : r->child_first;
+	const struct first *first = r->main_first.name != NULL ? &r->main_first : &r->child_first;
 
 	if (r->failure.text[0] != '\0')
 		fprintf(stderr, "cprof: %s\n", r->failure.text);
@@ -728,9 +737,9 @@ static void say_what_was_written(const struct recording *r, unsigned running)
 			 "; %u process%s still run%s: theirs follow when they end", running,
 			 running == 1 ? "" : "es", running == 1 ? "s" : "");
 	list_missed(r, missed, sizeof(missed));
-	if (first != NULL && r->samples + r->waits > 0)
-		snprintf(next, sizeof(next), "; next: cprof top %s/%s%s.pb.gz", r->directory,
-			 r->main_first != NULL ? "" : "*/", first);
+	if (first->name != NULL && r->samples + r->waits > 0)
+		snprintf(next, sizeof(next), "; next: cprof top %s%s/%s%s.pb.gz", first->index,
+			 r->directory, first == &r->main_first ? "" : "*/", first->name);
 	list_amounts(r, amounts, sizeof(amounts));
 	fprintf(stderr, "cprof: %s, %s lost%s in %s%s%s%s%s\n", amounts,
 		with_commas(r->lost, lost, sizeof(lost)), children, r->directory, missed, kept,

@@ -449,13 +449,19 @@ uint64_t reading_every(const struct segment *s, const struct profile_ops *ops)
 	return counted_weight(ops, LOAD_RELAXED(profile_run(s, ops)->period));
 }
 
+struct counter {
+	struct reading_counts *counts;
+	unsigned last;
+};
+
 static int count_row(void *user, const struct table_row *row)
 {
-	struct reading_counts *c = user;
+	const struct counter *c = user;
 
-	c->rows++;
-	c->samples += row->values[0];
-	c->ns += row->values[1];
+	c->counts->rows++;
+	c->counts->samples += row->values[0];
+	c->counts->ns += row->values[1];
+	c->counts->last += row->values[c->last];
 	return 0;
 }
 
@@ -464,6 +470,7 @@ void reading_count(const struct segment *s, const struct profile_ops *ops,
 {
 	struct segment_header *h = s->header;
 	uint64_t period = LOAD_RELAXED(profile_run(s, ops)->period);
+	struct counter counter = {ret, columns_of(ops) - 1};
 
 	*ret = (struct reading_counts){
 		.signals = LOAD_RELAXED(h->notes[NOTE_SIGNALS]),
@@ -473,7 +480,7 @@ void reading_count(const struct segment *s, const struct profile_ops *ops,
 	for (size_t i = 0; i < OWN_LOST; i++)
 		ret->lost += count_own_lost(&own_lost[i], ops,
 					    LOAD_RELAXED(h->lost[own_lost[i].kind]), period);
-	counted_each(s, ops, count_row, ret);
+	counted_each(s, ops, count_row, &counter);
 }
 
 /* Threads, one by one */

@@ -27,6 +27,7 @@ uint64_t reading_window_serial(const struct reading_window *window);
 
 struct reading_counts {
 	uint64_t rows, samples, signals, lost, truncated, ns;
+	uint64_t last; /* the sum of the last column, the one that tools show */
 };
 
 /*

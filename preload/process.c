@@ -25,6 +25,8 @@
 #include "preload/api.h"
 #include "preload/boot.h"
 #include "preload/real.h"
+#include "preload/rebind.h"
+#include "preload/wrap_operators.h"
 #include "preload/writing.h"
 #include "profiles/cpu/cpu.h"
 #include "profiles/heap/heap.h"
@@ -185,6 +187,7 @@ static int set_up_once(struct why *why)
 	}
 	scan_hooks = (struct scan_hooks){thread_is_known, thread_is_gone};
 	modules_ours = (uintptr_t)set_up_once;
+	heap_prepare = wrap_operators_prepare;
 	process.is_set_up = true;
 	return 0;
 }
@@ -402,6 +405,7 @@ static void fork_child(void)
 	segment_disown();
 	process.lock = (struct lock){.rank = LOCK_CONTROL};
 	modules_forked();
+	rebind_forked();
 	scan_forked();
 	helper_forked();
 	look_forked();

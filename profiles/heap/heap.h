@@ -36,7 +36,6 @@ extern int (*heap_prepare)(struct why *why);
 /* What the wrappers have to look at; 0: nothing. */
 #define HEAP_SAMPLES 1u /* allocations */
 #define HEAP_FOLLOWS 2u /* frees: there are, or were, sampled blocks */
-#define HEAP_EARLY   4u /* frees: some blocks are the wrappers' own (preload/early.h) */
 extern _Atomic unsigned heap_watch;
 
 /* Bytes until the next sample of this thread. Every allocation that was looked at changes it. */

@@ -144,11 +144,10 @@ static void record(struct segment *s, uint64_t address, size_t size)
 /* The distance to the next sample, from the start of the block or, @is_after, from behind it. */
 static void draw(void)
 {
-	if (heap_settings.mean <=
-	    1) /* every block, those of no bytes too; and a change each time, for heap_mark() */
-		heap_left = heap_left == -1 ? -2 : -1;
-	else
+	if (heap_settings.mean > 1)
 		heap_left = sample_gap(&random_state, heap_settings.mean);
+	else /* every block, those of no bytes too; and each time something else, for heap_mark() */
+		heap_left = -1 - (int64_t)(sample_random(&random_state) >> 32);
 }
 
 __attribute__((noinline)) SIGSAFE static bool is_due(size_t size)
