@@ -243,11 +243,11 @@ struct contents {
  * Waits are no samples: most are all that there were. Those who waited and those who made them wait are the same ones, so
  * the block profile's count where there is one.
  */
-static void count_contents(const struct segment *s, const struct profile_ops *ops,
-			   const struct reading_counts *counts, struct contents *c)
+static void count_contents(const struct profile_ops *ops, const struct reading_counts *counts,
+			   struct contents *c)
 {
 	if (ops->run == RUN_BLOCK || (ops->run == RUN_MUTEX && !c->has_waits)) {
-		c->waits += counts->samples * reading_every(s, ops);
+		c->waits += counts->samples;
 		c->has_waits = true;
 	} else if (ops->run != RUN_MUTEX) {
 		c->samples += counts->samples;
@@ -268,7 +268,7 @@ static struct contents contents_of(const struct recording *r, const struct image
 		if ((*p)->is_view || !reading_is_there(&image->segment, *p))
 			continue;
 		reading_count(&image->segment, *p, &counts);
-		count_contents(&image->segment, *p, &counts, &c);
+		count_contents(*p, &counts, &c);
 		if (c.first.name == NULL || (!has_some && counts.samples > 0)) {
 			c.first.name = (*p)->name;
 			/* a program that ends has often given back all it had */
@@ -698,7 +698,6 @@ static void list_missed(const struct recording *r, char *ret, size_t size)
 		 "sampled blocks found no room among those in use, and count as freed: memory= "
 		 "gives more"},
 		{LOST_THREADS, "thread had no timer", "threads had no timer"},
-		{LOST_WAITS, "wait was not counted", "waits were not counted"},
 		{LOST_CHILDREN, "child process was not followed",
 		 "child processes were not followed"},
 	};
@@ -716,7 +715,7 @@ static void list_missed(const struct recording *r, char *ret, size_t size)
 
 static void say_what_was_written(const struct recording *r, unsigned running)
 {
-	char amounts[100], lost[40], children[64] = "", kept[96] = "", missed[520], next[4200] = "";
+	char amounts[100], lost[40], children[64] = "", kept[96] = "", missed[480], next[4200] = "";
 	const struct first *first = r->main_first.name != NULL ? &r->main_first : &r->child_first;
 
 	if (r->failure.text[0] != '\0')

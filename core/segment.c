@@ -31,7 +31,8 @@ static const char *const lost_names[LOST_KINDS][2] = {
 	[LOST_CONFINED] = {"sampling stopped before a seccomp filter", "processes"},
 	[LOST_CHILDREN] = {"child processes not followed", "processes"},
 	[LOST_LIVE] = {"too many live blocks, a larger memory= holds more", "blocks"},
-	[LOST_WAITS] = {"waits that came at a bad moment", "waits"},
+	[LOST_WAITS] = {"came where they could not be counted", "waits"},
+	[LOST_RELEASES] = {"came where they could not be counted", "releases of locks"},
 };
 
 const char *segment_lost_name(enum segment_lost kind)

@@ -92,7 +92,8 @@ enum segment_lost {
 	LOST_CONFINED,  /* processes that were left alone when they set a seccomp filter */
 	LOST_CHILDREN,  /* child processes that could not be followed */
 	LOST_LIVE,      /* sampled blocks without room in the live set: counted as freed at once */
-	LOST_WAITS,     /* waits that a handler's own kept from being counted, or without room */
+	LOST_WAITS, /* waits that came where they could not be counted, such as in a handler that interrupts counting */
+	LOST_RELEASES, /* releases of locks that others waited for: the same */
 	LOST_KINDS,
 };
 
@@ -113,7 +114,12 @@ struct segment_run {
 	_Atomic uint64_t period;             /* as it was last started; 0: never */
 	_Atomic uint64_t begun_ns, ended_ns; /* CLOCK_MONOTONIC; ended 0: running */
 	_Atomic uint64_t lost;               /* of its samples: those that found a table full */
+
+	/* Of waits: the shortest that is kept, in ns, or with SETTING_IS_RATE the one from which all are; of releases: one in N. */
+	_Atomic uint64_t setting;
 };
+
+#define SETTING_IS_RATE (UINT64_C(1) << 63)
 
 /* Facts about walking and sampling that are no loss. */
 enum segment_note {

@@ -62,11 +62,6 @@ static void add_up_rows(struct counted *c)
 	c->n = to + 1;
 }
 
-uint64_t counted_weight(const struct profile_ops *ops, uint64_t period)
-{
-	return ops->run == RUN_MUTEX && period > 1 ? period : 1;
-}
-
 /*
  * Numbers of blocks and bytes are two words, and a process may have died, or be, between them: no blocks have no bytes.
  * Nobody has counted up to the half of what there is room for: what says so is kept from overflowing.
@@ -91,8 +86,6 @@ static void set_shown(struct counted_row *r, const struct profile_ops *ops, uint
 	if (ops->is_by_size && !as_sampled)
 		for (unsigned v = 0; v < TABLE_COLUMNS_MAX; v += 2)
 			unsample(period, &r->shown[v], &r->shown[v + 1]);
-	for (unsigned v = 0; v < TABLE_COLUMNS_MAX; v++)
-		r->shown[v] = (int64_t)((uint64_t)r->shown[v] * counted_weight(ops, period));
 }
 
 int counted_read(const struct segment *s, const struct profile_ops *ops, bool as_sampled,

@@ -3,7 +3,7 @@
  *
  * Blocks of the heap are counted as they were sampled. What they stand for is worked out for each reading by itself, before
  * one is subtracted from the other, as pprof does it with two profiles: the factor follows from the mean size of a row's
- * blocks, and is another one for each reading. Of releases of locks one in N is counted, and stands for N.
+ * blocks, and is another one for each reading.
  */
 #pragma once
 
@@ -41,9 +41,6 @@ int counted_subtract(struct counted *now, const uint64_t now_serials[SEGMENT_SET
 /* Calls @each for every row, as table_read() does. */
 int counted_each(const struct segment *s, const struct profile_ops *ops,
 		 int (*each)(void *user, const struct table_row *row), void *user);
-
-/* How many releases of a lock one that was recorded stands for, when one in @period was; 1: other profiles. */
-uint64_t counted_weight(const struct profile_ops *ops, uint64_t period);
 
 /* How large the blocks of a row are, on average; of those that were only freed since then, these. 0: not known. */
 int64_t counted_block_size(const struct table_row *row);

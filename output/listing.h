@@ -47,7 +47,7 @@ int listing_heap(const struct profile *p, uint64_t rss_bytes, int fd);
 
 /*
  * debug=1 of those who waited (@is_mutex: who made others wait), as reading_profile() has them: delay in nanoseconds and
- * count, the longest first. pprof reads it. @every: one in so many was recorded; pprof multiplies by it. (listing_contention.c)
+ * count, the longest first. pprof reads it. @every: one in so many was recorded, which values count; pprof multiplies by it. (listing_contention.c)
  *
  *     --- contention:
  *     cycles/second=1000000000

@@ -58,7 +58,8 @@ static struct segment make(uint64_t every)
 		s.header->runs[runs[i]].begun_ns = BEGUN_MONO + SECOND;
 		s.header->runs[runs[i]].ended_ns = BEGUN_MONO + 3 * SECOND;
 	}
-	s.header->runs[RUN_MUTEX].period = every;
+	s.header->runs[RUN_BLOCK].setting = 10000;
+	s.header->runs[RUN_MUTEX].setting = every;
 	return s;
 }
 
@@ -155,52 +156,66 @@ static void test_profiles(void)
 		LABELS("idle", "yes", "kind", "cond"));
 	s.header->runs[RUN_BLOCK].lost = 4;
 	s.header->lost[LOST_WAITS] = 5;
+	s.header->lost[LOST_RELEASES] = 2;
+	s.header->notes[NOTE_TRUNCATED] = 8;
 	s.header->lost[LOST_LIVE] = s.header->lost[LOST_STACK_ROOM] = 6; /* of other profiles */
 	p = read_it(&s, &block, NULL, NULL);
 	is_str(show(&p),
 	       "3 4120000 : 1000 2000 kind=mutex lock=g_cache\n"
 	       "2 98000000000 : 1000 2000 idle=yes kind=cond\n"
-	       "4 0 : [lost: tables full]\n",
+	       "4 0 : [lost: tables full]\n"
+	       "5 0 : [lost: at a bad moment]\n",
 	       "block: what is idle is there, too");
 	is_str(p.period_type.type, "contentions", "block: period type");
 	is_str(p.period_type.unit, "count", "block: its unit");
 	is_u64((uint64_t)p.period, 1, "block: period");
 	is_u64((uint64_t)p.duration_ns, 0, "block: no duration, as Go");
 	is_u64((uint64_t)(p.time_ns - BEGUN_REAL), 3 * SECOND, "block: until it ended");
+	ok(has_comment(&p, "waits of 10us and more; 8 stacks truncated"),
+	   "block: a comment says which waits");
 	ok(has_comment(&p, "lost: 4 samples: tables full") &&
-		   has_comment(&p, "lost: 5 waits: waits that came at a bad moment") &&
-		   p.comments_n == 3,
+		   has_comment(&p, "lost: 5 waits: came where they could not be counted") &&
+		   p.comments_n == 4,
 	   "block: a comment for each kind of loss that concerns it");
 	profile_fini(&p);
 	reading_count(&s, &block, &counts);
 	is_u64(counts.samples, 5, "block: count");
-	is_u64(counts.lost, 4, "block: lost");
+	is_u64(counts.lost, 9, "block: lost");
+	s.header->runs[RUN_BLOCK].setting = SETTING_IS_RATE | 2000;
+	p = read_it(&s, &block, NULL, NULL);
+	ok(has_comment(&p, "all waits of 2us and more, and shorter ones by chance, counted for "
+			   "those left out; 8 stacks truncated"),
+	   "block: by chance");
+	profile_fini(&p);
 
-	wait_at(&s, SEGMENT_TABLE_MUTEX, 0x1000, 3, 4000, LABELS("kind", "mutex"));
+	wait_at(&s, SEGMENT_TABLE_MUTEX, 0x1000, 30, 40000, LABELS("kind", "mutex"));
 	s.header->runs[RUN_MUTEX].lost = 1;
 	p = read_it(&s, &mutex, NULL, NULL);
 	is_str(show(&p),
 	       "30 40000 : 1000 2000 kind=mutex\n"
-	       "10 0 : [lost: tables full]\n",
-	       "mutex: one in 10 stands for 10");
+	       "10 0 : [lost: tables full]\n"
+	       "20 0 : [lost: at a bad moment]\n",
+	       "mutex: what is lost stands for 10, as the others do");
 	is_u64((uint64_t)p.period, 1, "mutex: period, as Go");
-	ok(has_comment(&p, "one in 10 releases of a lock that others waited for, and multiplied by "
-			   "that"),
+	ok(has_comment(&p,
+		       "one in 10 releases of locks that others waited for, counted 10 times; 8 "
+		       "stacks truncated"),
 	   "mutex: a comment says so");
 	profile_fini(&p);
 	is_u64((uint64_t)reading_window_begin(&s, &mutex, &window), 0, "mutex: a window");
 	wait_at(&s, SEGMENT_TABLE_MUTEX, 0x1000, 1, 7, LABELS("kind", "mutex"));
 	p = read_it(&s, &mutex, window, NULL);
-	is_str(show(&p), "10 70 : 1000 2000 kind=mutex\n", "mutex: what came since");
+	is_str(show(&p), "1 7 : 1000 2000 kind=mutex\n", "mutex: what came since");
 	profile_fini(&p);
 	reading_window_end(window);
-	s.header->runs[RUN_MUTEX].period = 1;
+	s.header->runs[RUN_MUTEX].setting = 1;
 	p = read_it(&s, &mutex, NULL, NULL);
 	is_str(show(&p),
-	       "4 4007 : 1000 2000 kind=mutex\n"
-	       "1 0 : [lost: tables full]\n",
+	       "31 40007 : 1000 2000 kind=mutex\n"
+	       "1 0 : [lost: tables full]\n"
+	       "2 0 : [lost: at a bad moment]\n",
 	       "mutex: all of them");
-	ok(has_comment(&p, "every release of a lock that others waited for"),
+	ok(has_comment(&p, "all releases of locks that others waited for; 8 stacks truncated"),
 	   "mutex: a comment says so");
 	profile_fini(&p);
 	segment_unmake(&s);
@@ -536,7 +551,7 @@ static void test_text_mutex(void)
 {
 	struct segment s = make(10);
 
-	wait_at(&s, SEGMENT_TABLE_MUTEX, 0x1000, 3, 4001, NULL);
+	wait_at(&s, SEGMENT_TABLE_MUTEX, 0x1000, 30, 40010, NULL);
 	s.header->runs[RUN_MUTEX].lost = 2;
 	is_text(write_it(&s, &mutex, 1),
 		"--- mutex:\n"
@@ -550,20 +565,20 @@ static void test_text_mutex(void)
 		"#\t0x0\t[lost: tables full]\n"
 		"\n",
 		"mutex, debug=1: as it was recorded, which the reader multiplies");
-	s.header->runs[RUN_MUTEX].period = 1;
+	wait_at(&s, SEGMENT_TABLE_MUTEX, 0x1000, 3, 33, NULL); /* when it was one in 3 */
 	is_text(write_it(&s, &mutex, 2),
 		"--- mutex:\n"
 		"cycles/second=1000000000\n"
 		"sampling period=1\n"
-		"4001 3 @ 0x1001 0x2001\n"
+		"40043 33 @ 0x1001 0x2001\n"
 		"#\t0x1000\n"
 		"#\t0x2000\n"
 		"\n"
-		"0 2 @ 0x1\n"
+		"0 20 @ 0x1\n"
 		"#\t0x0\t[lost: tables full]\n"
 		"\n",
-		"mutex, debug=2: all of them");
-	s.header->runs[RUN_MUTEX].period = UINT64_MAX; /* of a segment that others wrote */
+		"mutex, debug=2: what was recorded with several fractions is as it counts");
+	s.header->runs[RUN_MUTEX].setting = UINT64_MAX; /* of a segment that others wrote */
 	free(write_it(&s, &mutex, 1));
 	segment_unmake(&s);
 }
