@@ -18,25 +18,21 @@
 /* In two functions, so that the one that is taken when nobody looks keeps no registers. */
 #define WATCHED __attribute__((noinline)) static
 
-WATCHED void *watched_malloc(size_t size)
+WATCHED void *sampled_malloc(size_t size)
 {
-	void *p = real.malloc(size);
-
-	heap_on_alloc(p, size);
-	return p;
+	return heap_sample(real.malloc(size), size);
 }
 
 CPROF_PUBLIC void *malloc(size_t size)
 {
-	return likely(heap_watches() == 0) ? real.malloc(size) : watched_malloc(size);
+	return likely(heap_watches() == 0) || likely(heap_passes(size)) ? real.malloc(size)
+									: sampled_malloc(size);
 }
 
 WATCHED void *watched_calloc(size_t n, size_t size)
 {
-	void *p = real.calloc(n, size);
-
-	heap_on_alloc(p, n * size); /* it has not overflown when there is a block */
-	return p;
+	return heap_on_alloc(real.calloc(n, size),
+			     n * size); /* it has not overflown when there is a block */
 }
 
 CPROF_PUBLIC void *calloc(size_t n, size_t size)
@@ -75,8 +71,7 @@ WATCHED void *watched_realloc(void *old, size_t size)
 		return NULL;
 	}
 	heap_on_realloc_done(taken);
-	heap_on_alloc(p, size);
-	return p;
+	return heap_on_alloc(p, size);
 }
 
 CPROF_PUBLIC void *realloc(void *old, size_t size)
@@ -98,10 +93,7 @@ CPROF_PUBLIC void *reallocarray(void *old, size_t n, size_t size)
 
 WATCHED void *watched_aligned_alloc(size_t alignment, size_t size)
 {
-	void *p = real.aligned_alloc(alignment, size);
-
-	heap_on_alloc(p, size);
-	return p;
+	return heap_on_alloc(real.aligned_alloc(alignment, size), size);
 }
 
 CPROF_PUBLIC void *aligned_alloc(size_t alignment, size_t size)
@@ -112,10 +104,7 @@ CPROF_PUBLIC void *aligned_alloc(size_t alignment, size_t size)
 
 WATCHED void *watched_memalign(size_t alignment, size_t size)
 {
-	void *p = real.memalign(alignment, size);
-
-	heap_on_alloc(p, size);
-	return p;
+	return heap_on_alloc(real.memalign(alignment, size), size);
 }
 
 CPROF_PUBLIC void *memalign(size_t alignment, size_t size)
@@ -141,10 +130,7 @@ CPROF_PUBLIC int posix_memalign(void **ret, size_t alignment, size_t size)
 
 WATCHED void *watched_valloc(size_t size)
 {
-	void *p = real.valloc(size);
-
-	heap_on_alloc(p, size);
-	return p;
+	return heap_on_alloc(real.valloc(size), size);
 }
 
 CPROF_PUBLIC void *valloc(size_t size)
@@ -154,10 +140,7 @@ CPROF_PUBLIC void *valloc(size_t size)
 
 WATCHED void *watched_pvalloc(size_t size)
 {
-	void *p = real.pvalloc(size);
-
-	heap_on_alloc(p, size);
-	return p;
+	return heap_on_alloc(real.pvalloc(size), size);
 }
 
 CPROF_PUBLIC void *pvalloc(size_t size)
