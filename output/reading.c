@@ -248,12 +248,12 @@ static void describe_waits(const struct profile_ops *ops, uint64_t setting, uint
 	uint64_t n = setting & ~SETTING_IS_RATE;
 	bool is_rate = n != setting;
 	struct unit_label label = unit_label((int64_t)n, "nanoseconds", "auto");
-	char what[400];
+	char what[160];
 
 	if (n == 0)
 		return;
 	if (ops->run == RUN_BLOCK)
-		snprintf(what, sizeof(what), "%s of %s%s and more%s",
+		snprintf(what, sizeof(what), "%s of %.20s%.20s and more%s",
 			 is_rate ? "all waits" : "waits", label.number, label.unit,
 			 is_rate ? ", and shorter ones by chance, counted for those left out" : "");
 	else if (n > 1)
@@ -263,7 +263,7 @@ static void describe_waits(const struct profile_ops *ops, uint64_t setting, uint
 			 n, n);
 	else
 		snprintf(what, sizeof(what), "all releases of locks that others waited for");
-	snprintf(ret, size, "%s; %" PRIu64 " stacks truncated", what, truncated);
+	snprintf(ret, size, "%.150s; %" PRIu64 " stacks truncated", what, truncated);
 }
 
 /* How its samples came about. */
