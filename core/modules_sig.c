@@ -165,6 +165,27 @@ static void find_bounds(struct segment_module *m, const struct module_image *ima
 	}
 }
 
+/* What programs wait in without being there by their own choice, by the file's name. */
+static bool is_runtime(const char *path)
+{
+	static const char *const names[] = {"libc.so",     "libc-2",   "libpthread", "libstdc++.so",
+					    "libc++.so",   "ld-linux", "ld-2",       "ld.so",
+					    "libgcc_s.so", "libm.so",  "[vdso]",     "libc++abi.so",
+					    "ld-musl"};
+	const char *name = path;
+
+	for (const char *c = path; *c != '\0'; c++)
+		if (*c == '/')
+			name = c + 1;
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		size_t n = strlen(names[i]);
+
+		if (strlen(name) >= n && memcmp(name, names[i], n) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool add_one(struct segment *s, const struct module_image *image, const ElfW(Phdr) * ph,
 		    uint32_t path, uint32_t *ret_index)
 {
@@ -181,6 +202,7 @@ static bool add_one(struct segment *s, const struct module_image *image, const E
 	fresh.may_close = image->may_close;
 	fresh.is_discovered = image->is_discovered;
 	fresh.is_ours = modules_ours >= start && modules_ours < end;
+	fresh.is_runtime = is_runtime(image->path);
 	find_build_id(&fresh, image);
 	find_cfi(&fresh, image);
 	find_bounds(&fresh, image);

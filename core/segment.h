@@ -203,7 +203,8 @@ struct segment_module {
 	bool may_close;     /* opened while the program ran: dlclose can take it away */
 	bool is_discovered; /* found in /proc/self/maps; the loader may not know it */
 	bool is_ours;       /* libcprof.so: its frames are not the host's and are not shown */
-	uint8_t reserved[4];
+	bool is_runtime;    /* libc, libstdc++ and their like: no program's own code */
+	uint8_t reserved[3];
 };
 
 enum module_state { MODULE_FREE, MODULE_LOADED, MODULE_RETIRED };

@@ -215,7 +215,7 @@ static uint64_t count_own_lost(const struct own_lost *own, const struct profile_
 	return own->is_ns ? lost / period : lost;
 }
 
-/* @every: of those that were to be recorded at all, each stands for so many. */
+/* @every: one that was to be recorded and found no room stands for so many. */
 static void add_all_lost(const struct profile_ops *ops, const struct reading_window *now,
 			 struct places *places, uint64_t period, uint64_t every,
 			 struct profile *ret)
@@ -226,7 +226,7 @@ static void add_all_lost(const struct profile_ops *ops, const struct reading_win
 		uint64_t n = count_own_lost(&own_lost[i], ops, now->lost[own_lost[i].kind], period);
 
 		if (n > 0)
-			add_lost(ops, places, own_lost[i].name, n * every, period, ret);
+			add_lost(ops, places, own_lost[i].name, n, period, ret);
 	}
 }
 

@@ -1,33 +1,25 @@
-#include "core/clock.h"
-#include "profiles/mutex/contention.h"
-
-void contention_run_begins(struct segment *s, enum segment_run_id id)
-{
-	struct segment_run *run = &s->header->runs[id];
-
-	atomic_store_explicit(&run->period, 1, memory_order_relaxed);
-	if (atomic_load_explicit(&run->begun_ns, memory_order_relaxed) == 0)
-		atomic_store_explicit(&run->begun_ns, clock_monotonic(), memory_order_relaxed);
-	atomic_store_explicit(&run->ended_ns, 0, memory_order_relaxed);
-}
-
-void contention_run_ends(struct segment *s, enum segment_run_id id)
-{
-	atomic_store_explicit(&s->header->runs[id].ended_ns, clock_monotonic(),
-			      memory_order_release);
-}
+#include "profiles/mutex/contention_private.h"
 
 static int block_start(struct segment *s, const struct option_set *options, struct why *why)
 {
-	(void)options;
 	(void)why;
-	contention_run_begins(s, RUN_BLOCK);
+	contention_settings.block_is_rate = options->block_rate_ns != 0;
+	contention_settings.block_ns =
+		options->block_rate_ns != 0 ? options->block_rate_ns : options->block_ns;
+	atomic_store_explicit(&s->header->runs[RUN_BLOCK].setting,
+			      options->block_rate_ns != 0 ? SETTING_IS_RATE | options->block_rate_ns
+							  : options->block_ns,
+			      memory_order_relaxed);
+	if (!options->block_io)
+		atomic_fetch_and_explicit(&wait_is_on, ~WAIT_IO, memory_order_relaxed);
+	contention_begin(s, RUN_BLOCK, WAIT_TIMED | (options->block_io ? WAIT_IO : 0),
+			 options->seed);
 	return 0;
 }
 
 static void block_stop(struct segment *s)
 {
-	contention_run_ends(s, RUN_BLOCK);
+	contention_end(s, RUN_BLOCK, WAIT_TIMED | WAIT_IO);
 }
 
 const struct profile_ops block_profile = {
@@ -42,4 +34,5 @@ const struct profile_ops block_profile = {
 	.run = RUN_BLOCK,
 	.start = block_start,
 	.stop = block_stop,
+	.forked = contention_forked,
 };

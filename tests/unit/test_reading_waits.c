@@ -194,7 +194,7 @@ static void test_profiles(void)
 	is_str(show(&p),
 	       "30 40000 : 1000 2000 kind=mutex\n"
 	       "10 0 : [lost: tables full]\n"
-	       "20 0 : [lost: at a bad moment]\n",
+	       "2 0 : [lost: at a bad moment]\n",
 	       "mutex: what is lost stands for 10, as the others do");
 	is_u64((uint64_t)p.period, 1, "mutex: period, as Go");
 	ok(has_comment(&p,
