@@ -20,7 +20,7 @@ BASES = ('glibc', 'glibc again')
 PAIRS = {'small, 1 thread': ('small', 1, 3000000), 'mixed, 1 thread': ('mixed', 1, 1000000),
          'small, 2 threads': ('small', 2, 3000000), 'mixed, 2 threads': ('mixed', 2, 1000000)}
 # megabytes: runs; few samples make each estimate poor, and many runs tell how poor
-SIZES = {8: 160, 64: 160, 512: 80}
+SIZES = {8: 120, 64: 120, 512: 60}
 COLUMNS = ('allocated', 'live')
 
 
@@ -302,8 +302,8 @@ def error_text(cell, name):
 
 def part_heap(place, is_quick):
     ways = ways_here(place)
-    return {'pairs': measure_pairs(place, ways, 5 if is_quick else 15),
-            'programs': measure_programs(place, ways, 3 if is_quick else 11),
+    return {'pairs': measure_pairs(place, ways, 5 if is_quick else 11),
+            'programs': measure_programs(place, ways, 3 if is_quick else 9),
             'errors': measure_errors(place, ways, 0.1 if is_quick else 1)}
 
 

@@ -38,10 +38,12 @@ static struct job {
 	struct sigaction before[SIGNALS];
 } job;
 
-#define QUESTION  SIGRTMAX /* the last that a process takes in: all before it is taken in then */
-#define ANSWER_MS 200      /* a witness that does not answer is stopped, or gone */
-#define LOOK_MS   50
-#define SAME_MS   1000 /* what reached the witness longer ago was another one */
+#define QUESTION SIGRTMAX /* the last that a process takes in: all before it is taken in then */
+#define ANSWER_MS \
+	200 /* a witness that does not answer is stopped, or gone, or waits for a processor */
+#define ANSWERS_MAX 25 /* so often it is given more time for the last reason */
+#define LOOK_MS     50
+#define SAME_MS     1000 /* what reached the witness longer ago was another one */
 
 static int64_t now_ms(void)
 {
@@ -135,6 +137,7 @@ static bool ask_witness(void)
 {
 	union sigval ticket = {.sival_int = (int)++job.asked};
 	struct pollfd answer = {job.answers, POLLIN, 0};
+	unsigned late = 0;
 	char bytes[64];
 
 	if (job.witness == 0)
@@ -150,6 +153,8 @@ static bool ask_witness(void)
 		int n = poll(&answer, 1, ANSWER_MS);
 
 		if (n == 0) {
+			if (++late < ANSWERS_MAX && program_goes_on(job.witness))
+				continue;
 			kill(job.witness, SIGCONT); /* for the next time */
 			return false;
 		}

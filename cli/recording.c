@@ -32,7 +32,8 @@
 #define REFUSED_MAX  3    /* that we speak of: the rest would say the same */
 #define PENDING_MAX \
 	64 /* ended processes that wait to be written, so that a busy program keeps the processors */
-#define SNAPSHOT_MS 1200 /* a snapshot takes no longer than a second */
+#define SNAPSHOT_MS \
+	5000 /* a snapshot gives itself a second; that much longer its thread may wait for a processor */
 
 /* One image of one process: exec makes a new one. */
 struct image {
@@ -298,6 +299,28 @@ static bool lacks_snapshot(const struct recording *r, const struct image *image)
 	return false;
 }
 
+/* Profiles that were asked for and could not be in this process, which says why. */
+static void say_left_off(struct recording *r, const struct image *image, bool is_main)
+{
+	char text[SESSION_TEXT_MAX + 1];
+
+	for (const struct profile_ops *const *p = r->profiles; *p != NULL; p++) {
+		uint64_t id = atomic_load_explicit(&profile_run(&image->segment, *p)->left_off,
+						   memory_order_acquire);
+
+		if (id == 0 || (*p)->is_view || (!is_main && r->refused++ >= REFUSED_MAX))
+			continue;
+		segment_copy_text(&image->segment, (uint32_t)id, text, sizeof(text));
+		for (char *c = text; *c != '\0'; c++)
+			if ((unsigned char)*c < ' ' || *c == 0x7f)
+				*c = '?'; /* it is another process's text */
+		if (is_main)
+			fprintf(stderr, "cprof: %s\n", text);
+		else
+			fprintf(stderr, "cprof: process %d: %s\n", (int)image->pid, text);
+	}
+}
+
 static void write_image(struct recording *r, const struct image *image, bool is_main)
 {
 	struct contents contents = contents_of(r, image);
@@ -315,6 +338,7 @@ static void write_image(struct recording *r, const struct image *image, bool is_
 		r->failure = why;
 		return;
 	}
+	say_left_off(r, image, is_main);
 	r->samples += contents.samples;
 	r->waits += contents.waits;
 	r->has_samples = r->has_samples || contents.has_samples;

@@ -114,6 +114,8 @@ struct segment_run {
 	_Atomic uint64_t period;             /* as it was last started; 0: never */
 	_Atomic uint64_t begun_ns, ended_ns; /* CLOCK_MONOTONIC; ended 0: running */
 	_Atomic uint64_t lost;               /* of its samples: those that found a table full */
+	_Atomic uint64_t
+		left_off; /* string id: why it is not on although it was asked for, 0: it is, or was not */
 
 	/* Of waits: the shortest that is kept, in ns, or with SETTING_IS_RATE the one from which all are; of releases: one in N. */
 	_Atomic uint64_t setting;

@@ -11,6 +11,7 @@
 
 /*
  * *@blocks that have *@bytes together become as many, and as much, as they stand for, rounded toward zero. A @mean of 1 or
- * less means that every block was taken. Nothing of one is nothing of both.
+ * less means that every block was taken, also those of no bytes, which Go does not sample. Else nothing of one is nothing
+ * of both.
  */
 void unsample(uint64_t mean, int64_t *blocks, int64_t *bytes);

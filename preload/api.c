@@ -280,6 +280,7 @@ CPROF_PUBLIC int cprof_cpu_start(int fd)
 		r = find_target("cpu", &t);
 	if (r == 0) {
 		w = find_window(fd, true);
+		refresh(t.segment, t.ops);
 		r = open_window(&t, w, fd);
 		if (r == 0 && !was_running)
 			started_by_window = true;

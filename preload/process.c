@@ -255,9 +255,19 @@ static int begin(const struct option_set *options, bool is_forked, struct why *w
 	return 0;
 }
 
+/* The rest goes on without it. Said once: by the launcher where there is one, which also puts it into its files. */
+static void leave_off(struct segment *s, const struct profile_ops *ops, const struct why *why)
+{
+	atomic_store_explicit(&profile_run(s, ops)->left_off,
+			      segment_string(s, why->text, strlen(why->text)),
+			      memory_order_release);
+	if (!process.has_session)
+		log_line("%s", why->text);
+}
+
 static int start_profiles(struct segment *s, const struct option_set *options, struct why *why)
 {
-	unsigned started = 0;
+	unsigned started = 0, left_off = 0;
 	int r = 0;
 
 	for (const struct profile_ops *const *p = all_profiles; *p != NULL && r == 0; p++) {
@@ -267,6 +277,11 @@ static int start_profiles(struct segment *s, const struct option_set *options, s
 		r = (*p)->start(s, options, why);
 		if (r == 0)
 			started |= (*p)->bit;
+		if (r == -ENOTSUP && ((*p)->bit | left_off) != options->profiles) {
+			left_off |= (*p)->bit;
+			leave_off(s, *p, why);
+			r = 0;
+		}
 	}
 	if (r < 0) {
 		for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)

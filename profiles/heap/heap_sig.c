@@ -160,12 +160,12 @@ __attribute__((noinline)) SIGSAFE static bool is_due(size_t size)
 
 static void sample(uint64_t address, size_t size)
 {
+	/* pairs: heap_start release. Wrappers look at allocations, too, when only frees are followed. */
+	unsigned watches = atomic_load_explicit(&heap_watch, memory_order_acquire);
 	struct segment *s = segment_live();
 	int saved = errno;
 
-	/* frees are followed when nothing is sampled any more, and wrappers look at allocations, too, then */
-	if (is_due(size) && address != 0 && s != NULL && paused == 0 &&
-	    (heap_watches() & HEAP_SAMPLES))
+	if (is_due(size) && (watches & HEAP_SAMPLES) && address != 0 && s != NULL && paused == 0)
 		record(s, address, size);
 	errno = saved;
 }

@@ -87,43 +87,56 @@ static void late(void)
 static void windows(void)
 {
 	int first = open_file("first.pb.gz"), second = open_file("second.pb.gz");
-	int64_t a, b, c;
+	int64_t a, b, c, before, begun, ended, after;
 
 	burn_c(50 * MS);
+	before = host_clock(CLOCK_MONOTONIC);
 	expect(cprof_cpu_start(first), 0, "first window");
+	begun = host_clock(CLOCK_MONOTONIC);
 	a = burn_a(600 * MS);
 	expect(cprof_cpu_start(second), 0, "second window");
 	expect(cprof_cpu_start(second), -EINVAL, "a second window on one file");
 	b = burn_b(600 * MS);
+	ended = host_clock(CLOCK_MONOTONIC);
 	expect(cprof_cpu_stop(first), 0, "end of the first");
+	after = host_clock(CLOCK_MONOTONIC);
 	c = burn_c(600 * MS);
 	expect(cprof_cpu_stop(second), 0, "end of the second");
 	expect(cprof_cpu_stop(second), -EINVAL, "end of what has ended");
 	burn_a(50 * MS);
-	printf("{\"burn_a\": %lld, \"burn_b\": %lld, \"burn_c\": %lld}\n", (long long)a,
-	       (long long)b, (long long)c);
+	printf("{\"burn_a\": %lld, \"burn_b\": %lld, \"burn_c\": %lld, \"least_ns\": %lld, "
+	       "\"most_ns\": %lld}\n",
+	       (long long)a, (long long)b, (long long)c, (long long)(ended - begun),
+	       (long long)(after - before));
 }
 
-static void *write_delta(void *arg)
+static void *write_delta(void *seconds)
 {
 	int fd = open_file("delta.pb.gz");
 
-	(void)arg;
-	expect(cprof_write_delta("cpu", fd, 2.0), 0, "cprof_write_delta");
+	expect(cprof_write_delta("cpu", fd, *(double *)seconds), 0, "cprof_write_delta");
 	close(fd);
 	return NULL;
 }
 
 static void deltas(void)
 {
+	int64_t end = 0;
 	pthread_t id;
 
 	expect(cprof_start("cpu=1000"), 0, "cprof_start");
 	burn_a(300 * MS);
-	pthread_create(&id, NULL, write_delta, NULL);
-	usleep(500000); /* until the output library is open and the window, too */
-	burn_b(200 * MS);
-	pthread_join(id, NULL);
+	/* on a busy machine it may take long until the output library is open, and until 200 ms are burnt */
+	for (double seconds = 2; end <= host_clock(CLOCK_MONOTONIC) && seconds <= 32;
+	     seconds *= 2) {
+		end = host_clock(CLOCK_MONOTONIC) + (int64_t)(seconds * 1e9);
+		pthread_create(&id, NULL, write_delta, &seconds);
+		usleep((useconds_t)(seconds * 250000));
+		burn_b(200 * MS);
+		if (host_clock(CLOCK_MONOTONIC) < end)
+			end = INT64_MAX;
+		pthread_join(id, NULL);
+	}
 	burn_c(200 * MS);
 	write_all("all.pb.gz");
 	expect(cprof_stop(), 0, "cprof_stop");

@@ -190,7 +190,8 @@ static void test_every_block(void)
 	sampled(row(&s, (uint64_t[]){0x1000}, 1, 0, 24), HEAP_FREED, 2, 24);
 	sampled(row(&s, (uint64_t[]){0x2000}, 1, 0, 0), HEAP_ALLOCATED, 3, 0);
 	p = read_it(&s, &heap_profile, NULL);
-	is_str(show(&p), "7 168 5 120 : 1000 bytes=24\n", "every block: as it was counted");
+	is_str(show(&p), "7 168 5 120 : 1000 bytes=24\n3 0 3 0 : 2000\n",
+	       "every block: as it was counted");
 	ok(has_comment(&p, "10 blocks sampled, all there were; 0 stacks truncated"),
 	   "every block: and says so");
 	profile_fini(&p);

@@ -25,10 +25,10 @@ static const struct {
 	/* every block was taken */
 	{1, 100, 1, 1, 100},
 	{4, 400, 0, 4, 400},
+	{5, 0, 1, 5, 0},
 	/* nothing of one is nothing of both */
 	{0, 5, 512, 0, 0},
 	{5, 0, 512, 0, 0},
-	{5, 0, 1, 0, 0},
 	/* what nobody can have counted */
 	{-1, 5, 512, 0, 0},
 	{1, -5, 512, 0, 0},
