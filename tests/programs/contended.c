@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tests/programs/host.h"
@@ -41,12 +42,30 @@ __attribute__((noinline)) static pthread_mutex_t *cache_new(void)
 	return lock;
 }
 
-static volatile int is_held;
+static volatile int is_held, waiter;
+
+/* Whether thread @tid sleeps. */
+static int sleeps(int tid)
+{
+	char path[64], line[512] = "";
+	const char *state;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	f = fopen(path, "r");
+	if (f == NULL)
+		return 1;
+	state = fgets(line, sizeof(line), f) != NULL ? strrchr(line, ')') : NULL;
+	fclose(f);
+	return state != NULL && state[2] == 'S';
+}
 
 __attribute__((noinline)) static void hold(pthread_mutex_t *lock)
 {
 	pthread_mutex_lock(lock);
 	is_held = 1;
+	while (waiter == 0 || !sleeps(waiter))
+		usleep(100);
 	usleep(HOLD_US);
 	pthread_mutex_unlock(lock);
 }
@@ -57,15 +76,16 @@ static void *holder(void *lock)
 	return NULL;
 }
 
-/* Waits once, for nearly as long as the lock is held. */
+/* Waits once, for as long as the lock is held and somewhat more. */
 __attribute__((noinline)) static void wait_for(pthread_mutex_t *lock)
 {
 	pthread_t id;
 
-	is_held = 0;
+	is_held = waiter = 0;
 	pthread_create(&id, NULL, holder, lock);
 	while (!is_held)
 		usleep(100);
+	waiter = (int)syscall(SYS_gettid);
 	pthread_mutex_lock(lock);
 	pthread_mutex_unlock(lock);
 	pthread_join(id, NULL);
