@@ -222,6 +222,7 @@ void cmd_report_options(struct cmd_report *r, struct cmd_option *options)
 		{"unit", CMD_TEXT, &o->unit, 0, NULL},
 		{"divide_by", CMD_FLOAT, &o->divide_by, 0, NULL},
 		{"relative_percentages", CMD_FLAG, &o->is_relative, 0, NULL},
+		{"idle", CMD_FLAG, &o->with_idle, 0, NULL},
 		{"nodecount", CMD_INT, &o->node_count, 0, NULL},
 		{"nodefraction", CMD_FLOAT, &o->node_fraction, 0, NULL},
 		{"edgefraction", CMD_FLOAT, &o->edge_fraction, 0, NULL},

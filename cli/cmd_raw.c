@@ -37,6 +37,7 @@ int cmd_raw(int argc, char **argv)
 	/* Everything, whatever else is asked for: that is what raw means. */
 	r.granularity = "addresses";
 	r.options.no_inlines = false;
+	r.options.with_idle = true;
 	status = cmd_report_load(&r, argv[0], &files);
 	if (status == CMD_OK && raw_print(&r.report, stdout, &why) < 0) {
 		cmd_complain(argv[0], "%s", why.text);

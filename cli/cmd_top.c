@@ -13,6 +13,7 @@ static const char help[] =
 	"which number   -sample_index=NAME|N  -mean  -unit=UNIT  -divide_by=N\n"
 	"which samples  -focus=RE  -ignore=RE  -relative_percentages\n"
 	"               -tagfocus=[KEY=]RE|RANGE  -tagignore=[KEY=]RE|RANGE\n"
+	"               -idle: also waiting that is idle, left out otherwise\n"
 	"which frames   -show=RE  -hide=RE  -show_from=RE  -noinlines\n"
 	"a line is      -functions (default)  -filefunctions  -files  -lines  -addresses\n"
 	"how many       -nodecount=N  -nodefraction=F (0.005)  -edgefraction=F (0.001)\n"

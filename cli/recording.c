@@ -65,13 +65,15 @@ struct recording {
 	unsigned snapshots;
 
 	/* for the closing line */
-	uint64_t samples, lost, missed[LOST_KINDS];
+	uint64_t samples, waits, lost, missed[LOST_KINDS];
 	unsigned children;
 	struct first {
-		const char *name;  /* of the first profile that was written, NULL: none */
+		const char *
+			name; /* of the first profile with something in it, else of any, NULL: none */
 		const char *index; /* the option for a column that has something to see */
 	} main_first, child_first;
 	bool has_main, has_no_snapshot;
+	bool has_samples, has_waits; /* a profile of these ran, whether it found any or not */
 	struct why failure;
 };
 
@@ -232,14 +234,33 @@ static void child_directory(const struct recording *r, const struct image *image
 
 /* What is in an image's profiles. */
 struct contents {
-	uint64_t samples, lost;
+	uint64_t samples, waits, lost;
+	bool has_samples, has_waits;
 	struct first first;
 	bool is_worth; /* it did something: to have been there is enough only when nothing else was asked */
 };
 
+/*
+ * Waits are no samples: most are all that there were. Those who waited and those who made them wait are the same ones, so
+ * the block profile's count where there is one.
+ */
+static void count_contents(const struct profile_ops *ops, const struct reading_counts *counts,
+			   struct contents *c)
+{
+	if (ops->run == RUN_BLOCK || (ops->run == RUN_MUTEX && !c->has_waits)) {
+		c->waits += counts->samples;
+		c->has_waits = true;
+	} else if (ops->run != RUN_MUTEX) {
+		c->samples += counts->samples;
+		c->has_samples = true;
+	}
+	c->lost += counts->lost;
+}
+
 static struct contents contents_of(const struct recording *r, const struct image *image)
 {
 	struct contents c = {0};
+	bool has_some = false;
 	bool is_counted = false, was_there = false;
 
 	for (const struct profile_ops *const *p = r->profiles; *p != NULL; p++) {
@@ -248,15 +269,15 @@ static struct contents contents_of(const struct recording *r, const struct image
 		if ((*p)->is_view || !reading_is_there(&image->segment, *p))
 			continue;
 		reading_count(&image->segment, *p, &counts);
-		c.samples += counts.samples;
-		c.lost += counts.lost;
-		if (c.first.name == NULL) {
+		count_contents(*p, &counts, &c);
+		if (c.first.name == NULL || (!has_some && counts.samples > 0)) {
 			c.first.name = (*p)->name;
 			/* a program that ends has often given back all it had */
 			c.first.index = (*p)->is_by_size && counts.last == 0
 						? "-sample_index=alloc_space "
 						: "";
 		}
+		has_some = has_some || counts.samples > 0;
 		if ((*p)->is_instant) {
 			was_there = true;
 			continue;
@@ -319,6 +340,9 @@ static void write_image(struct recording *r, const struct image *image, bool is_
 	}
 	say_left_off(r, image, is_main);
 	r->samples += contents.samples;
+	r->waits += contents.waits;
+	r->has_samples = r->has_samples || contents.has_samples;
+	r->has_waits = r->has_waits || contents.has_waits;
 	r->lost += contents.lost;
 	if (is_main) {
 		r->main_first = contents.first;
@@ -668,6 +692,21 @@ static const char *with_commas(uint64_t n, char *buffer, size_t size)
 	return buffer;
 }
 
+/* "1,234 samples", and waits where they were looked for. */
+static void list_amounts(const struct recording *r, char *ret, size_t size)
+{
+	char samples[40], waits[40];
+
+	with_commas(r->samples, samples, sizeof(samples));
+	with_commas(r->waits, waits, sizeof(waits));
+	if (!r->has_waits)
+		snprintf(ret, size, "%s samples", samples);
+	else if (!r->has_samples)
+		snprintf(ret, size, "%s waits", waits);
+	else
+		snprintf(ret, size, "%s samples, %s waits", samples, waits);
+}
+
 /* "; 2 threads had no timer", and the like. */
 static void list_missed(const struct recording *r, char *ret, size_t size)
 {
@@ -700,7 +739,7 @@ static void list_missed(const struct recording *r, char *ret, size_t size)
 
 static void say_what_was_written(const struct recording *r, unsigned running)
 {
-	char samples[40], lost[40], children[64] = "", kept[96] = "", missed[480], next[4200] = "";
+	char amounts[100], lost[40], children[64] = "", kept[96] = "", missed[480], next[4200] = "";
 	const struct first *first = r->main_first.name != NULL ? &r->main_first : &r->child_first;
 
 	if (r->failure.text[0] != '\0')
@@ -721,11 +760,11 @@ static void say_what_was_written(const struct recording *r, unsigned running)
 			 "; %u process%s still run%s: theirs follow when they end", running,
 			 running == 1 ? "" : "es", running == 1 ? "s" : "");
 	list_missed(r, missed, sizeof(missed));
-	if (first->name != NULL && r->samples > 0)
+	if (first->name != NULL && r->samples + r->waits > 0)
 		snprintf(next, sizeof(next), "; next: cprof top %s%s/%s%s.pb.gz", first->index,
 			 r->directory, first == &r->main_first ? "" : "*/", first->name);
-	fprintf(stderr, "cprof: %s samples, %s lost%s in %s%s%s%s%s\n",
-		with_commas(r->samples, samples, sizeof(samples)),
+	list_amounts(r, amounts, sizeof(amounts));
+	fprintf(stderr, "cprof: %s, %s lost%s in %s%s%s%s%s\n", amounts,
 		with_commas(r->lost, lost, sizeof(lost)), children, r->directory, missed, kept,
 		r->has_no_snapshot ? "; no snapshot at the end, which came without exit()" : "",
 		next);

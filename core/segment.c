@@ -31,6 +31,8 @@ static const char *const lost_names[LOST_KINDS][2] = {
 	[LOST_CONFINED] = {"sampling stopped before a seccomp filter", "processes"},
 	[LOST_CHILDREN] = {"child processes not followed", "processes"},
 	[LOST_LIVE] = {"too many live blocks, a larger memory= holds more", "blocks"},
+	[LOST_WAITS] = {"came where they could not be counted", "waits"},
+	[LOST_RELEASES] = {"came where they could not be counted", "releases of locks"},
 };
 
 const char *segment_lost_name(enum segment_lost kind)
@@ -96,6 +98,8 @@ static int lay_out(struct segment_header *h, uint64_t size)
 		{SEGMENT_TABLE_CPU, CPU_COLUMNS, 16, false},
 		{SEGMENT_TABLE_WALL, WALL_COLUMNS, 16, false},
 		{SEGMENT_TABLE_CREATE, CREATE_COLUMNS, 128, false},
+		{SEGMENT_TABLE_BLOCK, BLOCK_COLUMNS, 32, false},
+		{SEGMENT_TABLE_MUTEX, MUTEX_COLUMNS, 32, false},
 		{SEGMENT_TABLE_HEAP, HEAP_COLUMNS, 4, true},
 	};
 
@@ -177,6 +181,8 @@ int segment_attach(void *base, uint64_t size, struct segment *ret, struct why *w
 		TABLE_STRIDE(CPU_COLUMNS),
 		TABLE_STRIDE(WALL_COLUMNS),
 		TABLE_STRIDE(CREATE_COLUMNS),
+		TABLE_STRIDE(BLOCK_COLUMNS),
+		TABLE_STRIDE(MUTEX_COLUMNS),
 		TABLE_STRIDE(HEAP_COLUMNS),
 	};
 	struct segment_header copy = {

@@ -3,7 +3,9 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "output/profile.h"
 #include "output/reading.h"
@@ -42,6 +44,23 @@ int listing_stacks(const struct profile *p, const char *name, int fd);
  * Frames of the allocator are among the addresses, not among the functions.
  */
 int listing_heap(const struct profile *p, uint64_t rss_bytes, int fd);
+
+/*
+ * debug=1 of those who waited (@is_mutex: who made others wait), as reading_profile() has them: delay in nanoseconds and
+ * count, the longest first. pprof reads it. @every: one in so many was recorded, which values count; pprof multiplies by it. (listing_contention.c)
+ *
+ *     --- contention:
+ *     cycles/second=1000000000
+ *     4120000 3 @ 0x55d0c3a01247 0x7f8a1c094ac4
+ *     # labels: {"kind":"mutex", "lock":"g_cache"}
+ *     #	0x55d0c3a01246	get+0x36	/src/cache.c:71
+ *     …
+ *     # left out as idle: 12 waits, 98.20s; debug=2 has them, too
+ *
+ * Waits that are idle are left out unless @with_idle.
+ */
+int listing_contention(const struct profile *p, bool is_mutex, uint64_t every, bool with_idle,
+		       int fd);
 
 /*
  * debug=2: one block for each thread; @threads[i] is sample i of @p.

@@ -74,9 +74,13 @@ static int write_text(const struct segment *s, const struct profile_ops *ops,
 	if (ops->is_instant && !is_by_thread)
 		drop_names(&profile);
 	r = profile_error(&profile);
-	if (r == 0)
-		r = is_by_thread ? listing_threads(&profile, threads, fd)
-				 : listing_stacks(&profile, ops->name, fd);
+	if (r == 0 && is_by_thread)
+		r = listing_threads(&profile, threads, fd);
+	else if (r == 0 && (ops->run == RUN_BLOCK || ops->run == RUN_MUTEX))
+		r = listing_contention(&profile, ops->run == RUN_MUTEX, reading_every(s, ops),
+				       debug > 1, fd);
+	else if (r == 0)
+		r = listing_stacks(&profile, ops->name, fd);
 	if (r < 0)
 		why_set(why, "cannot write %s: %s", target, strerror(-r));
 	free(threads);

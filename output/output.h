@@ -15,7 +15,7 @@
 #define OUTPUT_ABI    2
 
 #define OUTPUT_DEBUG_MAX \
-	2 /* 0: pprof's protobuf, 1: text, 2: text by thread where the profile is one of threads */
+	2 /* 0: pprof's protobuf, 1: text, 2: text by thread where the profile is one of threads, of waits with those that are idle */
 
 struct output_functions {
 	unsigned abi;

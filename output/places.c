@@ -9,6 +9,8 @@
 #include "core/labels.h"
 #include "core/stacks.h"
 #include "output/allocator.h"
+#include "output/lock_names.h"
+#include "output/mapped.h"
 
 #define FRAMES_MAX  2048 /* deeper than any walk: such a stack is not one */
 #define LINES_MAX   64   /* inlined calls at one address; deeper ones lose their outermost */
@@ -29,6 +31,7 @@ struct places {
 	struct profile *p;
 	uint64_t seed;
 	bool leaves_out_allocators;
+	struct lock_names *locks; /* NULL: label "lock" is as any other */
 	struct {
 		uint64_t word;
 		uint32_t location;
@@ -45,8 +48,6 @@ struct places {
 
 struct places *places_create(const struct segment *s, struct symbols *symbols, struct profile *p)
 {
-	uint32_t high = atomic_load_explicit(&s->header->modules_high, memory_order_acquire);
-	uint32_t room = segment_count(s, SEGMENT_MODULES, 0);
 	struct places *x = calloc(1, sizeof(*x));
 
 	if (x == NULL)
@@ -55,7 +56,7 @@ struct places *places_create(const struct segment *s, struct symbols *symbols, s
 	x->symbols = symbols;
 	x->p = p;
 	x->jit_mapping = x->anonymous_mapping = PROFILE_NONE;
-	x->modules_n = high < room ? high : room;
+	x->modules_n = mapped_count(s);
 	x->modules = calloc(x->modules_n + 1, sizeof(*x->modules));
 	if (x->modules == NULL) {
 		free(x);
@@ -70,6 +71,7 @@ void places_destroy(struct places *x)
 {
 	if (x == NULL)
 		return;
+	lock_names_destroy(x->locks);
 	free(x->known);
 	free(x->modules);
 	free(x);
@@ -84,28 +86,9 @@ static void hex_of(char *ret, const uint8_t *bytes, size_t n)
 	ret[2 * n] = '\0';
 }
 
-/* The record @index, copied so that it cannot change under us; false when it makes no sense. */
 static bool read_module(const struct places *x, uint32_t index, struct segment_module *ret)
 {
-	if (index >= x->modules_n)
-		return false;
-	memcpy(ret, segment_module_at(x->s, index), sizeof(*ret));
-	return ret->state != MODULE_FREE && ret->start < ret->end &&
-	       ret->build_id_size <= sizeof(ret->build_id);
-}
-
-/* The file's path as profiles have it: pprof wants no " (deleted)". */
-static void path_of(const struct places *x, const struct segment_module *module, char *ret,
-		    size_t size)
-{
-	static const char deleted[] = " (deleted)";
-	size_t length;
-
-	segment_copy_text(x->s, module->path, ret, size);
-	length = strlen(ret);
-	if (length > sizeof(deleted) - 1 &&
-	    strcmp(ret + length - (sizeof(deleted) - 1), deleted) == 0)
-		ret[length - (sizeof(deleted) - 1)] = '\0';
+	return index < x->modules_n && mapped_read(x->s, index, ret);
 }
 
 /* Opens the symbols of module @index once, and gives it its mapping. */
@@ -124,7 +107,7 @@ static struct module_view *view_module(struct places *x, uint32_t index)
 	view->named = view->unnamed = PROFILE_NONE;
 	if (!read_module(x, index, &module))
 		return view;
-	path_of(x, &module, path, sizeof(path));
+	mapped_path(x->s, &module, path, sizeof(path));
 	hex_of(build_id, module.build_id, module.build_id_size);
 	mapping = (struct profile_mapping){.start = module.start,
 					   .limit = module.end,
@@ -155,6 +138,13 @@ void places_begin_with_program(struct places *x)
 void places_leave_out_allocators(struct places *x)
 {
 	x->leaves_out_allocators = true;
+}
+
+void places_name_locks(struct places *x)
+{
+	x->locks = lock_names_create(x->s, x->symbols, x->p);
+	if (x->locks == NULL && x->p->error == 0)
+		x->p->error = -ENOMEM;
 }
 
 /*
@@ -400,6 +390,8 @@ uint32_t places_labels(struct places *x, uint32_t set, struct profile_label ret[
 			.str = profile_string(x->p, value),
 			.num_unit = "",
 		};
+		if (x->locks != NULL && strcmp(key, "lock") == 0)
+			ret[n - 1].str = lock_names_show(x->locks, ret[n - 1].str);
 	}
 	return n;
 }

@@ -28,6 +28,9 @@ void places_begin_with_program(struct places *x);
  */
 void places_leave_out_allocators(struct places *x);
 
+/* Label "lock" has the names of locks from here on, not their addresses: lock_names.h. */
+void places_name_locks(struct places *x);
+
 /* A location without an address, which is @name and nothing else. */
 uint32_t places_named(struct places *x, const char *name);
 

@@ -10,6 +10,7 @@
 #include "output/places.h"
 #include "output/pprof.h"
 #include "output/snapshot.h"
+#include "output/text_unit.h"
 
 struct reading_window {
 	uint64_t at_ns; /* what it speaks of: the moment of the reading, or that of the snapshot */
@@ -30,6 +31,8 @@ static const struct own_lost {
 	{RUN_CPU, LOST_STACK_ROOM, false, "[lost: alternate stack too small]"},
 	{RUN_CPU, LOST_UNSAMPLED_NS, true, "[lost: signal blocked]"},
 	{RUN_HEAP, LOST_HEAP_ROOM, false, "[lost: alternate stack too small]"},
+	{RUN_BLOCK, LOST_WAITS, false, "[lost: at a bad moment]"},
+	{RUN_MUTEX, LOST_RELEASES, false, "[lost: at a bad moment]"},
 };
 #define OWN_LOST             (sizeof(own_lost) / sizeof(own_lost[0]))
 #define LOAD_RELAXED(object) atomic_load_explicit(&(object), memory_order_relaxed)
@@ -49,10 +52,22 @@ static unsigned columns_of(const struct profile_ops *ops)
 	return n;
 }
 
+static bool is_of_waits(const struct profile_ops *ops)
+{
+	return ops->run == RUN_BLOCK || ops->run == RUN_MUTEX;
+}
+
 bool reading_is_there(const struct segment *s, const struct profile_ops *ops)
 {
 	return LOAD_RELAXED(profile_run(s, ops)->period) != 0 &&
 	       (ops->run != RUN_THREADS || LOAD_RELAXED(s->header->snapshot_serial) != 0);
+}
+
+uint64_t reading_every(const struct segment *s, const struct profile_ops *ops)
+{
+	uint64_t n = ops->run == RUN_MUTEX ? LOAD_RELAXED(profile_run(s, ops)->setting) : 1;
+
+	return n != 0 ? n : 1;
 }
 
 /* Readings */
@@ -200,11 +215,13 @@ static uint64_t count_own_lost(const struct own_lost *own, const struct profile_
 	return own->is_ns ? lost / period : lost;
 }
 
+/* @every: one that was to be recorded and found no room stands for so many. */
 static void add_all_lost(const struct profile_ops *ops, const struct reading_window *now,
-			 struct places *places, uint64_t period, struct profile *ret)
+			 struct places *places, uint64_t period, uint64_t every,
+			 struct profile *ret)
 {
 	if (now->lost_full > 0)
-		add_lost(ops, places, PLACES_FULL, now->lost_full, period, ret);
+		add_lost(ops, places, PLACES_FULL, now->lost_full * every, period, ret);
 	for (size_t i = 0; i < OWN_LOST; i++) {
 		uint64_t n = count_own_lost(&own_lost[i], ops, now->lost[own_lost[i].kind], period);
 
@@ -224,9 +241,34 @@ static bool concerns(const struct profile_ops *ops, enum segment_lost kind)
 	return kind != LOST_LIVE || ops->run == RUN_HEAP;
 }
 
+/* Which waits are in the table, of all that there were. Nothing when that is not known. */
+static void describe_waits(const struct profile_ops *ops, uint64_t setting, uint64_t truncated,
+			   char *ret, size_t size)
+{
+	uint64_t n = setting & ~SETTING_IS_RATE;
+	bool is_rate = n != setting;
+	struct unit_label label = unit_label((int64_t)n, "nanoseconds", "auto");
+	char what[160];
+
+	if (n == 0)
+		return;
+	if (ops->run == RUN_BLOCK)
+		snprintf(what, sizeof(what), "%s of %.20s%.20s and more%s",
+			 is_rate ? "all waits" : "waits", label.number, label.unit,
+			 is_rate ? ", and shorter ones by chance, counted for those left out" : "");
+	else if (n > 1)
+		snprintf(what, sizeof(what),
+			 "one in %" PRIu64
+			 " releases of locks that others waited for, counted %" PRIu64 " times",
+			 n, n);
+	else
+		snprintf(what, sizeof(what), "all releases of locks that others waited for");
+	snprintf(ret, size, "%.150s; %" PRIu64 " stacks truncated", what, truncated);
+}
+
 /* How its samples came about. */
 static void describe_samples(const struct profile_ops *ops, const struct reading_window *now,
-			     uint64_t period, char *ret, size_t size)
+			     uint64_t period, uint64_t setting, char *ret, size_t size)
 {
 	uint64_t truncated = now->notes[NOTE_TRUNCATED], blocks = 0;
 	char rate[60] = "";
@@ -251,16 +293,18 @@ static void describe_samples(const struct profile_ops *ops, const struct reading
 		snprintf(rate, sizeof(rate), "one in %" PRIu64 " bytes", period);
 		snprintf(ret, size, "%" PRIu64 " blocks sampled, %s; %" PRIu64 " stacks truncated",
 			 blocks, period > 1 ? rate : "all there were", truncated);
+	} else if (is_of_waits(ops)) {
+		describe_waits(ops, setting, truncated, ret, size);
 	}
 }
 
 static void add_comments(struct profile *p, const struct profile_ops *ops,
-			 const struct reading_window *now, uint64_t period)
+			 const struct reading_window *now, uint64_t period, uint64_t setting)
 {
 	char text[240];
 
 	profile_add_comment(p, "cprof " CPROF_VERSION);
-	describe_samples(ops, now, period, text, sizeof(text));
+	describe_samples(ops, now, period, setting, text, sizeof(text));
 	if (text[0] != '\0')
 		profile_add_comment(p, text);
 	if (now->lost_full > 0) {
@@ -363,15 +407,18 @@ static void make_profile(const struct segment *s, const struct profile_ops *ops,
 		set_duration(s, ops, now, window, ret);
 	else
 		set_moment(s, ops, now, window, ret);
-	add_comments(ret, ops, now, period != 0 ? period : 1);
+	add_comments(ret, ops, now, period != 0 ? period : 1,
+		     LOAD_RELAXED(profile_run(s, ops)->setting));
 	places_begin_with_program(places);
 	if (ops->is_by_size && !as_sampled)
 		places_leave_out_allocators(places);
+	if (is_of_waits(ops))
+		places_name_locks(places);
 	for (size_t i = 0; i < now->counted.n && !profile_error(ret); i++)
 		add_sample(ops, places, &now->counted.rows[i], ret);
 	add_threads(places, now, window, ret);
 	if (!as_sampled)
-		add_all_lost(ops, now, places, period, ret);
+		add_all_lost(ops, now, places, period, reading_every(s, ops), ret);
 	profile_merge_samples(ret);
 	places_destroy(places);
 }

@@ -48,6 +48,9 @@ int reading_profile(const struct segment *s, const struct profile_ops *ops,
 int reading_sampled(const struct segment *s, const struct profile_ops *ops, struct symbols *symbols,
 		    struct profile *ret, struct why *why);
 
+/* Of releases of locks one in so many is recorded, and counted as many times; 1 where each stands for itself. */
+uint64_t reading_every(const struct segment *s, const struct profile_ops *ops);
+
 /* The sums alone, without stacks: cheap. Of blocks, those that were sampled. */
 void reading_count(const struct segment *s, const struct profile_ops *ops,
 		   struct reading_counts *ret);

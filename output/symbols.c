@@ -36,7 +36,8 @@ struct symbols_module {
 
 	struct elf elf, debug; /* debug: the separate file, if any */
 	bool has_elf, has_debug;
-	struct elf_symbols symbols;
+	struct elf_symbols symbols, variables;
+	bool has_variables; /* they were read */
 	struct dw *dw;
 
 	struct cached **cache; /* by address, open addressing, a power of two */
@@ -73,6 +74,7 @@ static void close_module(struct symbols_module *m)
 	dw_close(m->dw);
 	m->dw = NULL;
 	elf_symbols_fini(&m->symbols);
+	elf_symbols_fini(&m->variables);
 	if (m->has_debug)
 		elf_fini(&m->debug);
 	if (m->has_elf)
@@ -220,6 +222,26 @@ static void open_dwarf(struct symbols_module *m, struct why *why)
 	why_set(why, "%s: %s", m->path, problem.text);
 }
 
+/* Those of the file, then those of its debug file. */
+static int add_symbols(struct symbols_module *m, struct elf_symbols *symbols, enum elf_names kind)
+{
+	int r = elf_symbols_add(symbols, kind, &m->elf, &m->owner->strings);
+
+	if (r == 0 && m->has_debug)
+		r = elf_symbols_add(symbols, kind, &m->debug, &m->owner->strings);
+	return r;
+}
+
+/* Read when one is asked for: most profiles have places in code alone. */
+static void read_variables(struct symbols_module *m)
+{
+	if (m->has_variables)
+		return;
+	m->has_variables = true;
+	if (add_symbols(m, &m->variables, ELF_VARIABLES) < 0 || spans_sort(&m->variables.spans) < 0)
+		elf_symbols_fini(&m->variables);
+}
+
 static int open_module(struct symbols_module *m, struct why *why)
 {
 	int r = open_files(m, why);
@@ -228,9 +250,7 @@ static int open_module(struct symbols_module *m, struct why *why)
 		return r;
 	why->text[0] = '\0'; /* of a file that another one stands in for */
 	open_dwarf(m, why);
-	r = elf_symbols_add(&m->symbols, &m->elf, &m->owner->strings);
-	if (r == 0 && m->has_debug)
-		r = elf_symbols_add(&m->symbols, &m->debug, &m->owner->strings);
+	r = add_symbols(m, &m->symbols, ELF_FUNCTIONS);
 	if (r == 0)
 		r = elf_symbols_sort(&m->symbols);
 	if (r == 0)
@@ -241,7 +261,9 @@ static int open_module(struct symbols_module *m, struct why *why)
 		why_set(why, "%s: out of memory for its symbols", m->path);
 		return r;
 	}
-	if (m->dw == NULL && m->symbols.spans.n == 0) {
+	if (m->dw == NULL && m->symbols.spans.n == 0)
+		read_variables(m);
+	if (m->dw == NULL && m->symbols.spans.n == 0 && m->variables.spans.n == 0) {
 		why_set(why, "%s: has neither symbols nor debugging information", m->path);
 		return -ENOENT;
 	}
@@ -432,6 +454,21 @@ int symbols_lookup(struct symbols_module *m, uint64_t vaddr, struct symbols_fram
 		n = frames_max > 0 ? frames_max : 0;
 	memcpy(frames, from, (size_t)n * sizeof(*frames));
 	return n;
+}
+
+const char *symbols_variable(struct symbols_module *m, uint64_t vaddr, uint64_t *ret_offset)
+{
+	const struct strings_entry *e;
+	const char *name;
+	uint64_t start;
+
+	read_variables(m);
+	name = elf_symbols_find_smallest(&m->variables, vaddr, &start);
+	e = name != NULL ? name_entry(m->owner, name) : NULL;
+	if (e == NULL)
+		return NULL;
+	*ret_offset = vaddr - start;
+	return e->display;
 }
 
 struct symbols_jit *symbols_jit(struct symbols *s, int pid, struct why *why)

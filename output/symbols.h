@@ -1,5 +1,6 @@
 /*
- * symbols: from a place in a file to function, source file and line, with inlined calls, by libdw.
+ * symbols: from a place in a file to function, source file and line, with inlined calls, by libdw;
+ * and from one in its data to the variable.
  *
  * libdw is reached through dlopen: as a needed library its own needed ones would become the host's.
  * Where it is missing, names come from the symbol tables alone, and the first symbols_module() says
@@ -58,6 +59,13 @@ struct symbols_kind symbols_module_kind(const struct symbols_module *m);
  */
 int symbols_lookup(struct symbols_module *m, uint64_t vaddr, struct symbols_frame *frames,
 		   int frames_max);
+
+/*
+ * The variable at @vaddr, static ones too, or that it lies in: the smallest, demangled. Out of the
+ * symbol tables; variables that each thread has for itself are not among them. NULL: none is known
+ * there. The name lives as long as @s.
+ */
+const char *symbols_variable(struct symbols_module *m, uint64_t vaddr, uint64_t *ret_offset);
 
 /* Names of run-time compiled code: /tmp/perf-PID.map as JITs write it. NULL when there is none. */
 struct symbols_jit;

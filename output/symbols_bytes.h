@@ -25,7 +25,8 @@ static inline void bytes_skip(struct bytes *b, uint64_t n)
 		b->is_short = true;
 		return;
 	}
-	b->p += n;
+	if (n != 0) /* there may be no bytes at all, and nowhere */
+		b->p += n;
 }
 
 /* A number of @n bytes, 1 to 8, little endian. */

@@ -49,9 +49,10 @@ bool elf_section(const struct elf *elf, uint32_t index, struct elf_section *ret)
 bool elf_section_named(const struct elf *elf, const char *name, struct elf_section *ret);
 
 /*
- * Names of functions by address, out of the symbol tables and the stubs of the procedure linkage
- * table.
+ * Names by address: of functions, out of the symbol tables and the stubs of the procedure linkage
+ * table, or of variables.
  */
+enum elf_names { ELF_FUNCTIONS, ELF_VARIABLES };
 struct elf_symbols {
 	struct spans spans; /* what: index into names */
 	const char **names;
@@ -62,10 +63,14 @@ struct elf_symbols {
  * Add what @elf has; 0 or -ENOMEM. Stubs want the rest sorted, for the names of those that are
  * resolved by functions.
  */
-int elf_symbols_add(struct elf_symbols *symbols, const struct elf *elf, struct strings *st);
+int elf_symbols_add(struct elf_symbols *symbols, enum elf_names kind, const struct elf *elf,
+		    struct strings *st);
 int elf_symbols_add_plt(struct elf_symbols *symbols, const struct elf *elf, struct strings *st);
 int elf_symbols_sort(struct elf_symbols *symbols);
 void elf_symbols_fini(struct elf_symbols *symbols);
 /* NULL: none. *ret_start: where its code begins; may be NULL. */
 const char *elf_symbols_find(const struct elf_symbols *symbols, uint64_t vaddr,
 			     uint64_t *ret_start);
+/* The same of variables, which may lie in one another: the smallest one. @ret_start is not NULL. */
+const char *elf_symbols_find_smallest(const struct elf_symbols *symbols, uint64_t vaddr,
+				      uint64_t *ret_start);

@@ -1,8 +1,8 @@
 /*
- * Names of functions by address. Where several symbols are at one address the rank decides: one
- * with a size before one without, then a function before an untyped label, then an exported one
- * before a local one, then the name with fewer leading underscores, then global before weak, then
- * the shorter name: that is the one people know (malloc, not __libc_malloc).
+ * Names of functions and variables by address. Where several symbols are at one address the rank
+ * decides: one with a size before one without, then a function before an untyped label, then an
+ * exported one before a local one, then the name with fewer leading underscores, then global before
+ * weak, then the shorter name: that is the one people know (malloc, not __libc_malloc).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -50,42 +50,67 @@ static uint32_t rank_symbol(const Elf64_Sym *sym, const char *name)
 	return rank;
 }
 
+/* The section that @sym lies in; false when it is none of the file's. */
+static bool section_of(const struct elf *elf, const Elf64_Sym *sym, Elf64_Shdr *ret)
+{
+	if (sym->st_shndx == SHN_UNDEF || sym->st_shndx >= SHN_LORESERVE ||
+	    sym->st_shndx >= elf->sections_n)
+		return false;
+	memcpy(ret, elf->data + elf->header.e_shoff + (uint64_t)sym->st_shndx * sizeof(*ret),
+	       sizeof(*ret));
+	return true;
+}
+
 /* Whether @sym names code. */
 static bool is_function(const struct elf *elf, const Elf64_Sym *sym)
 {
 	Elf64_Shdr section;
 	int type = ELF64_ST_TYPE(sym->st_info);
-	uint64_t offset;
 
 	if (sym->st_shndx == SHN_UNDEF || sym->st_value == 0)
 		return false;
 	if (type == STT_FUNC || type == STT_GNU_IFUNC)
 		return true;
-	if (type != STT_NOTYPE || sym->st_shndx >= SHN_LORESERVE ||
-	    sym->st_shndx >= elf->sections_n)
-		return false;
-	offset = elf->header.e_shoff + (uint64_t)sym->st_shndx * sizeof(section);
-	memcpy(&section, elf->data + offset, sizeof(section));
-	return (section.sh_flags & SHF_EXECINSTR) != 0;
+	return type == STT_NOTYPE && section_of(elf, sym, &section) &&
+	       (section.sh_flags & SHF_EXECINSTR) != 0;
 }
 
-/* The end of the section that holds @address; a symbol without a size reaches no further. */
+/*
+ * Whether @sym names a variable that has an address: not one of each thread, whose value is a
+ * distance, nor one that is still to be given a place, whose value is an alignment.
+ */
+static bool is_variable(const struct elf *elf, const Elf64_Sym *sym)
+{
+	Elf64_Shdr section;
+	int type = ELF64_ST_TYPE(sym->st_info);
+
+	if ((type != STT_OBJECT && type != STT_COMMON) || sym->st_value == 0)
+		return false;
+	if (sym->st_shndx == SHN_XINDEX) /* a file with that many sections: its type must do */
+		return true;
+	return section_of(elf, sym, &section) && (section.sh_flags & SHF_TLS) == 0;
+}
+
+/* The end of the section that holds @address; a function without a size reaches no further. */
 static uint64_t section_end(const struct elf *elf, const Elf64_Sym *sym)
 {
 	Elf64_Shdr section;
 
-	if (sym->st_shndx < SHN_LORESERVE && sym->st_shndx < elf->sections_n) {
-		memcpy(&section,
-		       elf->data + elf->header.e_shoff + (uint64_t)sym->st_shndx * sizeof(section),
-		       sizeof(section));
-		if (section.sh_addr <= sym->st_value &&
-		    sym->st_value - section.sh_addr < section.sh_size)
-			return section.sh_addr + section.sh_size;
-	}
+	if (section_of(elf, sym, &section) && section.sh_addr <= sym->st_value &&
+	    sym->st_value - section.sh_addr < section.sh_size)
+		return section.sh_addr + section.sh_size;
 	return elf->text_end;
 }
 
-static int add_table(struct elf_symbols *symbols, const struct elf *elf,
+/* A variable without a size is known to be at its address and nowhere else. */
+static uint64_t end_of(const struct elf *elf, const Elf64_Sym *sym, enum elf_names kind)
+{
+	if (sym->st_size != 0)
+		return sym->st_value + sym->st_size;
+	return kind == ELF_VARIABLES ? sym->st_value + 1 : section_end(elf, sym);
+}
+
+static int add_table(struct elf_symbols *symbols, enum elf_names kind, const struct elf *elf,
 		     const struct elf_section *table, struct strings *st)
 {
 	struct elf_section strings;
@@ -103,7 +128,8 @@ static int add_table(struct elf_symbols *symbols, const struct elf *elf,
 	n = table->header.sh_size / sizeof(sym);
 	for (uint64_t i = 1; i < n; i++) {
 		memcpy(&sym, table->data + i * sizeof(sym), sizeof(sym));
-		if (!is_function(elf, &sym) || sym.st_name >= strings.header.sh_size)
+		if (!(kind == ELF_VARIABLES ? is_variable : is_function)(elf, &sym) ||
+		    sym.st_name >= strings.header.sh_size)
 			continue;
 		name = (const char *)strings.data + sym.st_name;
 		if (name[0] == '\0' || name[0] == '$') /* $x, $d: mapping symbols of ARM */
@@ -116,7 +142,7 @@ static int add_table(struct elf_symbols *symbols, const struct elf *elf,
 				return -ENOMEM;
 			name = e->text;
 		}
-		end = sym.st_size != 0 ? sym.st_value + sym.st_size : section_end(elf, &sym);
+		end = end_of(elf, &sym, kind);
 		if (end <= sym.st_value)
 			continue;
 		if (add_name(symbols, name, &index) < 0 ||
@@ -127,7 +153,8 @@ static int add_table(struct elf_symbols *symbols, const struct elf *elf,
 	return 0;
 }
 
-int elf_symbols_add(struct elf_symbols *symbols, const struct elf *elf, struct strings *st)
+int elf_symbols_add(struct elf_symbols *symbols, enum elf_names kind, const struct elf *elf,
+		    struct strings *st)
 {
 	static const uint32_t types[] = {SHT_SYMTAB, SHT_DYNSYM};
 	struct elf_section section;
@@ -142,7 +169,7 @@ int elf_symbols_add(struct elf_symbols *symbols, const struct elf *elf, struct s
 			if (section.header.sh_type != types[t] ||
 			    section.header.sh_entsize != sizeof(Elf64_Sym))
 				continue;
-			r = add_table(symbols, elf, &section, st);
+			r = add_table(symbols, kind, elf, &section, st);
 			break;
 		}
 	}
@@ -362,5 +389,31 @@ const char *elf_symbols_find(const struct elf_symbols *symbols, uint64_t vaddr, 
 		return NULL;
 	if (ret_start != NULL)
 		*ret_start = found->start;
+	return symbols->names[found->what];
+}
+
+/*
+ * The smallest variable around @vaddr: a member that has a symbol of its own says more than the
+ * whole. One without a size only where there is no other.
+ */
+const char *elf_symbols_find_smallest(const struct elf_symbols *symbols, uint64_t vaddr,
+				      uint64_t *ret_start)
+{
+	const struct span *found = NULL;
+	uint32_t at = UINT32_MAX;
+
+	for (int i = 0;
+	     i < OVERLAP_MAX && (at = spans_find(&symbols->spans, vaddr, at)) != UINT32_MAX; i++) {
+		const struct span *s = &symbols->spans.v[at];
+		bool has_size = (s->rank & HAS_SIZE) != 0;
+
+		/* of equal ones the better known comes first */
+		if (found == NULL || (has_size && ((found->rank & HAS_SIZE) == 0 ||
+						   s->end - s->start < found->end - found->start)))
+			found = s;
+	}
+	if (found == NULL)
+		return NULL;
+	*ret_start = found->start;
 	return symbols->names[found->what];
 }

@@ -42,6 +42,7 @@ struct report_options {
 	/* which samples and frames */
 	const char *focus, *ignore, *hide, *show, *show_from, *tag_focus, *tag_ignore;
 	bool is_relative; /* percentages of what is left */
+	bool with_idle; /* also waiting that is idle; what asks for labels by itself has it, too */
 
 	/* what is one line of the report */
 	enum granularity granularity;
@@ -67,6 +68,7 @@ struct report {
 	const char *shown_unit; /* what values are printed in */
 	double ratio;           /* values are multiplied by it to be printed */
 	int64_t total;
+	int64_t *idle; /* by column, what was left out as idle; NULL: nothing was */
 };
 
 /*
@@ -91,6 +93,12 @@ struct unit_label report_label(const struct report *r, int64_t value);
 /* The lines about the whole profile: File, Type, Time, Duration. */
 void report_print_header(struct report *r, FILE *to);
 void report_print_filters(const struct report *r, FILE *to);
+
+/*
+ * text_idle.c: waiting that is idle is left out, unless options say otherwise, and one line says how much that was, if any.
+ */
+void report_leave_out_idle(struct report *r);
+void report_print_idle(const struct report *r, FILE *to);
 
 const char *path_base(struct profile *p, const char *path);  /* last part of @path */
 const char *path_clean(struct profile *p, const char *path); /* without "//", "." and ".." */

@@ -328,6 +328,7 @@ int report_prepare(struct report *r, struct why *why)
 		return -EINVAL;
 	}
 	r->ratio = 1 / options->divide_by;
+	report_leave_out_idle(r);
 	if (options->is_relative) {
 		error = filter_apply(r, why);
 		if (error < 0)

@@ -539,6 +539,7 @@ static void print_header(struct graph *g, const struct cut *cut, FILE *to)
 	if (!r->options->is_compact)
 		report_print_header(r, to);
 	report_print_filters(r, to);
+	report_print_idle(r, to);
 	label = report_label(r, flat_sum);
 	fprintf(to, "Showing nodes accounting for %s%s, %s of %s%s total\n", label.number,
 		label.unit, without_blanks(unit_percent(flat_sum, r->total).text), total.number,

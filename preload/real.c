@@ -42,13 +42,58 @@ static _Atomic enum { NOT_YET, DONE } state;
 			errno = ENOSYS;                                        \
 		return (result)(intptr_t)(RETURNS_ERROR(#name) ? ENOSYS : -1); \
 	}
+#define DOES(name, parameters, arguments)      \
+	static void early_##name parameters    \
+	{                                      \
+		real_early(#name, &real.name); \
+		if (real.name != early_##name) \
+			real.name arguments;   \
+	}
 #include "preload/wrapped.def"
+
+static int early_old_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
+{
+	real_resolve();
+	return real.old_cond_wait != early_old_wait ? real.old_cond_wait(cond, mutex) : ENOSYS;
+}
+
+static int early_old_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
+			       const struct timespec *until)
+{
+	real_resolve();
+	return real.old_cond_timedwait != early_old_timedwait
+		       ? real.old_cond_timedwait(cond, mutex, until)
+		       : ENOSYS;
+}
+
+/* Those that are tried: they are busy, or the call itself will find out. */
+#define TRIED(name, parameters, arguments, busy)                                 \
+	static int early_##name parameters                                       \
+	{                                                                        \
+		real_resolve();                                                  \
+		return real.name != early_##name ? real.name arguments : (busy); \
+	}
+
+TRIED(pthread_mutex_trylock, (pthread_mutex_t * mutex), (mutex), EBUSY)
+TRIED(pthread_rwlock_tryrdlock, (pthread_rwlock_t * lock), (lock), EBUSY)
+TRIED(pthread_rwlock_trywrlock, (pthread_rwlock_t * lock), (lock), EBUSY)
+TRIED(pthread_spin_trylock, (pthread_spinlock_t * lock), (lock), EBUSY)
+TRIED(mtx_trylock, (mtx_t * mutex), (mutex), thrd_busy)
+TRIED(pthread_tryjoin_np, (pthread_t thread, void **result), (thread, result), EBUSY)
 
 long (*real_syscall)(long number, ...);
 
 struct real real = {
 #define X(result, name, parameters, arguments) .name = early_##name,
 #include "preload/wrapped.def"
+	.pthread_mutex_trylock = early_pthread_mutex_trylock,
+	.pthread_rwlock_tryrdlock = early_pthread_rwlock_tryrdlock,
+	.pthread_rwlock_trywrlock = early_pthread_rwlock_trywrlock,
+	.pthread_spin_trylock = early_pthread_spin_trylock,
+	.mtx_trylock = early_mtx_trylock,
+	.pthread_tryjoin_np = early_pthread_tryjoin_np,
+	.old_cond_wait = early_old_wait,
+	.old_cond_timedwait = early_old_timedwait,
 };
 
 /*
@@ -59,7 +104,8 @@ static bool is_twofold(const char *name)
 {
 #ifdef __x86_64__
 	return strcmp(name, "pthread_cond_wait") == 0 ||
-	       strcmp(name, "pthread_cond_timedwait") == 0;
+	       strcmp(name, "pthread_cond_timedwait") == 0 ||
+	       strcmp(name, "pthread_cond_init") == 0 || strcmp(name, "pthread_cond_destroy") == 0;
 #else
 	return false;
 #endif
@@ -130,6 +176,17 @@ static void find_allocator(void)
 	errno = saved;
 }
 
+/* Nobody asks for these but who knows them by this version. */
+static void find_old(const char *name, void *place)
+{
+	void *symbol = dlvsym(RTLD_NEXT, name, "GLIBC_2.2.5");
+
+	if (symbol != NULL)
+		memcpy(place, &symbol, sizeof(symbol));
+	else
+		dlerror();
+}
+
 static void find_all(void)
 {
 	find_allocator();
@@ -150,7 +207,11 @@ static void find_all(void)
 	find_next("pthread_mutex_trylock", &real.pthread_mutex_trylock);
 	find_next("pthread_rwlock_tryrdlock", &real.pthread_rwlock_tryrdlock);
 	find_next("pthread_rwlock_trywrlock", &real.pthread_rwlock_trywrlock);
+	find_next("pthread_spin_trylock", &real.pthread_spin_trylock);
 	find_next("mtx_trylock", &real.mtx_trylock);
+	find_next("pthread_tryjoin_np", &real.pthread_tryjoin_np);
+	find_old("pthread_cond_wait", &real.old_cond_wait);
+	find_old("pthread_cond_timedwait", &real.old_cond_timedwait);
 	/* The last look-up must not be a tail call: dlsym takes the caller from the return address. */
 	__asm__ volatile("" ::: "memory");
 }

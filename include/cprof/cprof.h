@@ -46,8 +46,8 @@ enum {
 	CPROF_CPU = 1 << 0,          /* where CPU time goes */
 	CPROF_WALL = 1 << 1,         /* where time goes, running or waiting */
 	CPROF_HEAP = 1 << 2,         /* who allocates, who keeps */
-	CPROF_BLOCK = 1 << 3,        /* not yet */
-	CPROF_MUTEX = 1 << 4,        /* not yet */
+	CPROF_BLOCK = 1 << 3,        /* who waited, for how long */
+	CPROF_MUTEX = 1 << 4,        /* who made others wait */
 	CPROF_THREADS = 1 << 5,      /* what every thread is doing, when it is written */
 	CPROF_THREADCREATE = 1 << 6, /* who starts threads */
 	CPROF_TRACE = 1 << 7,        /* not yet */
@@ -96,14 +96,16 @@ CPROF_API int cprof_cpu_start(int fd);
 CPROF_API int cprof_cpu_stop(int fd); /* -EINVAL: @fd has no window */
 
 /*
- * Writes the profile @name ("cpu", "wall", "heap", "allocs", "threads", "threadcreate") to @fd: all that was counted so far
- * or, of the threads, what they do now: they are looked at first, which takes a second at most. "allocs" is "heap" with
- * what was allocated shown first in place of what is in use.
+ * Writes the profile @name ("cpu", "wall", "heap", "allocs", "block", "mutex", "threads", "threadcreate") to @fd: all that was
+ * counted so far or, of the threads, what they do now: they are looked at first, which takes a second at most. "allocs"
+ * is "heap" with what was allocated shown first in place of what is in use.
  *
  *     @debug 0   pprof's protobuf, gzipped
  *            1   text: each stack with its number, the largest first, its functions with file and line; the heap as
- *                Go's "heap profile:", with the blocks as they were sampled
- *            2   the threads one by one: id, state, time in it, name, labels, stack; other profiles as 1
+ *                Go's "heap profile:", with the blocks as they were sampled; waits as Go's "--- contention:" and
+ *                "--- mutex:", without those that are idle
+ *            2   the threads one by one: id, state, time in it, name, labels, stack; waits as 1, with those that are idle;
+ *                other profiles as 1
  *
  * -EINVAL: another @debug; -ENOENT: no such profile; -EAGAIN: it never ran; -ETIMEDOUT: the threads were not looked at in
  * time.

@@ -74,6 +74,12 @@ static void make_heap(struct segment *s, const uint64_t *frames, uint32_t depth,
 static void make_original(void)
 {
 	static const char *const pairs[] = {"key", "value", "tenant", "acme"};
+	static const char *const locks[][6] = {
+		{"idle", "yes", "kind", "cond", "lock", "data:0x4c0010"},
+		{"idle", "no", "kind", "mutex", "lock", "init:0x400210"},
+		{"idle", "", "kind", "", "lock", "data:0xffffffffffffffff"},
+		{"idle", "yes", "kind", "sem", "lock", "g_cache"},
+	};
 	struct table_row rows[20];
 	uint32_t name;
 	struct segment s;
@@ -94,6 +100,8 @@ static void make_original(void)
 
 		*m = (struct segment_module){.start = 0x400000 + i * 0x100000,
 					     .end = 0x480000 + i * 0x100000,
+					     .image_start = 0x400000 + i * 0x100000,
+					     .image_end = 0x4f0000 + i * 0x100000,
 					     .path = segment_string(&s, "/no/such/file", 13),
 					     .state = MODULE_LOADED,
 					     .is_ours = i == 2};
@@ -115,6 +123,9 @@ static void make_original(void)
 		table_record(&s, SEGMENT_TABLE_CREATE, frames + 5 - i % 6, 1, labels, values);
 		make_heap(&s, frames, depth, labels, i);
 		rows[i] = table_record(&s, SEGMENT_TABLE_WALL, frames, depth, labels, values);
+		labels = labels_overlay(&s, labels, locks[i % 4], 3);
+		table_record(&s, SEGMENT_TABLE_BLOCK, frames, depth, labels, values);
+		table_record(&s, SEGMENT_TABLE_MUTEX, frames + 5 - i % 6, 1, labels, values);
 	}
 	make_threads(&s, rows, 20);
 	check(segment_next_generation(&s, 0) == 1);
@@ -208,6 +219,11 @@ static void write_texts(const struct segment *s, const struct profile_ops *ops)
 	}
 	if (reading_profile(s, ops, NULL, NULL, &profile, NULL, &why) == 0) {
 		check(listing_stacks(&profile, ops->name, nowhere) == 0);
+		if (ops->run == RUN_BLOCK || ops->run == RUN_MUTEX)
+			for (int with_idle = 0; with_idle < 2; with_idle++)
+				check(listing_contention(&profile, ops->run == RUN_MUTEX,
+							 reading_every(s, ops), with_idle,
+							 nowhere) == 0);
 		profile_fini(&profile);
 	}
 	if (ops->run == RUN_THREADS && reading_threads(s, ops, NULL, &profile, &list, &why) == 0) {

@@ -2,6 +2,7 @@
 """The public functions, from programs that are linked with the library, and the examples."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -184,6 +185,115 @@ def heap_forms(box):
             tap.equal(box.command('top', option, paths[name]).out, want, 'cprof top as pprof: %s of %s' % (index, name))
 
 
+def by_lock(p, kind='mutex'):
+    """lock → how often it was waited for."""
+    found = {}
+    for s in p.samples:
+        if s.labels.get('kind') == kind:
+            found[s.labels.get('lock')] = found.get(s.labels.get('lock'), 0) + s.values[0]
+    return found
+
+
+def without_place(name):
+    """A creation site without directory and line."""
+    return re.sub(r' \S*?([^/ ]+):\d+$', r' \1', name) if name else name
+
+
+def lock_names():
+    """The same locks in a program with symbols, at fixed addresses, stripped, and with a debug file."""
+    box = Box()
+    for way in ('', '_nopie', '_split', '_stripped'):
+        name = 'contended' + way
+        if program(name) == name:
+            tap.skip(name, 'not built')
+            continue
+        r = box.run(name, spec='block=1ms,mutex=1')
+        tap.ok(r.status == 0, '%s: runs' % name, r.show())
+        n, inside = r.truth['rounds'], 'table+0x%x' % r.truth['offset']
+        wanted = {'g_cache': n, 'hidden': n, inside: n, 'cache_new contended.c': n}
+        for file in ('block', 'mutex'):
+            found = by_lock(Profile.read(os.path.join(r.directory, file + '.pb.gz')))
+            if way == '_stripped':
+                tap.ok(len(found) == 4 and all(re.fullmatch(name + r'\+0x[0-9a-f]+', k) for k in found) and
+                       set(found.values()) == {n}, '%s: %s: file and address where there are no symbols' % (name, file), repr(found))
+            else:
+                tap.equal({without_place(k): v for k, v in found.items()}, wanted, '%s: %s: its locks' % (name, file))
+        tap.ok(re.search(r'^cprof: \d+ waits, 0 lost in .*; next: cprof top \S*/block\.pb\.gz$', r.err, re.MULTILINE),
+               '%s: the closing line' % name, r.err)
+    box.close()
+
+
+def sums(lines):
+    """[how often, how long] of all samples in what pprof -raw prints."""
+    values = [re.match(r'\s+(-?\d+)\s+(-?\d+): ', line) for line in lines]
+    return [sum(int(v[i]) for v in values if v) for i in (1, 2)]
+
+
+def waits():
+    """cprof_write() of block and mutex, in every form, and what pprof makes of them."""
+    box = Box()
+    r = box.run('contended', box.root, spec='block=1ms,mutex=2,seed=1')
+    tap.ok(r.status == 0, 'contended: every call returns what it should', r.show())
+    text = {}
+    for name, column in (('block', 1), ('mutex', 1)):
+        p = at(box, name + '.pb.gz')
+        tap.equal((p.types, p.period, p.duration_ns), ([('contentions', 'count'), ('delay', 'nanoseconds')], 1, 0),
+                  '%s: columns, period, no duration' % name)
+        for debug in (1, 2):
+            with open(os.path.join(box.root, '%s.%d.txt' % (name, debug))) as f:
+                text[name, debug] = f.read()
+    p = at(box, 'block.pb.gz')
+    idle = [s for s in p.samples if s.labels.get('idle') == 'yes']
+    tap.ok(len(idle) == 1 and idle[0].labels['kind'] == 'cond' and 'worker' in idle[0].names, 'block: the pool is idle',
+           repr([(s.names, s.labels, s.values) for s in p.samples]))
+    first = text['block', 1].splitlines()
+    tap.equal(first[:2], ['--- contention:', 'cycles/second=1000000000'], 'block, debug=1: its first lines')
+    tap.ok(re.fullmatch(r'# left out as idle: %d waits, [\d.]+m?s; debug=2 has them, too' % idle[0].values[0], first[-1]),
+           'block, debug=1: its last line', first[-1])
+    tap.ok('"idle":"yes"' not in text['block', 1] and '"idle":"yes"' in text['block', 2], 'block: debug=2 has what is idle')
+    cycles = [int(line.split()[0]) for line in text['block', 2].splitlines() if ' @ 0x' in line]
+    tap.ok(cycles == sorted(cycles, reverse=True) and sum(cycles) == p.total(1), 'block, debug=2: by delay', repr(cycles))
+    tap.equal(text['mutex', 1].splitlines()[:3], ['--- mutex:', 'cycles/second=1000000000', 'sampling period=2'],
+              'mutex, debug=1: its first lines')
+    tap.equal(text['mutex', 1], text['mutex', 2], 'mutex: nobody is idle, so debug=2 is the same')
+    m = at(box, 'mutex.pb.gz')
+    tap.ok(all(v % 2 == 0 for s in m.samples for v in s.values) and m.within('hold', 0) > 0, 'mutex: one in two counts two',
+           repr([(s.names, s.values) for s in m.samples]))
+    tap.ok(box.command('check', os.path.join(box.root, 'block.pb.gz'), os.path.join(box.root, 'mutex.pb.gz')).status == 0,
+           'cprof check: nothing wrong')
+    waits_in_pprof(box, p, idle[0])
+    box.close()
+
+
+def waits_in_pprof(box, p, idle):
+    path = {name: os.path.join(box.root, name) for name in os.listdir(box.root)}
+    top = box.command('top', path['block.pb.gz']).out
+    tap.ok(re.search(r'^Left out as idle: .*; -idle shows it$', top, re.MULTILINE),
+           'cprof top: says what it leaves out', top)
+    if shutil.which('go') is None:
+        tap.skip('waits before pprof', 'go is not installed')
+        return
+
+    def pprof(*arguments):
+        return subprocess.run(['go', 'tool', 'pprof', '-symbolize=none', *arguments], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL).stdout.decode()
+
+    for index in ('contentions', 'delay'):
+        option = '-sample_index=' + index
+        tap.equal(box.command('top', '-idle', option, path['block.pb.gz']).out, pprof('-top', option, path['block.pb.gz']),
+                  'cprof top -idle as pprof: %s of block' % index)
+        tap.equal(box.command('top', option, path['mutex.pb.gz']).out, pprof('-top', option, path['mutex.pb.gz']),
+                  'cprof top as pprof: %s of mutex, where nothing is idle' % index)
+        for name in ('block', 'mutex'):
+            both = [[line[:6] for line in pprof_top(path[file], option, '-addresses')]
+                    for file in (name + '.pb.gz', name + '.2.txt')]
+            tap.ok(both[0] == both[1] and len(both[0]) > 3, 'pprof reads the same from both forms: %s of %s' % (index, name),
+                   repr(both))
+    rest = sums(pprof('-raw', path['block.1.txt']).splitlines())
+    tap.equal([rest[i] + idle.values[i] for i in range(2)], [p.total(i) for i in range(2)],
+              'pprof reads from debug=1 what is not idle')
+
+
 def header():
     """As C99 and as C++11, with every warning."""
     box = Box()
@@ -241,4 +351,4 @@ def examples():
     box.close()
 
 
-tap.run(late_start, windows, deltas, errors, start_and_stop, labels, heap, header, weak, examples)
+tap.run(late_start, windows, deltas, errors, start_and_stop, labels, heap, lock_names, waits, header, weak, examples)

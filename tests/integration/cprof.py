@@ -23,7 +23,7 @@ BUILD = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else os.getcwd()
 CPROF = os.path.join(BUILD, 'cli', 'cprof')
 LIBRARY = os.path.join(BUILD, 'preload', 'libcprof.so.0')
 PROGRAMS = os.path.join(BUILD, 'tests', 'programs')
-CLOSING = re.compile(r'^cprof: ([\d,]+) samples, ([\d,]+) lost.*\n?', re.MULTILINE)
+CLOSING = re.compile(r'^cprof: ([\d,]+) (?:samples|waits)(?:, [\d,]+ waits)?, ([\d,]+) lost.*\n?', re.MULTILINE)
 # a shell that starts the tests in the background has these ignored, and so would all programs
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)

@@ -306,6 +306,44 @@ def make_special(directory):
     return paths
 
 
+def make_waits(directory):
+    """A block profile in which most of the time is that of threads without work."""
+    path = os.path.join(directory, "waits.pb.gz")
+    p = Profile()
+    p.sample_type("contentions", "count")
+    p.sample_type("delay", "nanoseconds")
+    for i, name in enumerate(["main", "worker", "pop", "get", "put"], 1):
+        p.function(i, name)
+        p.location(i, 0, 0x10 * i, [(i, i)])
+    p.sample([3, 2, 1], [12, 98 * 10**9], [("idle", "yes", ""), ("kind", "cond", "")])
+    p.sample([4, 2, 1], [7, 3 * 10**9 + 1], [("kind", "mutex", ""), ("lock", "g_cache", "")])
+    p.sample([5, 2, 1], [9, 10**8], [("idle", "no", ""), ("kind", "mutex", ""), ("lock", "table+0x28", "")])
+    p.sample([3, 1], [1, 10**7], [("kind", "cond", "")])
+    p.header(time=1700000000 * 10**9, period=1, period_type=("contentions", "count"))
+    p.write(path)
+    return path
+
+
+# cprof leaves out what is idle and says so. With -idle it is all there, and with a filter by labels it is what that leaves.
+WAITS = [["-idle"], ["-idle", "-cum"], ["-idle", "-mean"], ["-idle", "-contentions"], ["-idle", "-lines"],
+         ["-tagignore=idle=yes"], ["-tagfocus=kind=cond"], ["-tagfocus=lock=g_cache", "-relative_percentages"]]
+
+
+def compare_default(cprof, env, path, options):
+    """What cprof shows by itself is what pprof shows of the rest. None, or what differs."""
+    _, want, _ = run(["go", "tool", "pprof", "-top", "-tagignore=idle=yes", "-relative_percentages"] + options + [path],
+                     env)
+    want = want.replace(b"Active filters:\n   tagignore=idle=yes\n", b"")
+    _, got, _ = run([cprof, "top"] + options + [path], env)
+    lines = got.split(b"\n")
+    said = [line for line in lines if line.startswith(b"Left out as idle: ")]
+    if len(said) != 1 or not said[0].endswith(b"; -idle shows it"):
+        return "top %s: it does not say once what is left out: %r" % (" ".join(options), got)
+    if b"\n".join(line for line in lines if line not in said) != want:
+        return "top %s: %r, pprof %r" % (" ".join(options), got, want)
+    return None
+
+
 OPTIONS = [
     [], ["-cum"], ["-nodecount=5"], ["-nodecount=1", "-cum"], ["-nodefraction=0"], ["-nodefraction=0.1"],
     ["-trim=false"], ["-sample_index=0"], ["-mean"], ["-unit=ms"], ["-unit=bytes"], ["-unit=auto"],
@@ -332,7 +370,8 @@ def run(command, env):
 
 def compare(cprof, env, command, options, files):
     """None, or what differs."""
-    want_status, want, _ = run(["go", "tool", "pprof", "-" + command] + options + files, env)
+    known = [o for o in options if o != "-idle"]  # pprof has no such option: it shows all
+    want_status, want, _ = run(["go", "tool", "pprof", "-" + command] + known + files, env)
     status, got, stderr = run([cprof, command] + options + files, env)
     words = " ".join([command] + options + [os.path.basename(f) for f in files])
     if (status != 0) != (want_status != 0):
@@ -370,6 +409,8 @@ def main():
             cases = [("top", o, [path]) for o in OPTIONS[i % 3::3] + [[]]]
             cases += [("raw", o, [path]) for o in RAW_OPTIONS]
             jobs.append((os.path.basename(path), cases))
+        waits = make_waits(directory)
+        jobs.append(("waits", [("top", o, [waits]) for o in WAITS] + [("raw", o, [waits]) for o in RAW_OPTIONS]))
         cpu = [p for p in data if "cpu" in p]
         jobs.append(("several files", [(c, o, cpu + cpu[:1]) for c in ("top", "raw") for o in ([], ["-cum"])]))
         previous = None
@@ -402,7 +443,12 @@ def main():
                 for w in wrong:
                     print("# " + w)
                 sys.stdout.flush()
-        print("1..%d" % len(jobs))
+        wrong = [w for w in (compare_default(args.cprof, env, waits, o) for o in ([], ["-cum"], ["-contentions"])) if w]
+        failed += bool(wrong)
+        print("%sok %d - what is idle is left out, the rest is pprof's" % ("not " if wrong else "", len(jobs) + 1))
+        for w in wrong:
+            print("# " + w)
+        print("1..%d" % (len(jobs) + 1))
         print("# %d comparisons with %s" % (compared, shutil.which("go")))
     return failed != 0
 

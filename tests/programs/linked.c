@@ -151,7 +151,7 @@ static void errors(void)
 	expect(cprof_write("nonsense", fd, 0), -ENOENT, "write of nonsense");
 	expect(cprof_write(NULL, fd, 0), -ENOENT, "write of NULL");
 	expect(cprof_enable(0), -EINVAL, "enable nothing");
-	expect(cprof_enable(CPROF_BLOCK), -ENOTSUP, "enable what is not there");
+	expect(cprof_enable(CPROF_TRACE), -ENOTSUP, "enable what is not there");
 	expect(cprof_start("cup"), -EINVAL, "a word unknown");
 	expect(cprof_start("cpu=0"), -EINVAL, "a rate of 0");
 	expect(cprof_start(NULL), -EINVAL, "NULL");

@@ -214,6 +214,116 @@ static void is_report(const struct report_options *options,
 	profile_fini(&p);
 }
 
+/* One stack that waits for a lock, one that waits for work. */
+static void make_waits(struct profile *p, const char *column, const char *idle)
+{
+	struct profile_label label = {.key = "idle", .str = idle, .num_unit = ""};
+	static const char *const names[] = {"get", "pop"};
+
+	profile_init(p);
+	profile_add_sample_type(p, column, "count");
+	profile_add_sample_type(p, "delay", "nanoseconds");
+	for (uint32_t i = 0; i < 2; i++) {
+		struct profile_function f = {names[i], names[i], "", 0};
+		struct profile_line line = {profile_add_function(p, &f), 0, 0};
+		struct profile_location l = {.address = 0x1000 + i,
+					     .mapping = PROFILE_NONE,
+					     .lines_n = 1,
+					     .lines = &line};
+		uint32_t location = profile_add_location(p, &l);
+		int64_t values[] = {4 - i, i == 0 ? 20000000 : 9000000000};
+		struct profile_sample sample = {.locations_n = 1,
+						.locations = &location,
+						.values = values,
+						.labels_n = i,
+						.labels = &label};
+
+		profile_add_sample(p, &sample);
+	}
+}
+
+static void is_waits(const struct report_options *options, const char *column, const char *idle,
+		     int (*print)(struct report *, FILE *, struct why *), const char *want,
+		     const char *name)
+{
+	struct report r = {.options = options};
+	struct profile p, *only = &p;
+	struct why why = {""};
+	char *text = NULL;
+	size_t size;
+	FILE *to = open_memstream(&text, &size);
+
+	make_waits(&p, column, idle);
+	ok(profile_merge(&only, 1, &r.profile, &why) == 0 && report_prepare(&r, &why) == 0 &&
+		   print(&r, to, &why) == 0,
+	   "%s: %s", name, why.text);
+	fclose(to);
+	is_str(text, want, "%s: the text", name);
+	free(text);
+	report_fini(&r);
+	profile_fini(&p);
+}
+
+static void test_idle(void)
+{
+	static const char all[] = "Type: delay\n"
+				  "Showing nodes accounting for 9.02s, 100% of 9.02s total\n"
+				  "      flat  flat%   sum%        cum   cum%\n"
+				  "        9s 99.78% 99.78%         9s 99.78%  pop\n"
+				  "     0.02s  0.22%   100%      0.02s  0.22%  get\n";
+	struct report_options options = report_defaults;
+
+	options.node_fraction = 0;
+	is_waits(&options, "contentions", "yes", top_print,
+		 "Type: delay\n"
+		 "Left out as idle: 9s of 9.02s; -idle shows it\n"
+		 "Showing nodes accounting for 20ms, 100% of 20ms total\n"
+		 "      flat  flat%   sum%        cum   cum%\n"
+		 "      20ms   100%   100%       20ms   100%  get\n",
+		 "waits that are idle are left out");
+	is_waits(&options, "contentions", "no", top_print, all, "waits that are not");
+	is_waits(&options, "samples", "yes", top_print, all, "a label of the program's own");
+	options.with_idle = true;
+	is_waits(&options, "contentions", "yes", top_print, all, "all of them, when asked for");
+	options.with_idle = false;
+	options.tag_focus = "idle";
+	is_waits(&options, "contentions", "yes", top_print,
+		 "Type: delay\n"
+		 "Active filters:\n"
+		 "   tagfocus=idle\n"
+		 "Showing nodes accounting for 9s, 99.78% of 9.02s total\n"
+		 "      flat  flat%   sum%        cum   cum%\n"
+		 "        9s 99.78% 99.78%         9s 99.78%  pop\n",
+		 "whoever asks for labels has all of them");
+	options.tag_focus = NULL;
+	options.tag_ignore = "idle=yes";
+	is_waits(&options, "contentions", "yes", top_print,
+		 "Type: delay\n"
+		 "Active filters:\n"
+		 "   tagignore=idle=yes\n"
+		 "Showing nodes accounting for 0.02s, 0.22% of 9.02s total\n"
+		 "      flat  flat%   sum%        cum   cum%\n"
+		 "     0.02s  0.22%  0.22%      0.02s  0.22%  get\n",
+		 "or fewer, as pprof shows them");
+	options.tag_ignore = NULL;
+	options.sample_index = "contentions";
+	options.is_compact = true;
+	is_waits(&options, "contentions", "yes", top_print,
+		 "Left out as idle: 3 of 7; -idle shows it\n"
+		 "Showing nodes accounting for 4, 100% of 4 total\n"
+		 "      flat  flat%   sum%        cum   cum%\n"
+		 "         4   100%   100%          4   100%  get\n",
+		 "by their number");
+	options.sample_index = NULL;
+	options.is_mean = true;
+	is_waits(&options, "contentions", "yes", top_print,
+		 "Left out as idle: 3s each; -idle shows it\n"
+		 "Showing nodes accounting for 5ms, 100% of 5ms total\n"
+		 "      flat  flat%   sum%        cum   cum%\n"
+		 "       5ms   100%   100%        5ms   100%  get\n",
+		 "on average");
+}
+
 static void test_reports(void)
 {
 	struct report_options options = report_defaults;
@@ -270,5 +380,6 @@ int main(void)
 	test_regex();
 	test_paths();
 	test_reports();
+	test_idle();
 	return plan_end();
 }

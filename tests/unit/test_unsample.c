@@ -55,7 +55,7 @@ static void test_known(void)
 static void test_drawn(void)
 {
 	static const uint64_t sizes[] = {24, 1000, 65536, 524288, 4000000};
-	uint64_t state = sample_seed(42);
+	uint64_t state = random_seed(42);
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		int64_t left = sample_gap(&state, 524288), n, blocks = 0, bytes = 0;
