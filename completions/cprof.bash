@@ -4,7 +4,7 @@
 _cprof_spec()
 {
 	local words='cpu cpu= wall wall= heap heap= block block= mutex mutex= threads threadcreate
-		trace trace= all ring= out= http= depth= memory= unwind= follow= seed='
+		trace trace= all ring= out= http= depth= memory= unwind= follow= seed= block.io='
 	local done= last=$1 word
 
 	if [[ $1 == *,* ]]; then

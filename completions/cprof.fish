@@ -39,7 +39,8 @@ function __cprof_spec
         $done"memory=" "bound of the memory used (64m)" \
         $done"unwind=" "how stacks are walked (auto)" \
         $done"follow=" "child processes too (yes)" \
-        $done"seed=" "samples of the heap that repeat (0)"
+        $done"seed=" "samples of the heap that repeat (0)" \
+        $done"block.io=" "waits for files and sockets too (off)"
 end
 
 complete -c cprof -n __fish_use_subcommand -f -a run -d "Profile a program"

@@ -10,7 +10,7 @@ int look_start(enum look_for who, look_sink sink)
 	if (r < 0)
 		return r;
 	atomic_store_explicit(&look_sinks[who], sink, memory_order_release);
-	atomic_store_explicit(&wait_is_on, 1, memory_order_seq_cst);
+	atomic_fetch_or_explicit(&wait_is_on, WAIT_SHOWN, memory_order_seq_cst);
 	return 0;
 }
 
@@ -23,12 +23,12 @@ void look_stop(enum look_for who)
 		is_used = is_used ||
 			  atomic_load_explicit(&look_sinks[i], memory_order_relaxed) != NULL;
 	if (!is_used)
-		atomic_store_explicit(&wait_is_on, 0, memory_order_seq_cst);
+		atomic_fetch_and_explicit(&wait_is_on, ~WAIT_SHOWN, memory_order_seq_cst);
 }
 
 void look_forked(void)
 {
 	for (unsigned i = 0; i < LOOK_KINDS; i++)
 		atomic_store_explicit(&look_sinks[i], NULL, memory_order_relaxed);
-	atomic_store_explicit(&wait_is_on, 0, memory_order_relaxed);
+	atomic_fetch_and_explicit(&wait_is_on, ~WAIT_SHOWN, memory_order_relaxed);
 }

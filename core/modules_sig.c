@@ -144,6 +144,48 @@ static struct segment_module *find_record(const struct segment *s,
 	return NULL;
 }
 
+/* From the first byte to the last of what is loaded: writable data is in no record of its own. */
+static void find_bounds(struct segment_module *m, const struct module_image *image)
+{
+	uint64_t start = UINT64_MAX, end = 0;
+
+	for (unsigned i = 0; i < image->program_headers_count; i++) {
+		const ElfW(Phdr) *ph = &image->program_headers[i];
+
+		if (ph->p_type != PT_LOAD)
+			continue;
+		if (ph->p_vaddr < start)
+			start = ph->p_vaddr;
+		if (ph->p_vaddr + ph->p_memsz > end)
+			end = ph->p_vaddr + ph->p_memsz;
+	}
+	if (start < end) {
+		m->image_start = image->bias + start;
+		m->image_end = image->bias + end;
+	}
+}
+
+/* What programs wait in without being there by their own choice, by the file's name. */
+static bool is_runtime(const char *path)
+{
+	static const char *const names[] = {"libc.so",     "libc-2",   "libpthread", "libstdc++.so",
+					    "libc++.so",   "ld-linux", "ld-2",       "ld.so",
+					    "libgcc_s.so", "libm.so",  "[vdso]",     "libc++abi.so",
+					    "ld-musl"};
+	const char *name = path;
+
+	for (const char *c = path; *c != '\0'; c++)
+		if (*c == '/')
+			name = c + 1;
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		size_t n = strlen(names[i]);
+
+		if (strlen(name) >= n && memcmp(name, names[i], n) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool add_one(struct segment *s, const struct module_image *image, const ElfW(Phdr) * ph,
 		    uint32_t path, uint32_t *ret_index)
 {
@@ -160,8 +202,10 @@ static bool add_one(struct segment *s, const struct module_image *image, const E
 	fresh.may_close = image->may_close;
 	fresh.is_discovered = image->is_discovered;
 	fresh.is_ours = modules_ours >= start && modules_ours < end;
+	fresh.is_runtime = is_runtime(image->path);
 	find_build_id(&fresh, image);
 	find_cfi(&fresh, image);
+	find_bounds(&fresh, image);
 	m = find_record(s, &fresh, ret_index);
 	if (m != NULL) {
 		uint32_t retired = MODULE_RETIRED;

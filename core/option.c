@@ -226,6 +226,7 @@ static struct unit_rule rule_of(enum option_kind kind)
 		return (struct unit_rule){size_units, true,
 					  "write k, m or g after the number, or nothing for bytes"};
 	case OPTION_KIND_DURATION:
+	case OPTION_KIND_WAIT:
 		return (struct unit_rule){duration_units, false,
 					  "write ns, us, ms, s, m or h after the number"};
 	default:
@@ -262,6 +263,19 @@ static int parse_number(const struct option_word *word, struct slice value, uint
 		return -EINVAL;
 	*ret = n;
 	return 0;
+}
+
+/* As SetBlockProfileRate() of Go has it, with the prefix; without, a threshold. */
+static int parse_wait(const struct option_word *word, struct slice value, struct option_set *set,
+		      struct why *why)
+{
+	static const char prefix[] = "rate:";
+	size_t n = sizeof(prefix) - 1;
+
+	if (value.n < n || memcmp(value.at, prefix, n) != 0)
+		return parse_number(word, value, &set->block_ns, why);
+	cut(&value, n);
+	return parse_number(word, value, &set->block_rate_ns, why);
 }
 
 static int parse_choice(const struct option_word *word, struct slice value, uint64_t *ret,
@@ -398,6 +412,8 @@ static int parse_value(const struct option_word *word, struct slice value, struc
 	case OPTION_KIND_SIZE:
 	case OPTION_KIND_DURATION:
 		return parse_number(word, value, number, why);
+	case OPTION_KIND_WAIT:
+		return parse_wait(word, value, set, why);
 	case OPTION_KIND_CHOICE:
 		return parse_choice(word, value, number, why);
 	case OPTION_KIND_RING:

@@ -11,6 +11,7 @@
  *     rate     =  100 | 100hz
  *     size     =  4096 | 64k | 1m | 1g     KiB MiB GiB are the same; KB MB GB are powers of 1000
  *     duration =  10us                     ns us ms s m (or min) h, never without a unit
+ *     wait     =  10us | rate:10us
  *
  * In the value of out= and http=, "\," is a comma and "\\" a backslash.
  *
@@ -47,6 +48,7 @@ enum option_id {
 	OPTION_ID_UNWIND,
 	OPTION_ID_FOLLOW,
 	OPTION_ID_SEED,
+	OPTION_ID_BLOCK_IO,
 	OPTION_ID_N,
 };
 
@@ -92,15 +94,18 @@ struct option_set {
 	uint64_t cpu_hz, wall_hz;
 	uint64_t heap_bytes; /* average between two samples */
 	uint64_t block_ns;   /* shorter waits are not kept */
-	uint64_t mutex_n;    /* one contended release in so many */
-	uint64_t trace;      /* an enum option_trace */
+	uint64_t
+		block_rate_ns; /* not 0: of shorter ones than this, some are, the longer the more; then block_ns is not used */
+	uint64_t mutex_n; /* one contended release in so many */
+	uint64_t trace;   /* an enum option_trace */
 
 	uint64_t ring_ns, ring_bytes; /* at most one is set; both 0: a growing log */
 	uint64_t depth;
 	uint64_t memory_bytes;
-	uint64_t unwind; /* an enum option_unwind */
-	uint64_t follow; /* 0 or 1 */
-	uint64_t seed;   /* 0: from the clock */
+	uint64_t unwind;   /* an enum option_unwind */
+	uint64_t follow;   /* 0 or 1 */
+	uint64_t seed;     /* 0: from the clock */
+	uint64_t block_io; /* 0 or 1 */
 
 	char out[512];  /* pattern for option_expand() */
 	char http[256]; /* "" when off */
@@ -112,6 +117,7 @@ enum option_kind {
 	OPTION_KIND_COUNT,
 	OPTION_KIND_SIZE,
 	OPTION_KIND_DURATION,
+	OPTION_KIND_WAIT, /* a duration, or "rate:" and one */
 	OPTION_KIND_CHOICE,
 	OPTION_KIND_RING,    /* a duration or a size */
 	OPTION_KIND_PATTERN, /* a path with %n and its like */

@@ -37,7 +37,7 @@ static const struct unit *units_to_print(enum option_kind kind)
 {
 	if (kind == OPTION_KIND_SIZE)
 		return size_print;
-	if (kind == OPTION_KIND_DURATION)
+	if (kind == OPTION_KIND_DURATION || kind == OPTION_KIND_WAIT)
 		return duration_print;
 	return plain_print;
 }
@@ -60,6 +60,7 @@ int option_range(const struct option_word *word, char *buf, size_t size)
 	case OPTION_KIND_COUNT:
 	case OPTION_KIND_SIZE:
 	case OPTION_KIND_DURATION:
+	case OPTION_KIND_WAIT:
 		add_quantity(&t, word->min, units_to_print(word->kind));
 		add_text(&t, " to ");
 		add_quantity(&t, word->max, units_to_print(word->kind));
@@ -108,6 +109,12 @@ static void add_value(struct text *t, const struct option_word *word, const stru
 	case OPTION_KIND_DURATION:
 		add_quantity(t, *(const uint64_t *)field, units_to_print(word->kind));
 		break;
+	case OPTION_KIND_WAIT:
+		if (set->block_rate_ns != 0)
+			add_text(t, "rate:");
+		add_quantity(t, set->block_rate_ns != 0 ? set->block_rate_ns : set->block_ns,
+			     duration_print);
+		break;
 	case OPTION_KIND_CHOICE:
 		add_text(t, word->choices[*(const uint64_t *)field]);
 		break;
@@ -130,6 +137,8 @@ static bool has_value(const struct option_word *word, const struct option_set *s
 {
 	size_t at = word->offset;
 
+	if (word->kind == OPTION_KIND_WAIT && set->block_rate_ns != 0)
+		return true;
 	return word->kind != OPTION_KIND_NONE &&
 	       memcmp((const char *)set + at, (const char *)standard + at, sizeof(uint64_t)) != 0;
 }

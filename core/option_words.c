@@ -5,6 +5,7 @@ static const char *const trace_levels[] = {
 };
 static const char *const unwinders[] = {"auto", "fp", "libunwind", NULL};
 static const char *const yes_no[] = {"no", "yes", NULL};
+static const char *const off_on[] = {"off", "on", NULL};
 
 #define FIELD(name) .offset = offsetof(struct option_set, name)
 
@@ -30,8 +31,8 @@ const struct option_word option_words[] = {
 	},
 	[OPTION_ID_BLOCK] = {
 		.name = "block", .value = "DURATION", .standard = "10us",
-		.about = "who waited; waits of at least so long",
-		.kind = OPTION_KIND_DURATION, .needs = OPTION_BLOCK, FIELD(block_ns),
+		.about = "who waited; waits of at least so long, or rate:DURATION",
+		.kind = OPTION_KIND_WAIT, .needs = OPTION_BLOCK, FIELD(block_ns),
 		.noun = "shortest wait", .measure = "", .min = 1, .max = 3600000000000,
 	},
 	[OPTION_ID_MUTEX] = {
@@ -105,6 +106,12 @@ const struct option_word option_words[] = {
 		.about = "samples of the heap that repeat from run to run; 0: not",
 		.kind = OPTION_KIND_COUNT, FIELD(seed),
 		.noun = "seed", .measure = "", .min = 0, .max = INT64_MAX,
+	},
+	[OPTION_ID_BLOCK_IO] = {
+		.name = "block.io", .value = "on|off", .standard = "off",
+		.about = "block keeps waits for files and sockets too",
+		.kind = OPTION_KIND_CHOICE, .needs = OPTION_BLOCK, FIELD(block_io),
+		.noun = "answer", .choices = off_on,
 	},
 	[OPTION_ID_N] = {.name = NULL},
 };

@@ -30,6 +30,7 @@ static const char *const lost_names[LOST_KINDS][2] = {
 	[LOST_CONFINED] = {"sampling stopped before a seccomp filter", "processes"},
 	[LOST_CHILDREN] = {"child processes not followed", "processes"},
 	[LOST_LIVE] = {"too many live blocks, a larger memory= holds more", "blocks"},
+	[LOST_WAITS] = {"waits that came at a bad moment", "waits"},
 };
 
 const char *segment_lost_name(enum segment_lost kind)
@@ -95,6 +96,8 @@ static int lay_out(struct segment_header *h, uint64_t size)
 		{SEGMENT_TABLE_CPU, CPU_COLUMNS, 16, false},
 		{SEGMENT_TABLE_WALL, WALL_COLUMNS, 16, false},
 		{SEGMENT_TABLE_CREATE, CREATE_COLUMNS, 128, false},
+		{SEGMENT_TABLE_BLOCK, BLOCK_COLUMNS, 32, false},
+		{SEGMENT_TABLE_MUTEX, MUTEX_COLUMNS, 32, false},
 		{SEGMENT_TABLE_HEAP, HEAP_COLUMNS, 4, true},
 	};
 
@@ -176,6 +179,8 @@ int segment_attach(void *base, uint64_t size, struct segment *ret, struct why *w
 		TABLE_STRIDE(CPU_COLUMNS),
 		TABLE_STRIDE(WALL_COLUMNS),
 		TABLE_STRIDE(CREATE_COLUMNS),
+		TABLE_STRIDE(BLOCK_COLUMNS),
+		TABLE_STRIDE(MUTEX_COLUMNS),
 		TABLE_STRIDE(HEAP_COLUMNS),
 	};
 	struct segment_header copy = {

@@ -35,13 +35,15 @@
 #include "core/why.h"
 
 #define SEGMENT_MAGIC       "cprofseg"
-#define SEGMENT_VERSION     3
+#define SEGMENT_VERSION     4
 #define SEGMENT_GENERATIONS 2                   /* that take turns */
 #define SEGMENT_LASTING     SEGMENT_GENERATIONS /* the one that is never given up */
 #define SEGMENT_SETS        (SEGMENT_GENERATIONS + 1)
 #define CPU_COLUMNS         2 /* periods, nanoseconds */
 #define WALL_COLUMNS        2 /* looks, nanoseconds */
 #define CREATE_COLUMNS      1 /* threads */
+#define BLOCK_COLUMNS       2 /* contentions, nanoseconds */
+#define MUTEX_COLUMNS       2 /* contentions, nanoseconds */
 #define HEAP_COLUMNS        4 /* allocated blocks and bytes, freed blocks and bytes */
 #define SEGMENT_MIN_BYTES   ((uint64_t)1 << 20)
 #define SEGMENT_MAX_BYTES   ((uint64_t)4 << 30) /* as memory= has it */
@@ -61,6 +63,8 @@ enum segment_part {
 	SEGMENT_TABLE_CPU,
 	SEGMENT_TABLE_WALL,
 	SEGMENT_TABLE_CREATE,
+	SEGMENT_TABLE_BLOCK,
+	SEGMENT_TABLE_MUTEX,
 	SEGMENT_TABLE_HEAP, /* the only table of the lasting set, which has none of the others */
 	SEGMENT_PARTS,
 	SEGMENT_NO_TABLE = SEGMENT_PARTS,
@@ -87,6 +91,7 @@ enum segment_lost {
 	LOST_CONFINED,   /* processes that were left alone when they set a seccomp filter */
 	LOST_CHILDREN,   /* child processes that could not be followed */
 	LOST_LIVE,       /* sampled blocks without room in the live set: counted as freed at once */
+	LOST_WAITS,      /* waits that a handler's own kept from being counted, or without room */
 	LOST_KINDS,
 };
 
@@ -178,6 +183,7 @@ struct string_head {
 /* One executable mapping of a file. A file with two of them has two records. */
 struct segment_module {
 	uint64_t start, end, file_offset; /* as in a line of /proc/self/maps */
+	uint64_t image_start, image_end;  /* all that is loaded of the file, data too */
 	uint64_t bias;                    /* run-time address minus the file's virtual address */
 	uint64_t cfi_header;              /* run-time address of .eh_frame_hdr, 0 none */
 	uint64_t readable_start,
@@ -190,7 +196,8 @@ struct segment_module {
 	bool may_close;     /* opened while the program ran: dlclose can take it away */
 	bool is_discovered; /* found in /proc/self/maps; the loader may not know it */
 	bool is_ours;       /* libcprof.so: its frames are not the host's and are not shown */
-	uint8_t reserved[4];
+	bool is_runtime;    /* libc, libstdc++ and their like: no program's own code */
+	uint8_t reserved[3];
 };
 
 enum module_state { MODULE_FREE, MODULE_LOADED, MODULE_RETIRED };

@@ -78,6 +78,10 @@ static enum segment_run_id run_of(enum segment_part table)
 		return RUN_WALL;
 	case SEGMENT_TABLE_CREATE:
 		return RUN_THREADCREATE;
+	case SEGMENT_TABLE_BLOCK:
+		return RUN_BLOCK;
+	case SEGMENT_TABLE_MUTEX:
+		return RUN_MUTEX;
 	default:
 		return RUN_CPU;
 	}

@@ -52,6 +52,14 @@ struct wait_place {
 	uintptr_t pc, sp, bp, callee;
 };
 
+/* A wait for a lock that is under way. */
+struct thread_lock_wait {
+	const void *wait; /* the wrapper's struct wait */
+	void *waiters;    /* profiles/mutex/waiters.h */
+	uint64_t begun_ns;
+};
+#define THREAD_LOCK_WAITS 4 /* one for each handler that interrupted one */
+
 struct thread {
 	struct thread_record *record;
 	uint32_t index;
@@ -78,6 +86,12 @@ struct thread {
 	uint32_t name_serial;   /* of look_names_serial, when its record's name was read */
 	struct wait_place waits_at;
 	uint64_t waits_sequence;
+
+	/* profiles/mutex: the locks it waits for, the last one innermost, and where it waits most of the time */
+	struct thread_lock_wait lock_waits[THREAD_LOCK_WAITS];
+	uint32_t lock_waits_n;
+	uint32_t idle_votes, idle_waits;
+	uint64_t idle_site;
 
 	/* the walk in progress, and the last one; private memory: the interrupted stack may be tiny */
 	struct walk_scratch *scratch;
@@ -135,6 +149,13 @@ SIGSAFE static inline void thread_leave(struct thread *t)
 {
 	atomic_store_explicit(&t->record->inside, 0, memory_order_release);
 }
+
+/*
+ * A record whose memory the calling thread may work with until thread_done(): its own, or one that nobody has when it is not
+ * known or at work already, in what a handler interrupted. Inside the guard. NULL when there is none.
+ */
+SIGSAFE struct thread *thread_begin(struct segment *s);
+SIGSAFE void thread_done(struct segment *s, struct thread *t);
 
 /*
  * Returns when no handler or hook of ours is at work that began before the call, or with -ETIMEDOUT after @wait_ns

@@ -150,6 +150,27 @@ SIGSAFE void thread_release(struct segment *s, struct thread *t)
 		;
 }
 
+SIGSAFE struct thread *thread_begin(struct segment *s)
+{
+	struct thread *t = thread_self_block;
+
+	if (t != NULL && thread_enter(s, t))
+		return t;
+	t = thread_reserve(s);
+	if (t != NULL && !thread_enter(s, t)) {
+		thread_release(s, t);
+		t = NULL;
+	}
+	return t;
+}
+
+SIGSAFE void thread_done(struct segment *s, struct thread *t)
+{
+	thread_leave(t);
+	if (t != thread_self_block)
+		thread_release(s, t);
+}
+
 SIGSAFE struct thread *thread_find(const struct segment *s, int tid)
 {
 	uint32_t high = high_of(s), hint;

@@ -10,9 +10,14 @@
  * A signal of ours that met a thread in such a call would end its sleep early. So both sides announce themselves first
  * and look at the other's word after: the looker sets thread.asked and leaves the thread alone when it waits, the thread
  * sets its word and, when it is asked, lets the signal come before it goes to sleep.
+ *
+ * The same wrappers tell a keeper (profiles/mutex) when a wait begins and when it is over, with what was waited for and how
+ * it ended. One word says which of all that is wanted; while it is 0 every wrapper is a jump.
  */
 #pragma once
 
+#include <errno.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "core/arch.h"
@@ -29,6 +34,10 @@ enum wait_state {
 	WAIT_JOIN,
 	WAIT_FUTEX,
 	WAIT_SLEEP,
+	WAIT_RWLOCK, /* shown as WAIT_LOCK, these three */
+	WAIT_SPIN,
+	WAIT_ONCE,
+	WAIT_FUTEX_LOCK, /* shown as WAIT_FUTEX: its word says that it is a lock's */
 	WAIT_STATES,
 	WAIT_SYSCALL = 256, /* and the number */
 	WAIT_CODES = 65536,
@@ -43,9 +52,39 @@ SIGSAFE const char *wait_name(unsigned code, char buffer[WAIT_NAME_SIZE]);
 /* The code for a system call, by its number: WAIT_SLEEP and WAIT_FUTEX for those that have a state of their own. */
 SIGSAFE unsigned wait_code_of_syscall(long number);
 
-extern _Atomic uint32_t wait_is_on
-	__attribute__((visibility("hidden"))); /* somebody looks at threads */
-extern _Atomic uint32_t wait_is_dozing;        /* and sleeps until one of them moves */
+/* What is wanted of waits: bits. */
+#define WAIT_SHOWN   1u /* the word: somebody looks at threads */
+#define WAIT_TIMED   2u /* how long they are, of those for other threads */
+#define WAIT_COUNTED 4u /* how many wait for a lock, and its releases */
+#define WAIT_IO      8u /* how long those for files and sockets are, too */
+extern _Atomic uint32_t wait_is_on __attribute__((visibility("hidden")));
+extern _Atomic uint32_t wait_is_dozing; /* somebody sleeps until a thread moves */
+
+/* The bits that concern a wait with this code; constant in most wrappers. */
+SIGSAFE static inline uint32_t wait_concern(unsigned code)
+{
+	switch (code) {
+	case WAIT_LOCK:
+	case WAIT_RWLOCK:
+	case WAIT_SPIN:
+	case WAIT_FUTEX_LOCK:
+		return WAIT_SHOWN | WAIT_TIMED | WAIT_COUNTED;
+	case WAIT_COND:
+	case WAIT_SEM:
+	case WAIT_BARRIER:
+	case WAIT_JOIN:
+	case WAIT_ONCE:
+	case WAIT_FUTEX:
+		return WAIT_SHOWN | WAIT_TIMED;
+	default:
+		return code >= WAIT_SYSCALL ? WAIT_SHOWN | WAIT_IO : WAIT_SHOWN;
+	}
+}
+
+SIGSAFE static inline bool wait_is_wanted(uint32_t bits)
+{
+	return unlikely(atomic_load_explicit(&wait_is_on, memory_order_relaxed) & bits);
+}
 
 /* Wakes whoever sleeps until a thread moves. Keeps errno. */
 SIGSAFE void wait_rouse(struct segment *s);
@@ -58,10 +97,38 @@ struct wait {
 	struct thread *thread; /* NULL: nobody looks, or nobody knows this thread */
 	uint64_t before, since_before_ns;
 	struct wait_place place_before;
+
+	/* for the keeper; no more than this is set when it is 0 */
+	uint64_t begun_ns; /* CLOCK_MONOTONIC */
+	struct wait_place place;
+	const void *object; /* what it waits for: the address of a lock, a word; NULL */
+	unsigned code;
+	int result; /* 0, or an errno: why it is over */
+	struct wait_kept {
+		void *waiters;
+		uint32_t stack, labels, generation, process;
+		uint64_t serial;
+	} kept;
 };
 
-/* The rest of wait_begin() when somebody looks. Returns after a signal of ours that was on its way has come. */
+/* Who keeps them. Set before the bits are, and never taken back. Hook context; each keeps errno. */
+struct wait_keeper {
+	/* sets @w->begun_ns, or it is not kept */
+	void (*begins)(struct wait *w);
+	void (*ends)(struct wait *w, uint64_t now_ns);
+	/* all waits that @t is in are left without being over */
+	void (*leaves)(struct thread *t);
+};
+extern struct wait_keeper wait_keeper;
+
+/* A wait begins for which something is wanted. Returns after a signal of ours that was on its way has come. */
+SIGSAFE void wait_begin(struct wait *w, unsigned code, struct wait_place place, const void *object);
+
+/* Puts up the word alone. */
 SIGSAFE void wait_announce(struct wait *w, unsigned code, struct wait_place place);
+
+/* One that was kept is over. Keeps errno. */
+SIGSAFE void wait_is_over(struct wait *w);
 
 /* Takes the word back. Keeps errno. */
 SIGSAFE void wait_take_back(struct wait *w);
@@ -81,7 +148,9 @@ SIGSAFE void wait_leave(void);
 
 SIGSAFE static inline void wait_end(struct wait *w)
 {
-	if (unlikely(w->thread != NULL))
+	if (unlikely(w->begun_ns != 0))
+		wait_is_over(w);
+	else if (unlikely(w->thread != NULL))
 		wait_take_back(w);
 }
 
@@ -95,12 +164,24 @@ SIGSAFE static inline void wait_end(struct wait *w)
 /*
  * In a wrapper, around the real call; ends with the scope, and when the thread is cancelled in it:
  *
- *     WAITING(WAIT_SYSCALL + SYS_poll, real.poll);
- *     return real.poll(fds, n, timeout);
+ *     WAITING(WAIT_JOIN, real.pthread_join, NULL);
+ *     return WAITED(real.pthread_join(thread, result));
  */
-#define WAITING(code, function)                                                     \
-	struct wait waiting __attribute__((cleanup(wait_end))) = {NULL, 0, 0, {0}}; \
-	/* 0x1b: relative to its own place, 4 bytes */                              \
-	__asm__ volatile(".cfi_personality 0x1b, wait_unwound");                    \
-	if (unlikely(atomic_load_explicit(&wait_is_on, memory_order_relaxed)))      \
-	wait_announce(&waiting, (code), WAIT_HERE(function))
+#define WAITING(code, function, object)                                            \
+	struct wait waiting __attribute__((cleanup(wait_end))) = {.thread = NULL}; \
+	/* 0x1b: relative to its own place, 4 bytes */                             \
+	__asm__ volatile(".cfi_personality 0x1b, wait_unwound");                   \
+	if (wait_is_wanted(wait_concern(code)))                                    \
+	wait_begin(&waiting, (code), WAIT_HERE(function), (object))
+
+/* Of a function that returns an error number, of one that returns -1 and sets errno, and of one that does so with files. */
+#define WAITED(call)       (waiting.result = (call))
+#define WAITED_ERRNO(call) ((__typeof__(call))wait_note(&waiting, (long)(call), 0))
+#define WAITED_IO(call)    ((__typeof__(call))wait_note(&waiting, (long)(call), ETIMEDOUT))
+
+/* @nothing: what it means when there was nothing to count. */
+SIGSAFE static inline long wait_note(struct wait *w, long result, int nothing)
+{
+	w->result = result > 0 ? 0 : result == 0 ? nothing : errno;
+	return result;
+}

@@ -8,11 +8,14 @@
 #include "core/syscalls.h"
 
 _Atomic uint32_t wait_is_on, wait_is_dozing;
+struct wait_keeper wait_keeper;
 
 static const char *const names[WAIT_STATES] = {
-	[WAIT_NOT] = "running", [WAIT_RUNNABLE] = "runnable", [WAIT_LOCK] = "lock",
-	[WAIT_COND] = "cond",   [WAIT_SEM] = "sem",           [WAIT_BARRIER] = "barrier",
-	[WAIT_JOIN] = "join",   [WAIT_FUTEX] = "futex",       [WAIT_SLEEP] = "sleep",
+	[WAIT_NOT] = "running",      [WAIT_RUNNABLE] = "runnable", [WAIT_LOCK] = "lock",
+	[WAIT_COND] = "cond",        [WAIT_SEM] = "sem",           [WAIT_BARRIER] = "barrier",
+	[WAIT_JOIN] = "join",        [WAIT_FUTEX] = "futex",       [WAIT_SLEEP] = "sleep",
+	[WAIT_RWLOCK] = "lock",      [WAIT_SPIN] = "lock",         [WAIT_ONCE] = "lock",
+	[WAIT_FUTEX_LOCK] = "futex",
 };
 
 static char *put(char *at, const char *end, const char *text)
@@ -193,14 +196,42 @@ SIGSAFE void wait_take_back(struct wait *w)
 		say(t, WAIT_CODE(w->before));
 }
 
+SIGSAFE void wait_begin(struct wait *w, unsigned code, struct wait_place place, const void *object)
+{
+	uint32_t on =
+		atomic_load_explicit(&wait_is_on, memory_order_acquire); /* pairs: who sets it */
+
+	if (on & WAIT_SHOWN)
+		wait_announce(w, code, place);
+	if (on & wait_concern(code) & ~WAIT_SHOWN) {
+		w->code = code;
+		w->place = place;
+		w->object = object;
+		w->result = 0;
+		wait_keeper.begins(w);
+	}
+}
+
+SIGSAFE void wait_is_over(struct wait *w)
+{
+	uint64_t now = clock_monotonic();
+
+	if (w->thread != NULL)
+		wait_take_back(w);
+	wait_keeper.ends(w, now);
+}
+
 SIGSAFE void wait_leave(void)
 {
 	struct segment *s = segment_live();
 	struct thread *t = thread_self_block;
 
-	if (t != NULL && s != NULL &&
-	    atomic_load_explicit(&t->record->waits, memory_order_relaxed) != 0)
+	if (t == NULL || s == NULL)
+		return;
+	if (atomic_load_explicit(&t->record->waits, memory_order_relaxed) != 0)
 		take_word(s, t);
+	if (t->lock_waits_n != 0)
+		wait_keeper.leaves(t);
 }
 
 #define CLEANUP_PHASE 2

@@ -104,5 +104,11 @@ SIGSAFE struct walk_result walk_signal(struct segment *s, struct thread *t, cons
 /* This thread's own stack from the caller on. */
 SIGSAFE struct walk_result walk_here(struct segment *s, struct thread *t);
 
+/*
+ * False where it must not be called: on an alternate signal stack with little left. @t is the calling thread, NULL when it is
+ * not known.
+ */
+SIGSAFE bool walk_has_room(const struct thread *t);
+
 /* The same over registers, for tests. @regs is changed. */
 SIGSAFE struct walk_result walk_regs(struct segment *s, struct thread *t, struct arch_regs *regs);

@@ -1,3 +1,5 @@
+#include <sys/syscall.h>
+
 #include "core/modules.h"
 #include "core/walk_private.h"
 
@@ -175,6 +177,23 @@ SIGSAFE struct walk_result walk_signal(struct segment *s, struct thread *t, cons
 	}
 	t->scratch->last = result;
 	return result;
+}
+
+/*
+ * A walk from a hook needs less than signals_has_room() asks for, but the host's function behind us is still to return:
+ * 1.7 KiB for the deepest walk, and a reserve.
+ */
+#define HERE_BYTES 2560
+
+SIGSAFE bool walk_has_room(const struct thread *t)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	stack_t alternate;
+
+	if (t != NULL && here > t->stack_low && here < t->stack_high)
+		return true;
+	return sys2(SYS_sigaltstack, NULL, &alternate) != 0 || !(alternate.ss_flags & SS_ONSTACK) ||
+	       here - (uintptr_t)alternate.ss_sp >= HERE_BYTES;
 }
 
 SIGSAFE struct walk_result walk_here(struct segment *s, struct thread *t)

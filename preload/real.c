@@ -54,13 +54,37 @@ static void find_allocator(const char *name, void *place)
 			errno = ENOSYS;                                        \
 		return (result)(intptr_t)(RETURNS_ERROR(#name) ? ENOSYS : -1); \
 	}
+#define DOES(name, parameters, arguments)      \
+	static void early_##name parameters    \
+	{                                      \
+		real_early(#name, &real.name); \
+		if (real.name != early_##name) \
+			real.name arguments;   \
+	}
 #include "preload/wrapped.def"
+
+static int early_old_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
+{
+	real_resolve();
+	return real.old_cond_wait != early_old_wait ? real.old_cond_wait(cond, mutex) : ENOSYS;
+}
+
+static int early_old_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
+			       const struct timespec *until)
+{
+	real_resolve();
+	return real.old_cond_timedwait != early_old_timedwait
+		       ? real.old_cond_timedwait(cond, mutex, until)
+		       : ENOSYS;
+}
 
 long (*real_syscall)(long number, ...);
 
 struct real real = {
 #define X(result, name, parameters, arguments) .name = early_##name,
 #include "preload/wrapped.def"
+	.old_cond_wait = early_old_wait,
+	.old_cond_timedwait = early_old_timedwait,
 };
 
 /*
@@ -71,7 +95,8 @@ static bool is_twofold(const char *name)
 {
 #ifdef __x86_64__
 	return strcmp(name, "pthread_cond_wait") == 0 ||
-	       strcmp(name, "pthread_cond_timedwait") == 0;
+	       strcmp(name, "pthread_cond_timedwait") == 0 ||
+	       strcmp(name, "pthread_cond_init") == 0 || strcmp(name, "pthread_cond_destroy") == 0;
 #else
 	return false;
 #endif
@@ -88,6 +113,17 @@ static void find_next(const char *name, void *place)
 		memcpy(place, &symbol, sizeof(symbol));
 	else
 		dlerror(); /* the host, asking for its own errors, must not be told of ours */
+}
+
+/* Nobody asks for these but who knows them by this version. */
+static void find_old(const char *name, void *place)
+{
+	void *symbol = dlvsym(RTLD_NEXT, name, "GLIBC_2.2.5");
+
+	if (symbol != NULL)
+		memcpy(place, &symbol, sizeof(symbol));
+	else
+		dlerror();
 }
 
 static void find_all(void)
@@ -107,7 +143,11 @@ static void find_all(void)
 	find_next("pthread_mutex_trylock", &real.pthread_mutex_trylock);
 	find_next("pthread_rwlock_tryrdlock", &real.pthread_rwlock_tryrdlock);
 	find_next("pthread_rwlock_trywrlock", &real.pthread_rwlock_trywrlock);
+	find_next("pthread_spin_trylock", &real.pthread_spin_trylock);
 	find_next("mtx_trylock", &real.mtx_trylock);
+	find_next("pthread_tryjoin_np", &real.pthread_tryjoin_np);
+	find_old("pthread_cond_wait", &real.old_cond_wait);
+	find_old("pthread_cond_timedwait", &real.old_cond_timedwait);
 	/* The last look-up must not be a tail call: dlsym takes the caller from the return address. */
 	__asm__ volatile("" ::: "memory");
 }

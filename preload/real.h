@@ -44,7 +44,14 @@ struct real {
 	int (*pthread_mutex_trylock)(pthread_mutex_t *mutex);
 	int (*pthread_rwlock_tryrdlock)(pthread_rwlock_t *lock);
 	int (*pthread_rwlock_trywrlock)(pthread_rwlock_t *lock);
+	int (*pthread_spin_trylock)(pthread_spinlock_t *lock);
 	int (*mtx_trylock)(mtx_t *mutex);
+	int (*pthread_tryjoin_np)(pthread_t thread, void **result);
+
+	/* the older kind of condition variables */
+	int (*old_cond_wait)(pthread_cond_t *cond, pthread_mutex_t *mutex);
+	int (*old_cond_timedwait)(pthread_cond_t *cond, pthread_mutex_t *mutex,
+				  const struct timespec *until);
 };
 extern struct real real __attribute__((visibility("hidden")));
 

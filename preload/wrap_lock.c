@@ -1,66 +1,212 @@
 /*
- * Wrappers of locks. While somebody looks at threads they try first, so that a thread says that it waits for a lock only
- * when it does (core/wait.h). Those with a time limit do not: they look at their arguments before they look at the lock,
- * and a try does not. They are among those of wrap_wait.c, and so is all else that waits.
+ * Wrappers of locks. They try first, so that a thread waits for a lock only when it says so (core/wait.h), and what comes to
+ * the keeper did wait.
+ *
+ * A try that gets the lock has to mean that the call would have got it, too, at once and with the same result. One that finds
+ * it taken leaves everything as it was. For all other answers the call finds its own: it does not wait then. What glibc's
+ * functions look at before they look at the lock is looked at here: of calls with a time limit, the clock, and for rwlocks
+ * the time.
+ *
+ * A release comes first, and what there is to do about it after (profiles/mutex/contention.h).
  */
-#include <stdatomic.h>
+#include <errno.h>
 
-#include "core/wait.h"
 #include "cprof/cprof.h"
 #include "preload/real.h"
+#include "profiles/mutex/contention.h"
 
-/*
- * A try that does not succeed leaves everything as it was, and the call behind it finds its own result. One that does has to
- * mean that the call would have returned 0, too, at once. A robust mutex whose owner died is taken with an error, and those
- * that change priorities have rules of their own: they are not tried.
- */
-static bool try_mutex(pthread_mutex_t *mutex)
+/* Of a mutex (glibc, bits/struct_mutex.h and pthreadP.h). */
+enum { RECURSIVE = 1, TYPE = 3, INHERITS = 32 };
+
+#define LET_IT (-1) /* the call shall find out by itself */
+
+/* A robust mutex whose owner died is taken, with an error. */
+static inline int try_mutex(pthread_mutex_t *mutex)
 {
-	enum { ROBUST = 16, INHERITS = 32, PROTECTS = 64 };
+	return likely(real.pthread_mutex_trylock != NULL) ? real.pthread_mutex_trylock(mutex)
+							  : LET_IT;
+}
 
-	return !(mutex->__data.__kind & (ROBUST | INHERITS | PROTECTS)) &&
-	       real.pthread_mutex_trylock != NULL && real.pthread_mutex_trylock(mutex) == 0;
+static bool is_clock(clockid_t clock)
+{
+	return clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC;
+}
+
+/* Whether those that inherit priorities take the second clock depends on the C library and the kernel. */
+static int try_mutex_by(pthread_mutex_t *mutex, clockid_t clock)
+{
+	if (!is_clock(clock) || (clock != CLOCK_REALTIME && (mutex->__data.__kind & INHERITS) &&
+				 mutex->__data.__lock == 0))
+		return LET_IT;
+	return clock != CLOCK_REALTIME && (mutex->__data.__kind & INHERITS) ? EBUSY
+									    : try_mutex(mutex);
 }
 
 /* Where writers come first, this leaves the lock to one that waits, as the call itself does. */
-static bool try_read(pthread_rwlock_t *lock)
+static inline int try_read(pthread_rwlock_t *lock)
 {
-	return real.pthread_rwlock_tryrdlock != NULL && real.pthread_rwlock_tryrdlock(lock) == 0;
+	return likely(real.pthread_rwlock_tryrdlock != NULL) ? real.pthread_rwlock_tryrdlock(lock)
+							     : LET_IT;
 }
 
-static bool try_write(pthread_rwlock_t *lock)
+static inline int try_write(pthread_rwlock_t *lock)
 {
-	return real.pthread_rwlock_trywrlock != NULL && real.pthread_rwlock_trywrlock(lock) == 0;
+	return likely(real.pthread_rwlock_trywrlock != NULL) ? real.pthread_rwlock_trywrlock(lock)
+							     : LET_IT;
 }
 
-static bool try_mtx(mtx_t *mutex)
+static bool is_time(clockid_t clock, const struct timespec *until)
 {
-	return real.mtx_trylock != NULL && real.mtx_trylock(mutex) == thrd_success;
+	return is_clock(clock) && until != NULL && until->tv_nsec >= 0 &&
+	       until->tv_nsec < 1000000000;
 }
+
+static int try_read_by(pthread_rwlock_t *lock, clockid_t clock, const struct timespec *until)
+{
+	return is_time(clock, until) ? try_read(lock) : LET_IT;
+}
+
+static int try_write_by(pthread_rwlock_t *lock, clockid_t clock, const struct timespec *until)
+{
+	return is_time(clock, until) ? try_write(lock) : LET_IT;
+}
+
+static inline int try_spin(pthread_spinlock_t *lock)
+{
+	return likely(real.pthread_spin_trylock != NULL) ? real.pthread_spin_trylock(lock) : LET_IT;
+}
+
+static inline int try_mtx(mtx_t *mutex)
+{
+	int r = likely(real.mtx_trylock != NULL) ? real.mtx_trylock(mutex) : thrd_error;
+
+	return r == thrd_success ? 0 : r == thrd_busy ? EBUSY : LET_IT;
+}
+_Static_assert(thrd_success == 0, "what mtx_lock returns");
+
+static inline int error_of_mtx(int result)
+{
+	return result == thrd_success ? 0 : result == thrd_timedout ? ETIMEDOUT : EINVAL;
+}
+
+#define ERROR(result) (result)
 
 /* Two functions each, as in wrap_wait.c. */
-#define TRIES(name, type, try)                                                        \
-	__attribute__((noinline)) static int wait_in_##name(type *lock)               \
-	{                                                                             \
-		WAITING(WAIT_LOCK, real.name);                                        \
-		return real.name(lock);                                               \
-	}                                                                             \
-	CPROF_PUBLIC int name(type *lock)                                             \
-	{                                                                             \
-		if (likely(!atomic_load_explicit(&wait_is_on, memory_order_relaxed))) \
-			return real.name(lock);                                       \
-		return try(lock) ? 0 : wait_in_##name(lock);                          \
+#define TRIES(code, name, parameters, arguments, lock, try, error)           \
+	__attribute__((noinline)) static int wait_in_##name parameters       \
+	{                                                                    \
+		int r;                                                       \
+		WAITING(code, real.name, lock);                              \
+		r = real.name arguments;                                     \
+		waiting.result = error(r);                                   \
+		return r;                                                    \
+	}                                                                    \
+	CPROF_PUBLIC int name parameters                                     \
+	{                                                                    \
+		int r;                                                       \
+                                                                             \
+		if (!wait_is_wanted(WAIT_SHOWN | WAIT_TIMED | WAIT_COUNTED)) \
+			return real.name arguments;                          \
+		r = try;                                                     \
+		if (likely(r == 0))                                          \
+			return 0;                                            \
+		if (r == EBUSY)                                              \
+			return wait_in_##name arguments;                     \
+		return r == EOWNERDEAD ? r : real.name arguments;            \
 	}
 
-TRIES(pthread_mutex_lock, pthread_mutex_t, try_mutex)
-TRIES(pthread_rwlock_rdlock, pthread_rwlock_t, try_read)
-TRIES(pthread_rwlock_wrlock, pthread_rwlock_t, try_write)
-TRIES(mtx_lock, mtx_t, try_mtx)
-_Static_assert(thrd_success == 0, "what mtx_lock returns");
+#define MUTEX  pthread_mutex_t *mutex
+#define RWLOCK pthread_rwlock_t *lock
+#define UNTIL  const struct timespec *until
+
+/* clang-format off */
+TRIES(WAIT_LOCK, pthread_mutex_lock, (MUTEX), (mutex), mutex, try_mutex(mutex), ERROR)
+TRIES(WAIT_LOCK, pthread_mutex_timedlock, (MUTEX, UNTIL), (mutex, until), mutex, try_mutex(mutex), ERROR)
+TRIES(WAIT_LOCK, pthread_mutex_clocklock, (MUTEX, clockid_t clock, UNTIL), (mutex, clock, until), mutex,
+      try_mutex_by(mutex, clock), ERROR)
+TRIES(WAIT_RWLOCK, pthread_rwlock_rdlock, (RWLOCK), (lock), lock, try_read(lock), ERROR)
+TRIES(WAIT_RWLOCK, pthread_rwlock_wrlock, (RWLOCK), (lock), lock, try_write(lock), ERROR)
+TRIES(WAIT_RWLOCK, pthread_rwlock_timedrdlock, (RWLOCK, UNTIL), (lock, until), lock,
+      try_read_by(lock, CLOCK_REALTIME, until), ERROR)
+TRIES(WAIT_RWLOCK, pthread_rwlock_timedwrlock, (RWLOCK, UNTIL), (lock, until), lock,
+      try_write_by(lock, CLOCK_REALTIME, until), ERROR)
+TRIES(WAIT_RWLOCK, pthread_rwlock_clockrdlock, (RWLOCK, clockid_t clock, UNTIL), (lock, clock, until), lock,
+      try_read_by(lock, clock, until), ERROR)
+TRIES(WAIT_RWLOCK, pthread_rwlock_clockwrlock, (RWLOCK, clockid_t clock, UNTIL), (lock, clock, until), lock,
+      try_write_by(lock, clock, until), ERROR)
+TRIES(WAIT_SPIN, pthread_spin_lock, (pthread_spinlock_t *lock), (lock), (const void *)lock, try_spin(lock), ERROR)
+TRIES(WAIT_LOCK, mtx_lock, (mtx_t *mutex), (mutex), mutex, try_mtx(mutex), error_of_mtx)
+TRIES(WAIT_LOCK, mtx_timedlock, (mtx_t *mutex, UNTIL), (mutex, until), mutex, try_mtx(mutex), error_of_mtx)
+/* clang-format on */
+
+/* ---- releases ---- */
+
+/* A recursive one is released by the last of its unlocks. */
+static inline bool is_last(const pthread_mutex_t *mutex)
+{
+	return (mutex->__data.__kind & TYPE) != RECURSIVE || mutex->__data.__count <= 1;
+}
+
+static inline bool is_last_of_mtx(const mtx_t *mutex)
+{
+	return is_last((const pthread_mutex_t *)(const void *)mutex); /* glibc's is one */
+}
+
+/* Of readers, the last. The number stands above three bits of other meaning. */
+static inline bool is_last_of_all(const pthread_rwlock_t *lock)
+{
+	return lock->__data.__cur_writer != 0 || lock->__data.__readers >> 3 <= 1;
+}
+
+static inline bool is_always(const volatile void *lock)
+{
+	(void)lock;
+	return true;
+}
+
+/* One that somebody waits for already, and one that somebody has just waited for. */
+#define RELEASES(code, name, type, is_released, shown)                                             \
+	__attribute__((noinline)) static int release_in_##name(type *lock)                         \
+	{                                                                                          \
+		unsigned marked = contention_releases((const void *)lock);                         \
+		int r = real.name(lock);                                                           \
+                                                                                                   \
+		if (r == 0)                                                                        \
+			contention_released((const void *)lock, marked, code, (uintptr_t)(shown)); \
+		else                                                                               \
+			contention_kept((const void *)lock, marked);                               \
+		return r;                                                                          \
+	}                                                                                          \
+	__attribute__((noinline)) static void released_in_##name(const void *lock)                 \
+	{                                                                                          \
+		contention_released(lock, 0, code, (uintptr_t)(shown));                            \
+	}                                                                                          \
+	CPROF_PUBLIC int name(type *lock)                                                          \
+	{                                                                                          \
+		int r;                                                                             \
+                                                                                                   \
+		if (!wait_is_wanted(WAIT_COUNTED) || !is_released(lock))                           \
+			return real.name(lock);                                                    \
+		if (contention_may_be((const void *)lock))                                         \
+			return release_in_##name(lock);                                            \
+		r = real.name(lock);                                                               \
+		if (contention_may_be((const void *)lock) && r == 0)                               \
+			released_in_##name((const void *)lock);                                    \
+		return r;                                                                          \
+	}
+
+RELEASES(WAIT_LOCK, pthread_mutex_unlock, pthread_mutex_t, is_last, real.pthread_mutex_unlock)
+RELEASES(WAIT_RWLOCK, pthread_rwlock_unlock, pthread_rwlock_t, is_last_of_all,
+	 real.pthread_rwlock_unlock)
+RELEASES(WAIT_SPIN, pthread_spin_unlock, pthread_spinlock_t, is_always,
+	 NULL) /* glibc's is the same code as pthread_spin_init(), and would be shown as that */
+RELEASES(WAIT_LOCK, mtx_unlock, mtx_t, is_last_of_mtx, real.mtx_unlock)
 
 /* The names that old programs know them by. */
 #define ALSO(name, other) CPROF_PUBLIC __typeof__(name) other __attribute__((nothrow, alias(#name)))
 
 ALSO(pthread_mutex_lock, __pthread_mutex_lock);
+ALSO(pthread_mutex_unlock, __pthread_mutex_unlock);
 ALSO(pthread_rwlock_rdlock, __pthread_rwlock_rdlock);
 ALSO(pthread_rwlock_wrlock, __pthread_rwlock_wrlock);
+ALSO(pthread_rwlock_unlock, __pthread_rwlock_unlock);

@@ -16,6 +16,7 @@
 #include "cprof/cprof.h"
 #include "preload/process.h"
 #include "preload/real.h"
+#include "profiles/mutex/contention.h"
 
 CPROF_PUBLIC int prctl(int option, ...)
 {
@@ -48,22 +49,25 @@ __attribute__((used)) static void before_seccomp(long operation)
 }
 
 /*
- * True when the call may wait, so that a thread says so while somebody looks (core/wait.h): those that a handler would end
- * early, and a lock's. Only these get a frame of ours.
+ * What a call through syscall() may wait for, in the words of core/wait.h; WAIT_NOT: nothing. Those that a handler would end
+ * early, and those for locks.
  */
-__attribute__((used)) static int may_wait(long number, long first, long second)
+static unsigned code_of(long number, long operation, long expected)
 {
 	switch (number) {
 	case SYS_futex:
-		switch (second & FUTEX_CMD_MASK) {
+		switch (operation & FUTEX_CMD_MASK) {
 		case FUTEX_WAIT:
 		case FUTEX_WAIT_BITSET:
+			/* "taken, and others wait": so it is in Rust's mutex, in glibc's and in many that are made after these */
+			return (uint32_t)expected == 2 ? WAIT_FUTEX_LOCK : WAIT_FUTEX;
 		case FUTEX_LOCK_PI:
 		case FUTEX_LOCK_PI2:
+			return WAIT_FUTEX_LOCK;
 		case FUTEX_WAIT_REQUEUE_PI:
-			return 1;
+			return WAIT_FUTEX;
 		default:
-			return 0;
+			return WAIT_NOT;
 		}
 	case SYS_nanosleep:
 	case SYS_clock_nanosleep:
@@ -103,17 +107,60 @@ __attribute__((used)) static int may_wait(long number, long first, long second)
 	case SYS_mq_timedreceive:
 	case SYS_mq_timedsend:
 	case SYS_flock:
-		return 1;
+		return wait_code_of_syscall(number);
 	default:
-		return 0;
+		return WAIT_NOT;
 	}
 }
 
-__attribute__((used)) static long call_waiting(long number, long a, long b, long c, long d, long e,
+static bool is_release(long number, long operation)
+{
+	if (number != SYS_futex)
+		return false;
+	switch (operation & FUTEX_CMD_MASK) {
+	case FUTEX_WAKE:
+	case FUTEX_WAKE_BITSET:
+	case FUTEX_UNLOCK_PI:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* True when there is something to say or to keep of the call. Only these get a frame of ours. */
+__attribute__((used)) static int may_wait(long number, long first, long operation, long expected)
+{
+	unsigned code = code_of(number, operation, expected);
+
+	(void)first;
+	return (code != WAIT_NOT && wait_is_wanted(wait_concern(code))) ||
+	       (is_release(number, operation) && wait_is_wanted(WAIT_COUNTED));
+}
+
+static long call_releasing(long number, long a, long b, long c, long d, long e, long f)
+{
+	const void *lock = (const void *)a;
+	unsigned marked = contention_may_be(lock) ? contention_releases(lock) : 0;
+	long r = real_syscall(number, a, b, c, d, e, f);
+
+	if (marked != 0 || contention_may_be(lock))
+		contention_released(lock, marked, WAIT_FUTEX_LOCK, (uintptr_t)real_syscall);
+	return r;
+}
+
+static long call_waiting(long number, long a, long b, long c, long d, long e, long f)
+{
+	unsigned code = code_of(number, b, c);
+	WAITING(code, real_syscall, number == SYS_futex ? (const void *)a : NULL);
+	return code >= WAIT_SYSCALL ? WAITED_IO(real_syscall(number, a, b, c, d, e, f))
+				    : WAITED_ERRNO(real_syscall(number, a, b, c, d, e, f));
+}
+
+__attribute__((used)) static long call_watched(long number, long a, long b, long c, long d, long e,
 					       long f)
 {
-	WAITING(wait_code_of_syscall(number), real_syscall);
-	return real_syscall(number, a, b, c, d, e, f);
+	return is_release(number, b) ? call_releasing(number, a, b, c, d, e, f)
+				     : call_waiting(number, a, b, c, d, e, f);
 }
 
 __attribute__((used)) static void resolve_syscall(void)
@@ -155,7 +202,7 @@ __asm__(".text\n"
 	"testl %eax, %eax\n\t"
 	"je 0b\n\t"
 	"cmpq $0, real_syscall(%rip)\n\t"
-	"jne call_waiting\n\t"
+	"jne call_watched\n\t"
 	"jmp 2b\n\t"
 	".cfi_endproc\n"
 	".size syscall, . - syscall\n");

@@ -26,18 +26,18 @@
  * The two halves are two functions, so that the one that is taken when nobody looks keeps no registers. The second is jumped
  * to: its caller is the host. Some names are declared in no header, or not in that of every C library.
  */
-#define WAITS(code, result, name, parameters, arguments)                              \
-	__attribute__((noinline)) static result wait_in_##name parameters             \
-	{                                                                             \
-		WAITING(code, real.name);                                             \
-		return real.name arguments;                                           \
-	}                                                                             \
-	CPROF_PUBLIC result name parameters;                                          \
-	CPROF_PUBLIC result name parameters                                           \
-	{                                                                             \
-		if (likely(!atomic_load_explicit(&wait_is_on, memory_order_relaxed))) \
-			return real.name arguments;                                   \
-		return wait_in_##name arguments;                                      \
+#define WAITS(code, result, name, parameters, arguments)                  \
+	__attribute__((noinline)) static result wait_in_##name parameters \
+	{                                                                 \
+		WAITING(code, real.name, NULL);                           \
+		return WAITED_IO(real.name arguments);                    \
+	}                                                                 \
+	CPROF_PUBLIC result name parameters;                              \
+	CPROF_PUBLIC result name parameters                               \
+	{                                                                 \
+		if (!wait_is_wanted(wait_concern(code)))                  \
+			return real.name arguments;                       \
+		return wait_in_##name arguments;                          \
 	}
 #include "preload/wrapped.def"
 
@@ -58,16 +58,16 @@ ALSO(waitpid, __waitpid);
 ALSO(sigsuspend, __sigsuspend);
 
 /* A handler that interrupted a wait may leave it for good. */
-#define LEAVES(name)                                                                   \
-	CPROF_PUBLIC __attribute__((noreturn)) void name(sigjmp_buf to, int value);    \
-	CPROF_PUBLIC void name(sigjmp_buf to, int value)                               \
-	{                                                                              \
-		if (unlikely(atomic_load_explicit(&wait_is_on, memory_order_relaxed))) \
-			wait_leave();                                                  \
-		if (real.name == NULL)                                                 \
-			real_early(#name, &real.name);                                 \
-		real.name(to, value);                                                  \
-		__builtin_unreachable();                                               \
+#define LEAVES(name)                                                                \
+	CPROF_PUBLIC __attribute__((noreturn)) void name(sigjmp_buf to, int value); \
+	CPROF_PUBLIC void name(sigjmp_buf to, int value)                            \
+	{                                                                           \
+		if (wait_is_wanted(WAIT_SHOWN | WAIT_COUNTED))                      \
+			wait_leave();                                               \
+		if (real.name == NULL)                                              \
+			real_early(#name, &real.name);                              \
+		real.name(to, value);                                               \
+		__builtin_unreachable();                                            \
 	}
 
 LEAVES(longjmp)

@@ -4,10 +4,12 @@
 #include "core/profile.h"
 #include "profiles/cpu/cpu.h"
 #include "profiles/heap/heap.h"
+#include "profiles/mutex/contention.h"
 #include "profiles/threads/threads.h"
 #include "profiles/wall/wall.h"
 
 const struct profile_ops *const all_profiles[] = {
-	&cpu_profile,     &wall_profile,         &heap_profile, &allocs_profile,
+	&cpu_profile,     &wall_profile,         &heap_profile,
+	&allocs_profile,  &block_profile,        &mutex_profile,
 	&threads_profile, &threadcreate_profile, NULL,
 };

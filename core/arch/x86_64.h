@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <ucontext.h>
 
@@ -64,6 +65,21 @@ static inline void arch_regs_from(struct arch_regs *regs, const ucontext_t *uc)
 
 	for (int i = 0; i < ARCH_REGS; i++)
 		regs->r[i] = (uintptr_t)uc->uc_mcontext.gregs[greg[i]];
+}
+
+/*
+ * Two words at once, 16 bytes aligned: replaced when they are what @old says; else false, with what they are in @old.
+ * Acquires and releases. All processors of this kind but the very first have it.
+ */
+static inline bool arch_swap_two(void *words, uint64_t old[2], uint64_t first, uint64_t second)
+{
+	bool is_done;
+
+	__asm__ volatile("lock cmpxchg16b %1"
+			 : "=@ccz"(is_done), "+m"(*(char(*)[16])words), "+a"(old[0]), "+d"(old[1])
+			 : "b"(first), "c"(second)
+			 : "memory");
+	return is_done;
 }
 
 /* The caller's own registers, as far as its callers' frames can depend on them. */

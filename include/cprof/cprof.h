@@ -45,8 +45,8 @@ enum {
 	CPROF_CPU = 1 << 0,          /* where CPU time goes */
 	CPROF_WALL = 1 << 1,         /* where time goes, running or waiting */
 	CPROF_HEAP = 1 << 2,         /* not yet */
-	CPROF_BLOCK = 1 << 3,        /* not yet */
-	CPROF_MUTEX = 1 << 4,        /* not yet */
+	CPROF_BLOCK = 1 << 3,        /* who waited, for how long */
+	CPROF_MUTEX = 1 << 4,        /* who made others wait */
 	CPROF_THREADS = 1 << 5,      /* what every thread is doing, when it is written */
 	CPROF_THREADCREATE = 1 << 6, /* who starts threads */
 	CPROF_TRACE = 1 << 7,        /* not yet */

@@ -9,12 +9,6 @@
 #define HEAP_ALLOCATED 0
 #define HEAP_FREED     2
 
-/*
- * A walk from a hook needs less than signals_has_room() asks for, but glibc's malloc() behind us is still to return:
- * 1.7 KiB for the deepest walk, and a reserve.
- */
-#define HEAP_STACK_ROOM 2560
-
 struct heap_settings {
 	uint64_t mean; /* bytes between samples */
 	uint64_t seed;

@@ -100,46 +100,27 @@ static void count(struct segment *s, uint32_t stack, uint32_t labels, uint64_t a
 	}
 }
 
-/* The stack pointer is on an alternate signal stack with little left: a walk needs some room. */
-static bool has_no_room(const struct thread *t)
-{
-	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-	stack_t alternate;
-
-	if (t != NULL && here > t->stack_low && here < t->stack_high)
-		return false;
-	return sys2(SYS_sigaltstack, NULL, &alternate) == 0 && (alternate.ss_flags & SS_ONSTACK) &&
-	       here - (uintptr_t)alternate.ss_sp < HEAP_STACK_ROOM;
-}
-
-/*
- * With the thread's own scratch memory, or with that of a record that nobody has: a thread that is not known, or whose
- * own is in use by what this interrupted.
- */
 static void record(struct segment *s, uint64_t address, size_t size)
 {
-	struct thread *self = thread_self_block, *t = self;
-	struct walk_result stack;
+	const struct thread *self = thread_self_block;
 	uint32_t labels =
 		self != NULL ? atomic_load_explicit(&self->record->labels, memory_order_relaxed)
 			     : 0;
+	struct walk_result stack;
+	struct thread *t;
 
-	if (has_no_room(t)) {
+	if (!walk_has_room(self)) {
 		segment_count_lost(s, LOST_STACK_ROOM, 1);
 		atomic_fetch_add_explicit(&s->header->runs[RUN_HEAP].lost, 1, memory_order_relaxed);
 		return;
 	}
-	if (t == NULL || !thread_enter(s, t)) {
-		t = thread_reserve(s);
-		if (t == NULL || !thread_enter(s, t))
-			return;
-	}
+	t = thread_begin(s);
+	if (t == NULL)
+		return;
 	stack = walk_here(s, t);
 	count(s, stacks_intern(s, SEGMENT_LASTING, stack.frames, stack.depth), labels, address,
 	      size);
-	thread_leave(t);
-	if (t != self)
-		thread_release(s, t);
+	thread_done(s, t);
 }
 
 /* The distance to the next sample, from the start of the block or, @is_after, from behind it. */
@@ -159,7 +140,7 @@ __attribute__((noinline)) SIGSAFE static bool is_due(size_t size)
 		return true;
 	}
 	/* a thread's first: nothing was drawn for it yet */
-	random_state = sample_seed(
+	random_state = random_seed(
 		heap_settings.seed +
 		atomic_fetch_add_explicit(&heap_settings.threads, 1, memory_order_relaxed));
 	draw();

@@ -10,28 +10,7 @@
 #include <stdint.h>
 
 #include "core/context.h"
-
-/* xorshift64*: the state is never 0. */
-SIGSAFE static inline uint64_t sample_random(uint64_t *state)
-{
-	uint64_t x = *state;
-
-	x ^= x >> 12;
-	x ^= x << 25;
-	x ^= x >> 27;
-	*state = x;
-	return x * UINT64_C(0x2545f4914f6cdd1d);
-}
-
-/* splitmix64: a state for sample_random() from any number, neighbours included. */
-SIGSAFE static inline uint64_t sample_seed(uint64_t n)
-{
-	n += UINT64_C(0x9e3779b97f4a7c15);
-	n = (n ^ (n >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	n = (n ^ (n >> 27)) * UINT64_C(0x94d049bb133111eb);
-	n ^= n >> 31;
-	return n != 0 ? n : 1;
-}
+#include "core/random.h"
 
 /*
  * -ln(n / 2^53) for 0 < n <= 2^53. libm is no library that libcprof.so may need. n is m * 2^e with m from sqrt(1/2) on, and
@@ -58,7 +37,7 @@ SIGSAFE static inline double sample_minus_ln(uint64_t n)
  */
 SIGSAFE static inline int64_t sample_gap(uint64_t *state, uint64_t mean)
 {
-	double gap = sample_minus_ln((sample_random(state) >> 11) + 1) * (double)mean;
+	double gap = sample_minus_ln((random_next(state) >> 11) + 1) * (double)mean;
 
 	return gap < 4e18 ? (int64_t)gap : INT64_MAX / 2;
 }

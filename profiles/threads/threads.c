@@ -44,7 +44,7 @@ static void threads_stop(struct segment *s)
 static int threads_refresh(struct segment *s)
 {
 	/* the caller is found where it called us */
-	WAITING(WAIT_NOT, NULL);
+	WAITING(WAIT_NOT, NULL, NULL);
 
 	if (!atomic_load_explicit(&threads_is_on, memory_order_acquire))
 		return -EAGAIN;

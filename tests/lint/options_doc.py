@@ -7,7 +7,7 @@ import sys
 
 import tap
 
-ENTRY = re.compile(r'\.name = "(\w+)"(.*?)\n\t\}', re.DOTALL)
+ENTRY = re.compile(r'\.name = "([\w.]+)"(.*?)\n\t\}', re.DOTALL)
 STANDARD = re.compile(r'\.standard = "([^"]*)"')
 COMPLETIONS = ('cprof.bash', '_cprof', 'cprof.fish')
 
@@ -26,7 +26,7 @@ def manual_items(text):
     items = {}
     for part in text.split('\n.It Cm ')[1:]:
         head, _, body = part.partition('\n')
-        items[re.split(r'\W', head, maxsplit=1)[0]] = head + '\n' + body
+        items[re.split(r'[^\w.]', head, maxsplit=1)[0]] = head + '\n' + body
     return items
 
 
@@ -48,7 +48,7 @@ def main():
     for name in COMPLETIONS:
         text = read(root, 'completions', name)
         tap.point(['completions/%s: no %s' % (name, word) for word, _ in words
-                   if not re.search(r'\b%s\b' % word, text)], 'every word is in ' + name)
+                   if not re.search(r'\b%s\b' % re.escape(word), text)], 'every word is in ' + name)
     tap.end()
 
 

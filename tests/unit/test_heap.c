@@ -20,11 +20,11 @@ static struct segment *segment;
 
 static void test_logarithm(void)
 {
-	uint64_t state = sample_seed(1);
+	uint64_t state = random_seed(1);
 	double worst = 0;
 
 	for (int i = 0; i < 1000000; i++) {
-		uint64_t n = (sample_random(&state) >> 11 >> i % 53) + 1;
+		uint64_t n = (random_next(&state) >> 11 >> i % 53) + 1;
 		double right = -log((double)n / 9007199254740992.0);
 		double off = fabs(sample_minus_ln(n) - right) / (right > 1e-9 ? right : 1e-9);
 
@@ -40,7 +40,7 @@ static void test_gaps(void)
 	static const uint64_t means[] = {2, 100, MEAN, UINT64_C(1) << 30};
 
 	for (size_t m = 0; m < sizeof(means) / sizeof(means[0]); m++) {
-		uint64_t state = sample_seed(m);
+		uint64_t state = random_seed(m);
 		double sum = 0, above = 0;
 		int n = 1000000;
 

@@ -128,9 +128,11 @@ static void test_words(void)
 				 "did you mean \"threadcreate\"?");
 	refuses("folow=no", "unknown word \"folow\" in \"folow=no\"; did you mean \"follow\"?");
 	refuses("xyzzy", "unknown word \"xyzzy\"; the words are cpu wall heap block mutex threads "
-			 "threadcreate trace all ring out http depth memory unwind follow seed");
+			 "threadcreate trace all ring out http depth memory unwind follow seed "
+			 "block.io");
 	refuses("=3", "unknown word \"\"; the words are cpu wall heap block mutex threads "
-		      "threadcreate trace all ring out http depth memory unwind follow seed");
+		      "threadcreate trace all ring out http depth memory unwind follow seed "
+		      "block.io");
 	refuses("cpu,,heap", "empty word in \"cpu,,heap\"");
 	refuses(",cpu", "empty word in \",cpu\"");
 	refuses(",", "empty word in \",\"");
@@ -141,7 +143,7 @@ static void test_words(void)
 	refuses("out=a,out=b", "out: given twice");
 	refuses("\x1b[31mcpu", "unknown word \"?[31mcpu\"; the words are cpu wall heap block mutex "
 			       "threads threadcreate trace all ring out http depth memory unwind "
-			       "follow seed");
+			       "follow seed block.io");
 }
 
 static void test_numbers(void)
@@ -241,6 +243,17 @@ static void test_durations(void)
 			     "number, such as block=10us");
 	refuses("block=0ns", "block=0ns: the shortest wait must be 1ns to 1h");
 	refuses("block=2h", "block=2h: the shortest wait must be 1ns to 1h");
+	ok(parse("block=rate:20us") == 0, "a rate, as Go has it");
+	is_u64(set.block_rate_ns, 20000, "block=rate:20us");
+	ok(parse("block") == 0 && set.block_rate_ns == 0, "there is none unless asked for");
+	refuses("block=rate:", "block=: the shortest wait must be a whole number, 1ns to 1h");
+	refuses("block=rate:5", "block: the unit is missing; write ns, us, ms, s, m or h after the "
+				"number, such as block=10us");
+	refuses("block=rate:2h", "block=2h: the shortest wait must be 1ns to 1h");
+	ok(parse("block,block.io=on") == 0 && set.block_io == 1, "waits for files too");
+	ok(parse("block") == 0 && set.block_io == 0, "or not");
+	refuses("block.io=yes", "block.io=yes: the answer must be one of off, on");
+	refuses("block.io", "block.io: a value is expected: block.io=on|off");
 	refuses("block=99999999999h", "block=99999999999h: the shortest wait must be 1ns to 1h");
 }
 
@@ -348,6 +361,9 @@ static void test_print(void)
 	prints("block=1500us", "block=1500us");
 	prints("block=60s", "block=1min");
 	prints("block=90s", "block=90s");
+	prints("block=rate:1500ns", "block=rate:1500ns");
+	prints("block=rate:10us", "block=rate:10us");
+	prints("block.io=on,block", "block,block.io=on");
 	prints("ring=1MiB", "ring=1MiB");
 	prints("ring=100000b", "ring=100000b");
 	prints("ring=24h", "ring=24h");

@@ -85,7 +85,7 @@ static void look(void)
 
 KEEP static int says(unsigned code, void (*meanwhile)(void))
 {
-	WAITING(code, look);
+	WAITING(code, look, NULL);
 	errno = 5;
 	meanwhile();
 	return errno;
@@ -277,7 +277,7 @@ static void on_prof(int sig)
 
 KEEP static int sleep_announced(const struct timespec *duration)
 {
-	WAITING(WAIT_SLEEP, nanosleep);
+	WAITING(WAIT_SLEEP, nanosleep, NULL);
 	return (int)syscall(SYS_nanosleep, duration, NULL);
 }
 

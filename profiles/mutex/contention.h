@@ -1,0 +1,55 @@
+/*
+ * contention: who waits for a lock, and who makes others wait. One set of wrappers, two profiles.
+ *
+ *     block    at the end of a wait: the stack of who waited, once, with how long it took
+ *     mutex    after a release: the stack of who released, once, with what all that waited for the lock have waited
+ *
+ * A wrapper tries first, so what comes here does wait (core/wait.h: WAITING). Recording must not make others wait longer
+ * than they do:
+ *
+ *     a lock      the waiter walks its stack before it goes to sleep, and when it has the lock only adds to two numbers
+ *     a release   nothing before the real call but a mark, for a lock that has waiters (waiters.h)
+ *     all else    walked when the wait is over, if it was long enough to be kept
+ *
+ * Whoever releases has no more than the lock's address afterwards: its memory may be gone.
+ */
+#pragma once
+
+#include "core/profile.h"
+#include "core/wait.h"
+#include "profiles/mutex/waiters.h"
+
+extern const struct profile_ops block_profile, mutex_profile;
+
+/* ---- for wrappers of releases, while WAIT_COUNTED is on; all keep errno ---- */
+
+/* False for nearly all locks that nobody waits for. */
+SIGSAFE static inline bool contention_may_be(const void *lock)
+{
+	return unlikely(waiters_may_be(lock));
+}
+
+/* Before a release; what it returns is for one of the two that follow. */
+SIGSAFE unsigned contention_releases(const void *lock);
+
+/* After it. @code: what waits for such a lock; @callee: the function that released it. */
+SIGSAFE void contention_released(const void *lock, unsigned marked, unsigned code,
+				 uintptr_t callee);
+SIGSAFE void contention_kept(const void *lock, unsigned marked); /* it failed */
+
+/*
+ * Of a release inside a call that waits, such as pthread_cond_wait(): before it, what it is to be charged with; after it,
+ * which may be much later, the recording.
+ */
+SIGSAFE uint64_t contention_charge(const void *lock);
+SIGSAFE void contention_charged(const void *lock, uint64_t ns, unsigned code, uintptr_t callee);
+
+/* ---- for wrappers of what makes and destroys locks, while anything but WAIT_SHOWN is on ---- */
+
+SIGSAFE void contention_made(const void *lock, uintptr_t pc);
+SIGSAFE void contention_gone(const void *lock);
+
+/* ---- for cprof's own work on a thread of the host's: not kept; they nest ---- */
+
+SIGSAFE void contention_pause(void);
+SIGSAFE void contention_resume(void);

@@ -1,0 +1,309 @@
+#include "profiles/mutex/waiters.h"
+
+#include <string.h>
+
+#include "core/arch.h"
+
+_Atomic uint8_t waiters_filter[1u << WAITERS_FILTER_BITS];
+static struct waiters table[WAITERS_SETS][WAITERS_WAYS];
+
+#define COUNT_BITS  12
+#define COUNT_MAX   ((UINT64_C(1) << COUNT_BITS) - 1)
+#define MARK        (UINT64_C(1) << COUNT_BITS)
+#define MARKS_MAX   UINT64_C(15)
+#define FILTER_FULL UINT8_MAX
+
+/* Both words of an entry, as they were read; a swap tells whether they were so at one time. */
+struct both {
+	uint64_t word[2];
+};
+
+static uint64_t lock_of(uint64_t who)
+{
+	return who >> 16;
+}
+
+static uint64_t count_of(uint64_t who)
+{
+	return who & COUNT_MAX;
+}
+
+static uint64_t marks_of(uint64_t who)
+{
+	return who >> COUNT_BITS & MARKS_MAX;
+}
+
+/*
+ * Two threads that both find no entry for a lock may make one each. Whoever charges looks at all, so nothing comes of it.
+ */
+
+/* Nobody waits, nobody is about to charge, and nothing is left to be charged. */
+static bool is_idle(uint64_t who, uint64_t sum)
+{
+	return (who & 0xffff) == 0 && sum == 0;
+}
+
+static struct both look_at(const struct waiters *w)
+{
+	return (struct both){{atomic_load_explicit(&w->who, memory_order_relaxed),
+			      atomic_load_explicit(&w->sum, memory_order_relaxed)}};
+}
+
+static void change_filter(uint64_t lock, int by)
+{
+	uint32_t at = (uint32_t)(lock >> 2) * UINT32_C(0x9e3779b1);
+	_Atomic uint8_t *n = &waiters_filter[at >> (32 - WAITERS_FILTER_BITS)];
+	uint8_t was = atomic_load_explicit(n, memory_order_relaxed);
+
+	while (was != FILTER_FULL &&
+	       !atomic_compare_exchange_weak_explicit(n, &was, (uint8_t)(was + by),
+						      memory_order_seq_cst, memory_order_relaxed))
+		;
+}
+
+/* From @old to @who and @sum, with the filter; @old is what is there when that was not so any more. */
+static bool change(struct waiters *w, struct both *old, uint64_t who, uint64_t sum)
+{
+	bool was_idle = is_idle(old->word[0], old->word[1]), becomes_idle = is_idle(who, sum);
+	bool is_done;
+
+	/* the filter may say too much for a moment, never too little */
+	if (!becomes_idle && was_idle)
+		change_filter(lock_of(who), 1);
+	is_done = arch_swap_two(w, old->word, who, sum);
+	if (!becomes_idle && was_idle && !is_done)
+		change_filter(lock_of(who), -1);
+	if (becomes_idle && !was_idle && is_done)
+		change_filter(lock_of(who), -1);
+	return is_done;
+}
+
+static struct waiters *set_of(uint64_t lock)
+{
+	return table[(lock >> 2) * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (WAITERS_SETS - 1)];
+}
+
+static struct waiters *find(uint64_t lock)
+{
+	struct waiters *set = set_of(lock);
+
+	for (unsigned i = 0; i < WAITERS_WAYS; i++)
+		if (lock_of(atomic_load_explicit(&set[i].who, memory_order_relaxed)) == lock)
+			return &set[i];
+	return NULL;
+}
+
+/*
+ * Makes an entry of the set, which has none for @lock, its own with one waiter. @any: also one of a lock that was given up
+ * by all who waited for it and not released since.
+ */
+static struct waiters *claim(uint64_t lock, uint64_t now, bool any)
+{
+	struct waiters *set = set_of(lock);
+
+	for (unsigned i = 0; i < WAITERS_WAYS; i++) {
+		struct both old = look_at(&set[i]);
+		uint64_t before = lock_of(old.word[0]);
+		bool was_idle = is_idle(old.word[0], old.word[1]);
+
+		if (before == lock) /* somebody was faster */
+			return waiters_enter((const void *)lock, now);
+		if ((old.word[0] & 0xffff) != 0 || (!was_idle && !any))
+			continue;
+		change_filter(lock, 1);
+		if (arch_swap_two(&set[i], old.word, lock << 16 | 1, -now)) {
+			atomic_store_explicit(&set[i].sealed, 0, memory_order_relaxed);
+			atomic_store_explicit(&set[i].aside, 0, memory_order_relaxed);
+			if (!was_idle)
+				change_filter(before, -1);
+			return &set[i];
+		}
+		change_filter(lock, -1);
+		i--; /* look again */
+	}
+	return NULL;
+}
+
+SIGSAFE struct waiters *waiters_enter(const void *address, uint64_t now)
+{
+	uint64_t lock = (uint64_t)(uintptr_t)address;
+	struct waiters *w = find(lock);
+
+	if (w != NULL) {
+		struct both old = look_at(w);
+
+		while (lock_of(old.word[0]) == lock && count_of(old.word[0]) < COUNT_MAX)
+			if (change(w, &old, old.word[0] + 1, old.word[1] - now))
+				return w;
+		if (lock_of(old.word[0]) == lock)
+			return NULL;
+	}
+	w = claim(lock, now, false);
+	return w != NULL ? w : claim(lock, now, true);
+}
+
+/* All that was waited until @now, out of the sum. The caller is counted: the entry stays. */
+static uint64_t take_sum(struct waiters *w, uint64_t now, bool *ret_is_marked)
+{
+	struct both old = look_at(w);
+	uint64_t open;
+
+	do {
+		open = old.word[1] + count_of(old.word[0]) * now;
+		if ((int64_t)open < 0) /* charged at a later time than this */
+			open = 0;
+	} while (!change(w, &old, old.word[0], old.word[1] - open));
+	*ret_is_marked = marks_of(old.word[0]) != 0;
+	return open;
+}
+
+SIGSAFE void waiters_leave(struct waiters *w, uint64_t begun, uint64_t now, enum waiters_end how)
+{
+	uint64_t sum, debt;
+	struct both old;
+	bool is_marked;
+
+	if (how == WAITERS_GOT_IT) {
+		uint64_t open = take_sum(w, now, &is_marked);
+
+		if (open != 0)
+			atomic_fetch_add_explicit(is_marked ? &w->sealed : &w->aside, open,
+						  memory_order_relaxed);
+	}
+	old = look_at(w);
+	do {
+		sum = old.word[1] + (how == WAITERS_DID_NOT ? begun : now);
+		debt = 0;
+		/* a release was charged at a later time than this one: with the next charge they are even */
+		if (count_of(old.word[0]) == 1 && (int64_t)sum < 0) {
+			debt = sum;
+			sum = 0;
+		}
+	} while (!change(w, &old, old.word[0] - 1, sum));
+	if (debt != 0)
+		atomic_fetch_add_explicit(&w->aside, debt, memory_order_relaxed);
+}
+
+/* False: it is idle, or another lock's by now. */
+static bool mark(struct waiters *w, uint64_t lock)
+{
+	struct both old = look_at(w);
+
+	while (lock_of(old.word[0]) == lock && !is_idle(old.word[0], old.word[1]) &&
+	       marks_of(old.word[0]) < MARKS_MAX)
+		if (change(w, &old, old.word[0] + MARK, old.word[1]))
+			return true;
+	return false;
+}
+
+SIGSAFE unsigned waiters_mark(const void *address)
+{
+	uint64_t lock = (uint64_t)(uintptr_t)address;
+	struct waiters *set = set_of(lock);
+	unsigned marked = 0;
+
+	for (unsigned i = 0; i < WAITERS_WAYS; i++)
+		if (mark(&set[i], lock))
+			marked |= 1u << i;
+	return marked;
+}
+
+SIGSAFE void waiters_unmark(const void *address, unsigned marked)
+{
+	struct waiters *set = set_of((uint64_t)(uintptr_t)address);
+
+	for (unsigned i = 0; i < WAITERS_WAYS; i++) {
+		struct both old = look_at(&set[i]);
+
+		while ((marked & 1u << i) &&
+		       !change(&set[i], &old, old.word[0] - MARK, old.word[1]))
+			;
+	}
+}
+
+static uint64_t charge(struct waiters *w, uint64_t lock, bool is_marked, uint64_t now)
+{
+	uint64_t open, charged = 0;
+	struct both old = look_at(w);
+
+	if (lock_of(old.word[0]) != lock)
+		return 0;
+	if (atomic_load_explicit(&w->sealed, memory_order_relaxed) != 0)
+		charged = atomic_exchange_explicit(&w->sealed, 0, memory_order_relaxed);
+	do {
+		if (lock_of(old.word[0]) != lock)
+			return charged;
+		/* when a waiter has got the lock since, the rest is that one's doing */
+		open = charged == 0 ? old.word[1] + count_of(old.word[0]) * now : 0;
+		if ((int64_t)open < 0)
+			open = 0;
+		if (open == 0 && !is_marked)
+			break;
+	} while (!change(w, &old, old.word[0] - (is_marked ? MARK : 0), old.word[1] - open));
+	charged += open;
+	if (charged != 0 && atomic_load_explicit(&w->aside, memory_order_relaxed) != 0) {
+		uint64_t aside = atomic_exchange_explicit(&w->aside, 0, memory_order_relaxed);
+
+		if ((int64_t)(charged + aside) > 0)
+			charged += aside;
+		else
+			atomic_fetch_add_explicit(&w->aside, aside, memory_order_relaxed);
+	}
+	return charged;
+}
+
+SIGSAFE uint64_t waiters_charge(const void *address, unsigned marked, uint64_t now)
+{
+	uint64_t lock = (uint64_t)(uintptr_t)address, charged = 0;
+	struct waiters *set = set_of(lock);
+
+	for (unsigned i = 0; i < WAITERS_WAYS; i++)
+		charged += charge(&set[i], lock, marked >> i & 1, now);
+	return charged;
+}
+
+static void forget(struct waiters *w, uint64_t lock)
+{
+	struct both old = look_at(w);
+
+	/* one that has marks is about to be charged by who released it last */
+	while (lock_of(old.word[0]) == lock && (old.word[0] & 0xffff) == 0) {
+		if (change(w, &old, old.word[0], 0)) {
+			atomic_store_explicit(&w->sealed, 0, memory_order_relaxed);
+			atomic_store_explicit(&w->aside, 0, memory_order_relaxed);
+			break;
+		}
+	}
+}
+
+SIGSAFE void waiters_forget(const void *address)
+{
+	uint64_t lock = (uint64_t)(uintptr_t)address;
+	struct waiters *set = set_of(lock);
+
+	for (unsigned i = 0; i < WAITERS_WAYS; i++)
+		forget(&set[i], lock);
+}
+
+void waiters_begin(uint64_t now)
+{
+	for (unsigned i = 0; i < WAITERS_SETS; i++) {
+		for (unsigned way = 0; way < WAITERS_WAYS; way++) {
+			struct waiters *w = &table[i][way];
+			struct both old = look_at(w);
+
+			if (old.word[0] == 0)
+				continue;
+			while (!change(w, &old, old.word[0], -(count_of(old.word[0]) * now)))
+				;
+			atomic_store_explicit(&w->sealed, 0, memory_order_relaxed);
+			atomic_store_explicit(&w->aside, 0, memory_order_relaxed);
+		}
+	}
+}
+
+void waiters_forked(void)
+{
+	memset((void *)table, 0, sizeof(table));
+	memset((void *)waiters_filter, 0, sizeof(waiters_filter));
+}
