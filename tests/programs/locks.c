@@ -13,7 +13,6 @@
  *
  * held_ns: of ns, what went by until the holder let go. The rest is the way back to a processor.
  */
-#include <dlfcn.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -120,72 +119,92 @@ KEEP static void make_heap_sem(void)
 }
 
 /* The names by which libraries call them that were linked to an older C library. */
-static int (*alias_lock)(pthread_mutex_t *), (*alias_unlock)(pthread_mutex_t *);
-static int (*alias_write)(pthread_rwlock_t *), (*alias_rw_unlock)(pthread_rwlock_t *);
-
-static void *find_alias(const char *name, const char *plain)
-{
-	void *found = dlvsym(RTLD_DEFAULT, name, "GLIBC_2.2.5");
-
-	if (found == NULL)
-		found = dlvsym(RTLD_DEFAULT, name, "GLIBC_2.17");
-	return found != NULL ? found : dlsym(RTLD_DEFAULT, plain);
-}
-
-#define FIND_ALIAS(pointer, name)                                             \
-	do {                                                                  \
-		void *found = find_alias("__pthread_" name, "pthread_" name); \
-                                                                              \
-		memcpy(&(pointer), &found, sizeof(found));                    \
-	} while (0)
+#if defined(__x86_64__) && defined(__GLIBC__)
+#define HAS_OLD_NAMES
+#define OLD_NAME(name, of) __asm__(".symver " #name ", " of "@GLIBC_2.2.5")
+int alias_lock(pthread_mutex_t *m);
+int alias_unlock(pthread_mutex_t *m);
+int alias_write(pthread_rwlock_t *l);
+int alias_rw_unlock(pthread_rwlock_t *l);
+OLD_NAME(alias_lock, "__pthread_mutex_lock");
+OLD_NAME(alias_unlock, "__pthread_mutex_unlock");
+OLD_NAME(alias_write, "__pthread_rwlock_wrlock");
+OLD_NAME(alias_rw_unlock, "__pthread_rwlock_unlock");
+#endif
 
 /* ---- waiting for them, and letting go ---- */
 
 ONE(w_normal, pthread_mutex_lock(&g_normal))
 ONE(h_normal, pthread_mutex_unlock(&g_normal))
+ONE(a_normal, pthread_mutex_unlock(&g_normal))
 ONE(w_recursive, pthread_mutex_lock(&g_recursive))
 ONE(h_recursive, pthread_mutex_unlock(&g_recursive))
+ONE(a_recursive, pthread_mutex_unlock(&g_recursive))
 ONE(w_errorcheck, pthread_mutex_lock(&g_errorcheck))
 ONE(h_errorcheck, pthread_mutex_unlock(&g_errorcheck))
+ONE(a_errorcheck, pthread_mutex_unlock(&g_errorcheck))
 ONE(w_adaptive, pthread_mutex_lock(&g_adaptive))
 ONE(h_adaptive, pthread_mutex_unlock(&g_adaptive))
+ONE(a_adaptive, pthread_mutex_unlock(&g_adaptive))
 ONE(w_robust, pthread_mutex_lock(&g_robust))
 ONE(h_robust, pthread_mutex_unlock(&g_robust))
+ONE(a_robust, pthread_mutex_unlock(&g_robust))
 ONE(w_inherit, pthread_mutex_lock(&g_inherit))
 ONE(h_inherit, pthread_mutex_unlock(&g_inherit))
+ONE(a_inherit, pthread_mutex_unlock(&g_inherit))
 ONE(w_shared, pthread_mutex_lock(&g_shared))
 ONE(h_shared, pthread_mutex_unlock(&g_shared))
+ONE(a_shared, pthread_mutex_unlock(&g_shared))
+#ifdef HAS_OLD_NAMES
 ONE(w_alias, alias_lock(&g_alias))
 ONE(h_alias, alias_unlock(&g_alias))
+ONE(a_alias, alias_unlock(&g_alias))
+#endif
 ONE(w_static, pthread_mutex_lock(&g_static))
 ONE(h_static, pthread_mutex_unlock(&g_static))
+ONE(a_static, pthread_mutex_unlock(&g_static))
 ONE(w_member, pthread_mutex_lock(&table.lock))
 ONE(h_member, pthread_mutex_unlock(&table.lock))
+ONE(a_member, pthread_mutex_unlock(&table.lock))
 ONE(w_heap, pthread_mutex_lock(heap_mutex))
 ONE(h_heap, pthread_mutex_unlock(heap_mutex))
+ONE(a_heap, pthread_mutex_unlock(heap_mutex))
 ONE(w_timed, pthread_mutex_timedlock(&g_timed, &at))
 ONE(h_timed, pthread_mutex_unlock(&g_timed))
+ONE(a_timed, pthread_mutex_unlock(&g_timed))
 ONE_IN_VAIN(w_in_vain, CLOCK_REALTIME, pthread_mutex_timedlock(&g_in_vain, &at))
 ONE(w_mtx, mtx_lock(&g_mtx))
 ONE(h_mtx, mtx_unlock(&g_mtx))
+ONE(a_mtx, mtx_unlock(&g_mtx))
 ONE(w_mtx_timed, mtx_timedlock(&g_mtx_timed, &at))
 ONE(h_mtx_timed, mtx_unlock(&g_mtx_timed))
+ONE(a_mtx_timed, mtx_unlock(&g_mtx_timed))
 ONE(w_read, pthread_rwlock_rdlock(&g_read))
 ONE(h_read, pthread_rwlock_unlock(&g_read))
+ONE(a_read, pthread_rwlock_unlock(&g_read))
 ONE(w_write, pthread_rwlock_wrlock(&g_write))
 ONE(h_write, pthread_rwlock_unlock(&g_write))
+ONE(a_write, pthread_rwlock_unlock(&g_write))
 ONE(w_write_write, pthread_rwlock_wrlock(&g_write_write))
 ONE(h_write_write, pthread_rwlock_unlock(&g_write_write))
+ONE(a_write_write, pthread_rwlock_unlock(&g_write_write))
 ONE(w_read_timed, pthread_rwlock_timedrdlock(&g_rw_timed, &at))
 ONE(h_read_timed, pthread_rwlock_unlock(&g_rw_timed))
+ONE(a_read_timed, pthread_rwlock_unlock(&g_rw_timed))
 ONE(w_write_timed, pthread_rwlock_timedwrlock(&g_rw_timed, &at))
 ONE(h_write_timed, pthread_rwlock_unlock(&g_rw_timed))
+ONE(a_write_timed, pthread_rwlock_unlock(&g_rw_timed))
+#ifdef HAS_OLD_NAMES
 ONE(w_rw_alias, alias_write(&g_rw_alias))
 ONE(h_rw_alias, alias_rw_unlock(&g_rw_alias))
+ONE(a_rw_alias, alias_rw_unlock(&g_rw_alias))
+#endif
 ONE(w_heap_rw, pthread_rwlock_wrlock(heap_rwlock))
 ONE(h_heap_rw, pthread_rwlock_unlock(heap_rwlock))
+ONE(a_heap_rw, pthread_rwlock_unlock(heap_rwlock))
 ONE(w_spin, pthread_spin_lock(&g_spin))
 ONE(h_spin, pthread_spin_unlock(&g_spin))
+ONE(a_spin, pthread_spin_unlock(&g_spin))
 ONE(w_sem, sem_wait(&g_sem))
 ONE(h_sem, sem_post(&g_sem))
 ONE(w_heap_sem, sem_wait(heap_sem))
@@ -206,10 +225,13 @@ ONE_IN_VAIN(w_futex_in_vain, CLOCK_MONOTONIC,
 #if __GLIBC_PREREQ(2, 30)
 ONE_MONOTONIC(w_clock, pthread_mutex_clocklock(&g_clock, CLOCK_MONOTONIC, &at))
 ONE(h_clock, pthread_mutex_unlock(&g_clock))
+ONE(a_clock, pthread_mutex_unlock(&g_clock))
 ONE_MONOTONIC(w_read_clock, pthread_rwlock_clockrdlock(&g_rw_clock, CLOCK_MONOTONIC, &at))
 ONE(h_read_clock, pthread_rwlock_unlock(&g_rw_clock))
+ONE(a_read_clock, pthread_rwlock_unlock(&g_rw_clock))
 ONE_MONOTONIC(w_write_clock, pthread_rwlock_clockwrlock(&g_rw_clock, CLOCK_MONOTONIC, &at))
 ONE(h_write_clock, pthread_rwlock_unlock(&g_rw_clock))
+ONE(a_write_clock, pthread_rwlock_unlock(&g_rw_clock))
 ONE_MONOTONIC(w_sem_clock, sem_clockwait(&g_sem, CLOCK_MONOTONIC, &at))
 ONE(h_sem_clock, sem_post(&g_sem))
 #endif
@@ -232,15 +254,14 @@ ONE(h_cnd_timed, cnd_signal(&g_cnd))
 ONE_MONOTONIC(w_cond_clock, pthread_cond_clockwait(&g_cond_clock, &with_cond, CLOCK_MONOTONIC, &at))
 ONE(h_cond_clock, pthread_cond_signal(&g_cond_clock))
 #endif
-#if defined(__x86_64__) && defined(__GLIBC__)
-#define HAS_OLD_COND
+#ifdef HAS_OLD_NAMES
 static struct {
 	void *cond;
 } g_old_cond;
 int old_wait(void *c, pthread_mutex_t *m);
 int old_signal(void *c);
-__asm__(".symver old_wait, pthread_cond_wait@GLIBC_2.2.5");
-__asm__(".symver old_signal, pthread_cond_signal@GLIBC_2.2.5");
+OLD_NAME(old_wait, "pthread_cond_wait");
+OLD_NAME(old_signal, "pthread_cond_signal");
 ONE(w_old_cond, old_wait(&g_old_cond, &with_cond))
 ONE(h_old_cond, old_signal(&g_old_cond))
 #endif
@@ -288,6 +309,7 @@ enum {
 	MAKES_THREAD = 2,
 	SPINS = 4,
 	IN_ONCE = 8,
+	ANY_RESULT = 4711,
 };
 
 struct site {
@@ -318,30 +340,30 @@ ONE(read_timed, pthread_rwlock_wrlock(&g_rw_timed))
 ONE(read_clock, pthread_rwlock_wrlock(&g_rw_clock))
 
 /* A lock that its waiter takes, by the same function that its holder takes it by: that it does not wait then is part of it. */
-#define LOCK(n, kind, lock, object)                                                \
-	{                                                                          \
-#n, kind, lock, "h_" #n, w_##n, h_##n, w_##n, h_##n, NULL, object, \
-			sizeof(*(object)), 0, 0, 0, 0, 0, 0, 0                     \
+#define AT(n, its_kind, its_lock, its_object)                                                      \
+	.name = #n, .kind = (its_kind), .lock = (its_lock), .wait = w_##n, .object = (its_object), \
+	.size = sizeof(*(its_object))
+#define LOCK_BY(n, kind, lock, object, take)                                                  \
+	{                                                                                     \
+		AT(n, kind, lock, object), .holder = "h_" #n, .let = h_##n, .before = (take), \
+					   .after = a_##n                                     \
 	}
-#define LOCK_BY(n, kind, lock, object, take)                                      \
-	{                                                                         \
-#n, kind, lock, "h_" #n, w_##n, h_##n, take, h_##n, NULL, object, \
-			sizeof(*(object)), 0, 0, 0, 0, 0, 0, 0                    \
+#define LOCK(n, kind, lock, object) LOCK_BY(n, kind, lock, object, w_##n)
+#define EVENT(n, kind, lock, object)                    \
+	{                                               \
+		AT(n, kind, lock, object), .let = h_##n \
 	}
-#define EVENT(n, kind, lock, object)                                                             \
-	{                                                                                        \
-#n, kind, lock, NULL, w_##n, h_##n, NULL, NULL, NULL, object, sizeof(*(object)), \
-			0, 0, 0, 0, 0, 0, 0                                                      \
+#define IN_VAIN_AT(n, kind, lock, object, error)                               \
+	{                                                                      \
+		AT(n, kind, lock, object), .flags = IN_VAIN, .result = (error) \
 	}
-#define CONDITION(n, lock, object, take, give)                                                     \
-	{                                                                                          \
-#n, "cond", lock, NULL, w_##n, h_##n, NULL, give, take, object, sizeof(*(object)), \
-			0, 0, 0, 0, 0, 0, 0                                                        \
+#define CONDITION(n, lock, object, take, give)                                              \
+	{                                                                                   \
+		AT(n, "cond", lock, object), .let = h_##n, .first = (take), .after = (give) \
 	}
-#define JOIN(n, f)                                                                               \
-	{                                                                                        \
-#n, "join", NULL, NULL, w_##n, h_join, NULL, NULL, NULL, NULL, 0, f, 0, 0, 0, 0, \
-			0, 0                                                                     \
+#define JOIN(n)                                                                                 \
+	{                                                                                       \
+		.name = #n, .kind = "join", .wait = w_##n, .let = h_join, .flags = MAKES_THREAD \
 	}
 
 static struct site sites[] = {
@@ -352,13 +374,12 @@ static struct site sites[] = {
 	LOCK(robust, "mutex", "g_robust", &g_robust),
 	LOCK(inherit, "mutex", "g_inherit", &g_inherit),
 	LOCK(shared, "mutex", "g_shared", &g_shared),
-	LOCK(alias, "mutex", "g_alias", &g_alias),
 	LOCK(static, "mutex", "g_static", &g_static),
 	LOCK(member, "mutex", "table+0x28", &table.lock),
 	LOCK(heap, "mutex", "make_heap_mutex locks.c:", (pthread_mutex_t *)NULL),
 	LOCK(timed, "mutex", "g_timed", &g_timed),
-	{"in_vain", "mutex", "g_in_vain", NULL, w_in_vain, give_in_vain, take_in_vain, NULL, NULL,
-	 &g_in_vain, sizeof(g_in_vain), IN_VAIN, ETIMEDOUT, 0, 0, 0, 0, 0},
+	{AT(in_vain, "mutex", "g_in_vain", &g_in_vain), .holder = "give_in_vain",
+	 .let = give_in_vain, .before = take_in_vain, .flags = IN_VAIN, .result = ETIMEDOUT},
 	LOCK(mtx, "mutex", "g_mtx", &g_mtx),
 	LOCK(mtx_timed, "mutex", "g_mtx_timed", &g_mtx_timed),
 	LOCK_BY(read, "rwlock", "g_read", &g_read, write_read),
@@ -366,43 +387,45 @@ static struct site sites[] = {
 	LOCK(write_write, "rwlock", "g_write_write", &g_write_write),
 	LOCK_BY(read_timed, "rwlock", "g_rw_timed", &g_rw_timed, read_timed),
 	LOCK_BY(write_timed, "rwlock", "g_rw_timed", &g_rw_timed, read_timed),
-	LOCK(rw_alias, "rwlock", "g_rw_alias", &g_rw_alias),
 	LOCK(heap_rw, "rwlock", "make_heap_rwlock locks.c:", (pthread_rwlock_t *)NULL),
-	{"spin", "mutex", "g_spin", "h_spin", w_spin, h_spin, w_spin, h_spin, NULL, (void *)&g_spin,
-	 0, SPINS, 0, 0, 0, 0, 0, 0},
+	{AT(spin, "mutex", "g_spin", (char *)(uintptr_t)&g_spin), .holder = "h_spin", .let = h_spin,
+	 .before = w_spin, .after = a_spin, .flags = SPINS},
 	EVENT(sem, "sem", "g_sem", &g_sem),
 	EVENT(sem_timed, "sem", "g_sem", &g_sem),
 	EVENT(heap_sem, "sem", "make_heap_sem locks.c:", (sem_t *)NULL),
-	{"sem_in_vain", "sem", "g_sem", NULL, w_sem_in_vain, NULL, NULL, NULL, NULL, &g_sem,
-	 sizeof(g_sem), IN_VAIN, -1, 0, 0, 0, 0, 0},
-	{"barrier", "barrier", "g_barrier", NULL, w_barrier, h_barrier, NULL, NULL, NULL,
-	 &g_barrier, sizeof(g_barrier), 0, 4711, 0, 0, 0, 0, 0},
+	IN_VAIN_AT(sem_in_vain, "sem", "g_sem", &g_sem, -1),
+	{AT(barrier, "barrier", "g_barrier", &g_barrier), .let = h_barrier, .result = ANY_RESULT},
 	EVENT(futex, "futex", "g_word", &g_word),
 	EVENT(futex_bits, "futex", "g_word", &g_word),
-	{"futex_in_vain", "futex", "g_word", NULL, w_futex_in_vain, NULL, NULL, NULL, NULL, &g_word,
-	 sizeof(g_word), IN_VAIN, -1, 0, 0, 0, 0, 0},
+	IN_VAIN_AT(futex_in_vain, "futex", "g_word", &g_word, -1),
 	CONDITION(cond, "g_cond", &g_cond, take_cond, give_cond),
 	CONDITION(cond_timed, "g_cond_timed", &g_cond_timed, take_cond, give_cond),
-	{"cond_in_vain", "cond", "g_cond_in_vain", NULL, w_cond_in_vain, NULL, NULL, give_cond,
-	 take_cond, &g_cond_in_vain, sizeof(g_cond_in_vain), IN_VAIN, ETIMEDOUT, 0, 0, 0, 0, 0},
+	{AT(cond_in_vain, "cond", "g_cond_in_vain", &g_cond_in_vain), .first = take_cond,
+	 .after = give_cond, .flags = IN_VAIN, .result = ETIMEDOUT},
 	CONDITION(cnd, "g_cnd", &g_cnd, take_cnd, give_cnd),
 	CONDITION(cnd_timed, "g_cnd", &g_cnd, take_cnd, give_cnd),
-#ifdef HAS_OLD_COND
-	{"old_cond", "cond", "g_old_cond", NULL, w_old_cond, h_old_cond, NULL, give_cond, take_cond,
-	 NULL, 0, 0, 0, 0, 0, 0, 0, 0},
+#ifdef HAS_OLD_NAMES
+	LOCK(rw_alias, "rwlock", "g_rw_alias", &g_rw_alias),
+	LOCK(alias, "mutex", "g_alias", &g_alias),
+	{.name = "old_cond",
+	 .kind = "cond",
+	 .lock = "g_old_cond",
+	 .wait = w_old_cond,
+	 .let = h_old_cond,
+	 .first = take_cond,
+	 .after = give_cond},
 #endif
-	JOIN(join, MAKES_THREAD),
-	JOIN(join_timed, MAKES_THREAD),
-	JOIN(thrd_join, MAKES_THREAD),
-	{"once", "once", "g_once", NULL, w_once, h_join, NULL, NULL, NULL, &g_once, sizeof(g_once),
-	 IN_ONCE, 0, 0, 0, 0, 0, 0},
+	JOIN(join),
+	JOIN(join_timed),
+	JOIN(thrd_join),
+	{AT(once, "once", "g_once", &g_once), .let = h_join, .flags = IN_ONCE},
 #if __GLIBC_PREREQ(2, 31)
 	LOCK(clock, "mutex", "g_clock", &g_clock),
 	LOCK_BY(read_clock, "rwlock", "g_rw_clock", &g_rw_clock, read_clock),
 	LOCK_BY(write_clock, "rwlock", "g_rw_clock", &g_rw_clock, read_clock),
 	EVENT(sem_clock, "sem", "g_sem", &g_sem),
 	CONDITION(cond_clock, "g_cond_clock", &g_cond_clock, take_cond, give_cond),
-	JOIN(join_clock, MAKES_THREAD),
+	JOIN(join_clock),
 #endif
 };
 
@@ -430,10 +453,6 @@ static void make_all(void)
 	make_heap_mutex();
 	make_heap_rwlock();
 	make_heap_sem();
-	FIND_ALIAS(alias_lock, "mutex_lock");
-	FIND_ALIAS(alias_unlock, "mutex_unlock");
-	FIND_ALIAS(alias_write, "rwlock_wrlock");
-	FIND_ALIAS(alias_rw_unlock, "rwlock_unlock");
 	if (pipe(tell) != 0)
 		abort();
 	for (size_t i = 0; i < LENGTH(sites); i++) {
@@ -519,7 +538,7 @@ static void one_wait(struct site *s, struct other *o, int64_t ns)
 		s->let();
 	if (s->flags & IN_ONCE)
 		pthread_join(in_once, NULL);
-	s->wrong += s->result != 4711 && o->result != s->result;
+	s->wrong += s->result != ANY_RESULT && o->result != s->result;
 }
 
 /* Three wait for one mutex: whoever lets go owes all of them. */
@@ -597,7 +616,8 @@ static int timetable(int rounds)
 #define PLACE(n)                                                        \
 	static pthread_mutex_t g_short_##n = PTHREAD_MUTEX_INITIALIZER; \
 	ONE(w_short_##n, pthread_mutex_lock(&g_short_##n))              \
-	ONE(h_short_##n, pthread_mutex_unlock(&g_short_##n))
+	ONE(h_short_##n, pthread_mutex_unlock(&g_short_##n))            \
+	ONE(a_short_##n, pthread_mutex_unlock(&g_short_##n))
 PLACE(0)
 PLACE(1)
 PLACE(2)
@@ -610,12 +630,7 @@ PLACE(8)
 PLACE(9)
 PLACE(10)
 PLACE(11)
-#define SHORT(n)                                                                                 \
-	{                                                                                        \
-		"short_" #n, "mutex", "g_short_" #n, "h_short_" #n, w_short_##n, h_short_##n,    \
-			w_short_##n, h_short_##n, NULL, &g_short_##n, sizeof(g_short_##n), 0, 0, \
-			0, 0, 0, 0, 0                                                            \
-	}
+#define SHORT(n) LOCK(short_##n, "mutex", "g_short_" #n, &g_short_##n)
 
 static struct site short_sites[PLACES] = {SHORT(0), SHORT(1), SHORT(2),  SHORT(3),
 					  SHORT(4), SHORT(5), SHORT(6),  SHORT(7),

@@ -52,12 +52,13 @@ pub fn w_condvar() {
 #[inline(never)]
 pub fn w_once(once: &Once) {
     once.call_once(|| ());
+    std::hint::black_box(()); // no tail call
 }
 
 #[no_mangle]
 #[inline(never)]
 pub fn w_barrier(barrier: &Barrier) {
-    barrier.wait();
+    std::hint::black_box(barrier.wait().is_leader());
 }
 
 #[no_mangle]
@@ -72,12 +73,14 @@ pub fn w_park() {
 #[inline(never)]
 pub fn w_channel(receiver: &Receiver<u32>) {
     receiver.recv().unwrap();
+    std::hint::black_box(()); // no tail call
 }
 
 #[no_mangle]
 #[inline(never)]
 pub fn w_join(handle: thread::JoinHandle<()>) {
     handle.join().unwrap();
+    std::hint::black_box(()); // no tail call
 }
 
 enum Job {

@@ -90,17 +90,23 @@ static void tells()
 
 ONE(w_mutex, g_mutex.lock())
 ONE(h_mutex, g_mutex.unlock())
+ONE(a_mutex, g_mutex.unlock())
 ONE(w_recursive, g_recursive.lock())
 ONE(h_recursive, g_recursive.unlock())
+ONE(a_recursive, g_recursive.unlock())
 ONE(w_timed, if (!g_timed.try_lock_for(60s)) abort())
 ONE(h_timed, g_timed.unlock())
+ONE(a_timed, g_timed.unlock())
 ONE(w_timed_until, if (!g_timed.try_lock_until(std::chrono::system_clock::now() + 60s)) abort())
 ONE(h_timed_until, g_timed.unlock())
+ONE(a_timed_until, g_timed.unlock())
 ONE(w_timed_in_vain, if (g_timed.try_lock_for(15ms)) abort())
+ONE(h_timed_in_vain, g_timed.unlock())
 ONE(w_shared, g_shared.lock_shared())
 ONE(after_shared, g_shared.unlock_shared())
 ONE(w_exclusive, g_shared.lock())
 ONE(h_exclusive, g_shared.unlock())
+ONE(a_exclusive, g_shared.unlock())
 ONE(w_shared_timed, if (!g_shared_timed.try_lock_shared_for(60s)) abort())
 ONE(take_shared_timed, g_shared_timed.lock())
 ONE(h_shared_timed, g_shared_timed.unlock())
@@ -222,15 +228,15 @@ struct site {
 };
 
 static site sites[] = {
-	{"mutex", "mutex", "g_mutex", "h_mutex", w_mutex, h_mutex, w_mutex, h_mutex, false, false, 0, 0, 0, 0},
-	{"recursive", "mutex", "g_recursive", "h_recursive", w_recursive, h_recursive, w_recursive, h_recursive, false,
+	{"mutex", "mutex", "g_mutex", "h_mutex", w_mutex, h_mutex, w_mutex, a_mutex, false, false, 0, 0, 0, 0},
+	{"recursive", "mutex", "g_recursive", "h_recursive", w_recursive, h_recursive, w_recursive, a_recursive, false,
 	 false, 0, 0, 0, 0},
-	{"timed", "mutex", "g_timed", "h_timed", w_timed, h_timed, w_timed, h_timed, false, false, 0, 0, 0, 0},
-	{"timed_until", "mutex", "g_timed", "h_timed_until", w_timed_until, h_timed_until, w_timed_until, h_timed_until,
+	{"timed", "mutex", "g_timed", "h_timed", w_timed, h_timed, w_timed, a_timed, false, false, 0, 0, 0, 0},
+	{"timed_until", "mutex", "g_timed", "h_timed_until", w_timed_until, h_timed_until, w_timed_until, a_timed_until,
 	 false, false, 0, 0, 0, 0},
-	{"timed_in_vain", "mutex", "g_timed", "", w_timed_in_vain, h_timed, w_timed, nothing, true, false, 0, 0, 0, 0},
+	{"timed_in_vain", "mutex", "g_timed", "h_timed_in_vain", w_timed_in_vain, h_timed_in_vain, w_timed, nothing, true, false, 0, 0, 0, 0},
 	{"shared", "rwlock", "g_shared", "h_shared", w_shared, h_shared, w_exclusive, after_shared, false, false, 0, 0, 0, 0},
-	{"exclusive", "rwlock", "g_shared", "h_exclusive", w_exclusive, h_exclusive, w_exclusive, h_exclusive, false, false,
+	{"exclusive", "rwlock", "g_shared", "h_exclusive", w_exclusive, h_exclusive, w_exclusive, a_exclusive, false, false,
 	 0, 0, 0, 0},
 	{"shared_timed", "rwlock", "g_shared_timed", "h_shared_timed", w_shared_timed, h_shared_timed, take_shared_timed,
 	 after_shared_timed, false, false, 0, 0, 0, 0},
