@@ -23,7 +23,7 @@ from pprof import Profile
 RULES = ('mutex', 'rwlock', 'spin', 'cond', 'oldcond', 'sem', 'barrier', 'join', 'once', 'c11', 'futex', 'cancel', 'jump',
          'fork')
 # None: preloaded and off
-RULE_SPECS = (None, 'block=1ns,mutex=1', 'block,mutex', 'block=rate:100,mutex=1,block.io=on', 'cpu,wall', 'all')
+RULE_SPECS = (None, 'block=1ns,mutex=1', 'block,mutex', 'block=rate:100ns,mutex=1,block.io=on', 'cpu,wall', 'all')
 
 
 def knows(word):
@@ -262,7 +262,7 @@ def sampled():
         return
     box = Box()
     for rate in (200000, 1000000):
-        r, truth = short(box, 'block=rate:%d' % rate, 4000, SEED + rate)
+        r, truth = short(box, 'block=rate:%dns' % rate, 4000, SEED + rate)
         p = profile(r, 'block')
         by_place = collections.defaultdict(list)
         for place, ns in truth['waits']:

@@ -283,7 +283,7 @@ static void storm()
 
 int main()
 {
-	alarm(100);
+	alarm(40);
 	once();
 	timed();
 	conditions();

@@ -409,7 +409,7 @@ static void is_it_over(void *value)
 /* Which of them are points of cancelling is not asked of the manual: a thread that is one ends, another goes on waiting. */
 static int has_ended(pthread_t id, const struct victim *v, void **ret_value)
 {
-	int64_t end = host_clock(CLOCK_MONOTONIC) + 20000 * MS;
+	int64_t end = host_clock(CLOCK_MONOTONIC) + 8000 * MS;
 
 	do {
 		struct timespec at = in_ms(CLOCK_REALTIME, 3);

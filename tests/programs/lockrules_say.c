@@ -193,7 +193,7 @@ static int is_in_futex(const char *text, uintptr_t object, size_t size)
 
 void until_asleep(const char *about, int pid, int tid, const void *object, size_t size, int answer)
 {
-	int64_t end = host_clock(CLOCK_MONOTONIC) + 20000 * MS;
+	int64_t end = host_clock(CLOCK_MONOTONIC) + 8000 * MS;
 	char text[600];
 	int times = 0;
 
