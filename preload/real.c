@@ -78,11 +78,32 @@ static int early_old_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
 		       : ENOSYS;
 }
 
+/* Those that are tried: they are busy, or the call itself will find out. */
+#define TRIED(name, parameters, arguments, busy)                                 \
+	static int early_##name parameters                                       \
+	{                                                                        \
+		real_resolve();                                                  \
+		return real.name != early_##name ? real.name arguments : (busy); \
+	}
+
+TRIED(pthread_mutex_trylock, (pthread_mutex_t * mutex), (mutex), EBUSY)
+TRIED(pthread_rwlock_tryrdlock, (pthread_rwlock_t * lock), (lock), EBUSY)
+TRIED(pthread_rwlock_trywrlock, (pthread_rwlock_t * lock), (lock), EBUSY)
+TRIED(pthread_spin_trylock, (pthread_spinlock_t * lock), (lock), EBUSY)
+TRIED(mtx_trylock, (mtx_t * mutex), (mutex), thrd_busy)
+TRIED(pthread_tryjoin_np, (pthread_t thread, void **result), (thread, result), EBUSY)
+
 long (*real_syscall)(long number, ...);
 
 struct real real = {
 #define X(result, name, parameters, arguments) .name = early_##name,
 #include "preload/wrapped.def"
+	.pthread_mutex_trylock = early_pthread_mutex_trylock,
+	.pthread_rwlock_tryrdlock = early_pthread_rwlock_tryrdlock,
+	.pthread_rwlock_trywrlock = early_pthread_rwlock_trywrlock,
+	.pthread_spin_trylock = early_pthread_spin_trylock,
+	.mtx_trylock = early_mtx_trylock,
+	.pthread_tryjoin_np = early_pthread_tryjoin_np,
 	.old_cond_wait = early_old_wait,
 	.old_cond_timedwait = early_old_timedwait,
 };

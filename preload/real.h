@@ -40,7 +40,7 @@ struct real {
 	void (*siglongjmp)(sigjmp_buf to, int value);
 	void (*__longjmp_chk)(sigjmp_buf to, int value);
 
-	/* not wrapped: what a wrapper tries first. NULL before real_resolve() */
+	/* not wrapped: what a wrapper tries first */
 	int (*pthread_mutex_trylock)(pthread_mutex_t *mutex);
 	int (*pthread_rwlock_tryrdlock)(pthread_rwlock_t *lock);
 	int (*pthread_rwlock_trywrlock)(pthread_rwlock_t *lock);

@@ -23,8 +23,7 @@ enum { RECURSIVE = 1, TYPE = 3, INHERITS = 32 };
 /* A robust mutex whose owner died is taken, with an error. */
 static inline int try_mutex(pthread_mutex_t *mutex)
 {
-	return likely(real.pthread_mutex_trylock != NULL) ? real.pthread_mutex_trylock(mutex)
-							  : LET_IT;
+	return real.pthread_mutex_trylock(mutex);
 }
 
 static bool is_clock(clockid_t clock)
@@ -45,14 +44,12 @@ static int try_mutex_by(pthread_mutex_t *mutex, clockid_t clock)
 /* Where writers come first, this leaves the lock to one that waits, as the call itself does. */
 static inline int try_read(pthread_rwlock_t *lock)
 {
-	return likely(real.pthread_rwlock_tryrdlock != NULL) ? real.pthread_rwlock_tryrdlock(lock)
-							     : LET_IT;
+	return real.pthread_rwlock_tryrdlock(lock);
 }
 
 static inline int try_write(pthread_rwlock_t *lock)
 {
-	return likely(real.pthread_rwlock_trywrlock != NULL) ? real.pthread_rwlock_trywrlock(lock)
-							     : LET_IT;
+	return real.pthread_rwlock_trywrlock(lock);
 }
 
 static bool is_time(clockid_t clock, const struct timespec *until)
@@ -73,12 +70,12 @@ static int try_write_by(pthread_rwlock_t *lock, clockid_t clock, const struct ti
 
 static inline int try_spin(pthread_spinlock_t *lock)
 {
-	return likely(real.pthread_spin_trylock != NULL) ? real.pthread_spin_trylock(lock) : LET_IT;
+	return real.pthread_spin_trylock(lock);
 }
 
 static inline int try_mtx(mtx_t *mutex)
 {
-	int r = likely(real.mtx_trylock != NULL) ? real.mtx_trylock(mutex) : thrd_error;
+	int r = real.mtx_trylock(mutex);
 
 	return r == thrd_success ? 0 : r == thrd_busy ? EBUSY : LET_IT;
 }
@@ -91,28 +88,34 @@ static inline int error_of_mtx(int result)
 
 #define ERROR(result) (result)
 
-/* Two functions each, as in wrap_wait.c. */
-#define TRIES(code, name, parameters, arguments, lock, try, error)           \
-	__attribute__((noinline)) static int wait_in_##name parameters       \
-	{                                                                    \
-		int r;                                                       \
-		WAITING(code, real.name, lock);                              \
-		r = real.name arguments;                                     \
-		waiting.result = error(r);                                   \
-		return r;                                                    \
-	}                                                                    \
-	CPROF_PUBLIC int name parameters                                     \
-	{                                                                    \
-		int r;                                                       \
-                                                                             \
-		if (!wait_is_wanted(WAIT_SHOWN | WAIT_TIMED | WAIT_COUNTED)) \
-			return real.name arguments;                          \
-		r = try;                                                     \
-		if (likely(r == 0))                                          \
-			return 0;                                            \
-		if (r == EBUSY)                                              \
-			return wait_in_##name arguments;                     \
-		return r == EOWNERDEAD ? r : real.name arguments;            \
+/*
+ * Several functions each, and all are jumped to but the real ones: the first, which is all there is when nothing is wanted,
+ * keeps no registers, and the caller of the last is the host.
+ */
+#define TRIES(code, name, parameters, arguments, lock, try, error)          \
+	__attribute__((noinline)) static int wait_in_##name parameters      \
+	{                                                                   \
+		int r;                                                      \
+		WAITING(code, real.name, lock);                             \
+		r = real.name arguments;                                    \
+		waiting.result = error(r);                                  \
+		return r;                                                   \
+	}                                                                   \
+	__attribute__((noinline)) static int try_in_##name parameters       \
+	{                                                                   \
+		int r = try;                                                \
+                                                                            \
+		if (likely(r == 0))                                         \
+			return 0;                                           \
+		if (r == EBUSY)                                             \
+			return wait_in_##name arguments;                    \
+		return r == EOWNERDEAD ? r : real.name arguments;           \
+	}                                                                   \
+	CPROF_PUBLIC int name parameters                                    \
+	{                                                                   \
+		if (wait_is_wanted(WAIT_SHOWN | WAIT_TIMED | WAIT_COUNTED)) \
+			return try_in_##name arguments;                     \
+		return real.name arguments;                                 \
 	}
 
 #define MUTEX  pthread_mutex_t *mutex
@@ -164,35 +167,33 @@ static inline bool is_always(const volatile void *lock)
 	return true;
 }
 
-/* One that somebody waits for already, and one that somebody has just waited for. */
+/*
+ * Whoever sleeps for the lock was counted before it slept, so nobody has to look again after the release. One that comes at
+ * this moment has next to nothing to wait for; what that is goes with the next charge.
+ */
 #define RELEASES(code, name, type, is_released, shown)                                             \
 	__attribute__((noinline)) static int release_in_##name(type *lock)                         \
 	{                                                                                          \
-		unsigned marked = contention_releases((const void *)lock);                         \
-		int r = real.name(lock);                                                           \
+		unsigned marked = 0;                                                               \
+		int r;                                                                             \
                                                                                                    \
+		if (wait_is_wanted(WAIT_COUNTED) && is_released(lock))                             \
+			marked = contention_releases((const void *)lock);                          \
+		if (marked == 0)                                                                   \
+			return real.name(lock);                                                    \
+		r = real.name(lock);                                                               \
 		if (r == 0)                                                                        \
 			contention_released((const void *)lock, marked, code, (uintptr_t)(shown)); \
 		else                                                                               \
 			contention_kept((const void *)lock, marked);                               \
 		return r;                                                                          \
 	}                                                                                          \
-	__attribute__((noinline)) static void released_in_##name(const void *lock)                 \
-	{                                                                                          \
-		contention_released(lock, 0, code, (uintptr_t)(shown));                            \
-	}                                                                                          \
 	CPROF_PUBLIC int name(type *lock)                                                          \
 	{                                                                                          \
-		int r;                                                                             \
-                                                                                                   \
-		if (!wait_is_wanted(WAIT_COUNTED) || !is_released(lock))                           \
-			return real.name(lock);                                                    \
+		/* while nobody asks for it nobody is counted, as a rule */                        \
 		if (contention_may_be((const void *)lock))                                         \
 			return release_in_##name(lock);                                            \
-		r = real.name(lock);                                                               \
-		if (contention_may_be((const void *)lock) && r == 0)                               \
-			released_in_##name((const void *)lock);                                    \
-		return r;                                                                          \
+		return real.name(lock);                                                            \
 	}
 
 RELEASES(WAIT_LOCK, pthread_mutex_unlock, pthread_mutex_t, is_last, real.pthread_mutex_unlock)

@@ -143,7 +143,7 @@ static long call_releasing(long number, long a, long b, long c, long d, long e, 
 	unsigned marked = contention_may_be(lock) ? contention_releases(lock) : 0;
 	long r = real_syscall(number, a, b, c, d, e, f);
 
-	if (marked != 0 || contention_may_be(lock))
+	if (marked != 0)
 		contention_released(lock, marked, WAIT_FUTEX_LOCK, (uintptr_t)real_syscall);
 	return r;
 }

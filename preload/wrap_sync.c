@@ -127,7 +127,7 @@ CPROF_PUBLIC int pthread_barrier_wait(pthread_barrier_t *barrier)
 /* One that has ended is joined at once, without a look at time limits, and without being a cancellation point. */
 static bool has_joined(pthread_t thread, void **result)
 {
-	return real.pthread_tryjoin_np != NULL && real.pthread_tryjoin_np(thread, result) == 0;
+	return real.pthread_tryjoin_np(thread, result) == 0;
 }
 
 static bool has_joined_by(pthread_t thread, void **result, clockid_t clock)

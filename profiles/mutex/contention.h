@@ -29,7 +29,7 @@ SIGSAFE static inline bool contention_may_be(const void *lock)
 	return unlikely(waiters_may_be(lock));
 }
 
-/* Before a release; what it returns is for one of the two that follow. */
+/* Before a release; what it returns is for one of the two that follow, 0: nobody waits, and there is nothing to do after. */
 SIGSAFE unsigned contention_releases(const void *lock);
 
 /* After it. @code: what waits for such a lock; @callee: the function that released it. */

@@ -458,8 +458,7 @@ SIGSAFE unsigned contention_releases(const void *lock)
 
 SIGSAFE void contention_kept(const void *lock, unsigned marked)
 {
-	if (marked != 0)
-		waiters_unmark(lock, marked);
+	waiters_unmark(lock, marked);
 }
 
 SIGSAFE uint64_t contention_charge(const void *lock)

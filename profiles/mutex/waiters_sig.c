@@ -51,8 +51,7 @@ static struct both look_at(const struct waiters *w)
 
 static void change_filter(uint64_t lock, int by)
 {
-	uint32_t at = (uint32_t)(lock >> 2) * UINT32_C(0x9e3779b1);
-	_Atomic uint8_t *n = &waiters_filter[at >> (32 - WAITERS_FILTER_BITS)];
+	_Atomic uint8_t *n = waiters_filter_at((const void *)(uintptr_t)lock);
 	uint8_t was = atomic_load_explicit(n, memory_order_relaxed);
 
 	while (was != FILTER_FULL &&
