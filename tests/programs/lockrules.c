@@ -3,7 +3,7 @@
  *
  *     lockrules [GROUP]
  *
- * GROUP: mutex, rwlock, spin, cond, oldcond, sem, barrier, join, once, c11, futex, cancel, jump, fork; without it all.
+ * GROUP: mutex, givenup, rwlock, spin, cond, oldcond, sem, barrier, join, once, c11, futex, cancel, jump, fork; without it all.
  * Some of what it asks is undefined by POSIX and settled by glibc: then glibc's answer is what has to stay.
  */
 #include <limits.h>
@@ -321,7 +321,11 @@ static void robustness(pthread_mutex_t *m, const struct kind *k, struct other *o
 			close(d.go[j]);
 		}
 	}
-	/* given up, with one that waits and without */
+}
+
+/* Given up, with one that waits and without. */
+static void give_up(pthread_mutex_t *m, struct other *o)
+{
 	owner_dies(m);
 	SAY("lock, its owner is dead", pthread_mutex_lock(m));
 	other_begin(o, lock, m);
@@ -384,6 +388,8 @@ static void rules_of_ceilings(void)
 	pthread_mutexattr_destroy(&a);
 }
 
+static const int type_of[] = {PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_RECURSIVE,
+			      PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_ADAPTIVE_NP};
 static pthread_mutex_t static_mutexes[] = {
 	PTHREAD_MUTEX_INITIALIZER,
 	PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP,
@@ -391,11 +397,9 @@ static pthread_mutex_t static_mutexes[] = {
 	PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP,
 };
 
-static void rules_of_mutexes(void)
+static void each_kind(int are_given_up)
 {
 	static const char *const types[] = {"normal", "recursive", "errorcheck", "adaptive"};
-	static const int type_of[] = {PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_RECURSIVE,
-				      PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_ADAPTIVE_NP};
 	static const char *const protocols[] = {"", ", inherit", ", protect"};
 	static const int protocol_of[] = {PTHREAD_PRIO_NONE, PTHREAD_PRIO_INHERIT,
 					  PTHREAD_PRIO_PROTECT};
@@ -403,27 +407,43 @@ static void rules_of_mutexes(void)
 	char name[100];
 
 	other_start(&o);
-	say_before = name;
 	for (int i = 0; i < 4 * 3 * 2 * 2; i++) {
 		struct kind k = {type_of[i % 4], protocol_of[i / 4 % 3],
 				 i / 12 % 2 ? PTHREAD_MUTEX_ROBUST : PTHREAD_MUTEX_STALLED,
 				 i / 24 ? PTHREAD_PROCESS_SHARED : PTHREAD_PROCESS_PRIVATE};
+		pthread_mutex_t m;
 
 		snprintf(name, sizeof(name), "mutex %s%s%s%s", types[i % 4], protocols[i / 4 % 3],
 			 k.robust ? ", robust" : "", k.shared ? ", shared" : "");
-		rules_of_kind(&k, &o);
+		say_before = name;
+		if (!are_given_up)
+			rules_of_kind(&k, &o);
+		else if (k.robust && make_mutex(&m, &k) == 0)
+			give_up(&m, &o);
 	}
-	for (size_t i = 0; i < LENGTH(static_mutexes); i++) {
+	for (size_t i = 0; i < LENGTH(static_mutexes) && !are_given_up; i++) {
 		struct kind k = {type_of[i], PTHREAD_PRIO_NONE, 0, 0};
 
 		snprintf(name, sizeof(name), "mutex %s, static", types[i]);
+		say_before = name;
 		for (size_t j = 0; j < LENGTH(ways); j++)
 			take_it(&static_mutexes[i], &k, &ways[j], &o);
 	}
+	say_before = "";
+	other_leave(&o);
+}
+
+static void rules_of_mutexes(void)
+{
+	each_kind(0);
 	say_before = "mutex ceiling";
 	rules_of_ceilings();
 	say_before = "";
-	other_leave(&o);
+}
+
+static void rules_of_giving_up(void)
+{
+	each_kind(1);
 }
 
 /* Read-write locks */
@@ -696,19 +716,13 @@ static const struct group {
 	const char *name;
 	void (*rules)(void);
 } groups[] = {
-	{"mutex", rules_of_mutexes},
-	{"rwlock", rules_of_rwlocks},
-	{"spin", rules_of_spinning},
-	{"cond", rules_of_conditions},
-	{"oldcond", rules_of_old_conditions},
-	{"sem", rules_of_semaphores},
-	{"barrier", rules_of_barriers},
-	{"join", rules_of_joining},
-	{"once", rules_of_once},
-	{"c11", rules_of_c11},
-	{"futex", rules_of_futexes},
-	{"cancel", rules_of_cancelling},
-	{"jump", rules_of_jumping},
+	{"mutex", rules_of_mutexes},     {"givenup", rules_of_giving_up},
+	{"rwlock", rules_of_rwlocks},    {"spin", rules_of_spinning},
+	{"cond", rules_of_conditions},   {"oldcond", rules_of_old_conditions},
+	{"sem", rules_of_semaphores},    {"barrier", rules_of_barriers},
+	{"join", rules_of_joining},      {"once", rules_of_once},
+	{"c11", rules_of_c11},           {"futex", rules_of_futexes},
+	{"cancel", rules_of_cancelling}, {"jump", rules_of_jumping},
 	{"fork", rules_of_forking},
 };
 
