@@ -2,7 +2,7 @@
 """Measures the cpu profile beside its peers: cpu.py BUILD PROGRAMS RESULTS [PART...]
 
 BUILD is a meson build directory, PROGRAMS where bench/run has put the programs of this folder, RESULTS a JSON file
-that is updated part by part: stacks, delivery, programs, start, wall. With QUICK=1 in the environment there are fewer rounds.
+that is updated part by part: stacks, delivery, programs, start, wall, locks. With QUICK=1 in the environment there are fewer rounds.
 """
 
 import concurrent.futures
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 
+import locks
 import samples
 import wall
 from rounds import Rounds, in_turn, run, spread
@@ -51,7 +52,7 @@ class Place:
         os.chmod(self.out, 0o1777)
         self.cprof = shutil.copy(build + '/cli/cprof', self.work + '/cli/cprof')
         self.library = shutil.copy(build + '/preload/libcprof.so.0', self.work + '/preload/libcprof.so.0')
-        for name in ('load', 'spend', 'noperf', 'stacks', 'stacks-fp', 'nothing', 'sleepers'):
+        for name in ('load', 'spend', 'noperf', 'stacks', 'stacks-fp', 'nothing', 'sleepers', 'locks'):
             shutil.copy(programs + '/' + name, self.work + '/' + name)
         self.libprofiler = library('libprofiler.so.0')
         if self.libprofiler is None:
@@ -418,8 +419,13 @@ def part_wall(place):
     return wall.part_wall(place, QUICK)
 
 
+def part_locks(place):
+    return locks.part_locks(place, QUICK, library('liblttng-ust-pthread-wrapper.so.1') or
+                            library('liblttng-ust-pthread-wrapper.so.0') or library('liblttng-ust-pthread-wrapper.so'), note)
+
+
 PARTS = {'stacks': part_stacks, 'delivery': part_delivery, 'programs': part_programs, 'start': part_start,
-         'wall': part_wall}
+         'wall': part_wall, 'locks': part_locks}
 
 
 def main():

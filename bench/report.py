@@ -12,6 +12,7 @@ import os
 import sys
 import time
 
+import locks
 import wall
 
 OURS, PEER, TARGET, INK, FAINT = '#1f6f8b', '#b9c4cc', '#c0392b', '#22303a', '#dde4e8'
@@ -138,8 +139,12 @@ def wall_targets(r):
     return wall.wall_targets(r, Target)
 
 
+def locks_targets(r):
+    return locks.locks_targets(r, Target)
+
+
 PARTS = {'stacks': stack_targets, 'delivery': delivery_targets, 'programs': program_targets, 'start': start_targets,
-         'wall': wall_targets}
+         'wall': wall_targets, 'locks': locks_targets}
 
 
 # The picture
@@ -254,6 +259,10 @@ def draw(r):
         p.panel('Watching threads', 'percent of a CPU at 99 Hz, beside signalling all; less is better; logarithmic',
                 list(wall.wall_groups(r)), lambda v: '%.2f %%' % v if v < 10 else '%.0f %%' % v,
                 lambda v: math.log(max(v, 0.01) / 0.01) / math.log(300 / 0.01), (0.01, 0.1, 1, 10, 100))
+    if 'locks' in r:
+        p.panel('A lock and an unlock', 'ratio to the program alone; less is better; logarithmic',
+                list(locks.locks_groups(r)), lambda v: '%.2f' % v if v < 10 else '%.0f' % v,
+                lambda v: math.log(max(v, 0.5) / 0.5) / math.log(100 / 0.5), (0.5, 1, 2, 5, 10, 20, 50, 100))
     return p.svg()
 
 
@@ -340,8 +349,12 @@ def page_wall(r):
     return wall.page_wall(r, table)
 
 
+def page_locks(r):
+    return locks.page_locks(r, table)
+
+
 PAGES = {'stacks': page_stacks, 'delivery': page_delivery, 'programs': page_programs, 'start': page_start,
-         'wall': page_wall}
+         'wall': page_wall, 'locks': page_locks}
 
 
 def page(r, rows):

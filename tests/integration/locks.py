@@ -92,6 +92,7 @@ def at(p, function):
 
 
 def sums(samples):
+    samples = list(samples)
     return sum(s.values[0] for s in samples), sum(s.values[1] for s in samples)
 
 
@@ -327,7 +328,128 @@ def parked():
     box.close()
 
 
+# ---- real programs ----
+
+SQLITE = '''
+import sqlite3, threading
+db = sqlite3.connect(':memory:', check_same_thread=False)
+db.execute('create table t(a integer primary key, b text)')
+db.executemany('insert into t values(?, ?)', ((i, 'x' * (i % 97)) for i in range(3000)))
+sums = [0] * 3
+def asks(number):
+    for i in range(40):
+        cursor = db.cursor()
+        cursor.execute('select sum(length(replace(b, ?, ?))) from t where a %% 7 != ?', ('x', 'yz', i %% 7))
+        sums[number] += cursor.fetchone()[0]
+threads = [threading.Thread(target=asks, args=(i,)) for i in range(3)] * 1
+for t in threads: t.start()
+for t in threads: t.join()
+print(sums)
+'''.replace('%%', '%')
+
+
+def share(samples, of):
+    return sums(samples)[1] / max(1, sums(of)[1])
+
+
+def seen_by_gdb(box, argv):
+    """Of the threads that wait for a mutex, as a debugger sees them: (how many, how many of those inside SQLite)."""
+    p = subprocess.Popen(argv, cwd=box.cwd, env=box.environment(), stdout=subprocess.DEVNULL)
+    waiting = inside = 0
+    try:
+        for _ in range(8):
+            time.sleep(0.1)
+            if p.poll() is not None:
+                break
+            out = subprocess.run(['gdb', '-q', '-nx', '-batch', '-p', str(p.pid), '-ex', 'thread apply all bt 12'],
+                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60).stdout.decode('utf-8', 'replace')
+            for thread in out.split('\nThread ')[1:]:
+                if 'lll_lock_wait' in thread or 'pthread_mutex_lock' in thread:
+                    waiting += 1
+                    inside += 'sqlite3_' in thread
+    finally:
+        if p.poll() is None:
+            p.kill()
+        p.wait()
+    return waiting, inside
+
+
+def database():
+    """Threads that share a connection wait for its mutex, in sqlite3_step() and its like, and hold it there."""
+    box = Box()
+    python3 = '/usr/bin/python3' if os.path.exists('/usr/bin/python3') else sys.executable
+    argv = (python3, '-c', SQLITE)
+    plain, r = box.plain(*argv), box.run(*argv, spec=EXACT)
+    tap.equal((r.status, r.out, r.own_err), (plain.status, plain.out, plain.err), 'SQLite with threads: the same')
+    block, mutex = profile(r, 'block'), profile(r, 'mutex')
+    of_mutexes = [s for s in block.samples if s.labels.get('kind') == 'mutex']
+    inside = [s for s in of_mutexes if any(n.startswith('sqlite3_') for n in s.names)]
+    tap.note('mutexes: %.1f ms, in SQLite %.1f ms' % (sums(of_mutexes)[1] / 1e6, sums(inside)[1] / 1e6))
+    if not tap.ok(inside, 'SQLite with threads: they wait for it'):
+        return
+    # short waits for the interpreter's own mutex are many
+    tap.ok(share(inside, of_mutexes) > 0.5, 'SQLite with threads: its mutex is the one that is waited for',
+           str(collections.Counter(s.names[1] for s in of_mutexes)))
+    by_lock = collections.Counter()
+    for s in inside:
+        by_lock[s.labels.get('lock')] += s.values[1]
+    tap.ok(by_lock.most_common(1)[0][0], 'SQLite with threads: it has a name: %s' % (by_lock.most_common(1)[0][0],), str(by_lock))
+    holders = collections.Counter()
+    for s in mutex.samples:
+        holders[next((n for n in s.names if n.startswith('sqlite3_') and 'mutex' not in n), s.names[0])] += s.values[1]
+    tap.ok(holders and holders.most_common(1)[0][0].startswith('sqlite3_'), 'SQLite with threads: who holds it', str(holders.most_common(4)))
+    tap.note('holders: %s' % [(n, '%.1f ms' % (v / 1e6)) for n, v in holders.most_common(4)])
+    if shutil.which('gdb') is None:
+        tap.skip('gdb sees the same', 'no gdb here')
+    else:
+        waiting, inside = seen_by_gdb(box, argv)
+        tap.note('gdb: %d waits for a mutex, %d of them inside SQLite' % (waiting, inside))
+        if waiting < 3:
+            tap.skip('gdb sees the same', 'too few waits were met: %d' % waiting)
+        else:
+            tap.ok(inside > waiting / 2, 'gdb sees the same', '%d of %d' % (inside, waiting))
+    box.close()
+
+
+def compressors():
+    """Same output, byte by byte; their pools wait for work."""
+    box = Box()
+    source = os.path.join(box.root, 'text')
+    with open(source, 'wb') as f:
+        state = hashlib.sha256(b'locks').digest()
+        for _ in range(40000):
+            state = hashlib.sha256(state).digest()
+            f.write(state[:4].hex().encode() * 9 + state)
+    for name, argv in (('xz', ['xz', '-T2', '--block-size=1MiB', '-1', '-c', source]),
+                       ('zstd', ['zstd', '-q', '-T2', '-3', '-B1048576', '-c', source]),
+                       ('pigz', ['pigz', '-n', '-p2', '-c', source])):
+        if shutil.which(name) is None:
+            tap.skip(name, 'not installed')
+            continue
+        command = ['sh', '-c', 'exec "$@" | sha256sum', 'sh'] + argv
+        plain, r = box.plain(*command), box.run(*command, spec='block=1ns,mutex=1')
+        tap.equal((r.status, r.out, r.own_err), (plain.status, plain.out, plain.err), name + ': the same')
+        found = []
+        for below in [[]] + [[c] for c in r.children()]:
+            path = os.path.join(r.directory, *below, 'block.pb.gz')
+            if os.path.exists(path):
+                found += [s for s in Profile.read(path).samples if s.values[1] > 0]
+        tap.ok(any(s.labels.get('kind') == 'cond' for s in found), name + ': its threads wait for work')
+        kinds = collections.Counter()
+        for s in found:
+            kinds[s.labels.get('kind'), s.labels.get('idle', 'no')] += s.values[1] // 1000
+        tap.note('%s: us by kind and idleness: %s' % (name, dict(kinds)))
+    box.close()
+
+
+def real_programs():
+    if is_there('real programs'):
+        database()
+        compressors()
+
+
 GROUPS = {
+    'real': (real_programs,),
     'timetable': (timetable, waits_in_files),
     'rates': (thresholds, sampled),
     'idle': (parked,),
