@@ -2,7 +2,7 @@
 """Measures cprof beside its peers: cpu.py BUILD PROGRAMS RESULTS [PART...]
 
 BUILD is a meson build directory, PROGRAMS where bench/run has put the programs of this folder, RESULTS a JSON file
-that is updated part by part: stacks, delivery, programs, start, wall, heap. With QUICK=1 in the environment there are fewer rounds.
+that is updated part by part: stacks, delivery, programs, start, wall, heap, locks. With QUICK=1 in the environment there are fewer rounds.
 """
 
 import concurrent.futures
@@ -16,9 +16,10 @@ import sys
 import threading
 
 import heap
+import locks
 import samples
 import wall
-from place import NOTES, Place, note, spent
+from place import NOTES, Place, library, note, spent
 from rounds import Rounds, in_turn, run, spread
 
 QUICK = os.environ.get('QUICK', '') not in ('', '0')
@@ -365,8 +366,13 @@ def part_heap(place):
     return heap.part_heap(place, QUICK)
 
 
+def part_locks(place):
+    return locks.part_locks(place, QUICK, library('liblttng-ust-pthread-wrapper.so.1') or
+                            library('liblttng-ust-pthread-wrapper.so.0') or library('liblttng-ust-pthread-wrapper.so'), note)
+
+
 PARTS = {'stacks': part_stacks, 'delivery': part_delivery, 'programs': part_programs, 'start': part_start,
-         'wall': part_wall, 'heap': part_heap}
+         'wall': part_wall, 'heap': part_heap, 'locks': part_locks}
 
 
 def main():

@@ -13,6 +13,7 @@ import sys
 import time
 
 import heap
+import locks
 import wall
 
 OURS, PEER, TARGET, INK, FAINT = '#1f6f8b', '#b9c4cc', '#c0392b', '#22303a', '#dde4e8'
@@ -143,8 +144,12 @@ def heap_targets(r):
     return heap.heap_targets(r, Target)
 
 
+def locks_targets(r):
+    return locks.locks_targets(r, Target)
+
+
 PARTS = {'stacks': stack_targets, 'delivery': delivery_targets, 'programs': program_targets, 'start': start_targets,
-         'wall': wall_targets, 'heap': heap_targets}
+         'wall': wall_targets, 'heap': heap_targets, 'locks': locks_targets}
 
 
 # The picture
@@ -268,6 +273,10 @@ def draw(r):
                 list(heap.heap_groups(r, 'programs')), lambda v: '%+.1f %%' % v, lambda v: (v + 5) / 35, (0, 10, 20, 30))
         p.panel('How wrong the heap profile is', 'root mean square error in percent; less is better',
                 list(heap.error_groups(r)), lambda v: '%.1f %%' % v, lambda v: v / 45, (0, 10, 20, 30, 40))
+    if 'locks' in r:
+        p.panel('A lock and an unlock', 'ratio to the program alone; less is better; logarithmic',
+                list(locks.locks_groups(r)), lambda v: '%.2f' % v if v < 10 else '%.0f' % v,
+                lambda v: math.log(max(v, 0.5) / 0.5) / math.log(100 / 0.5), (0.5, 1, 2, 5, 10, 20, 50, 100))
     return p.svg()
 
 
@@ -358,8 +367,12 @@ def page_heap(r):
     return heap.page_heap(r, table)
 
 
+def page_locks(r):
+    return locks.page_locks(r, table)
+
+
 PAGES = {'stacks': page_stacks, 'delivery': page_delivery, 'programs': page_programs, 'start': page_start,
-         'wall': page_wall, 'heap': page_heap}
+         'wall': page_wall, 'heap': page_heap, 'locks': page_locks}
 
 
 def page(r, rows):

@@ -1,0 +1,462 @@
+#!/usr/bin/env python3
+"""
+Who waits and who makes them wait: the profiles "block" and "mutex" beside what programs measured themselves, and that whoever
+locks and waits gets the same answers as without.
+"""
+
+import collections
+import hashlib
+import json
+import math
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import tap
+from cprof import LIBRARY, Box, program
+from pprof import Profile
+
+RULES = ('mutex', 'givenup', 'rwlock', 'spin', 'cond', 'oldcond', 'sem', 'barrier', 'join', 'once', 'c11', 'futex', 'cancel', 'jump',
+         'fork')
+# None: preloaded and off
+RULE_SPECS = (None, 'block=1ns,mutex=1', 'block,mutex', 'block=rate:100ns,mutex=1,block.io=on', 'cpu,wall', 'all')
+
+
+def knows(word):
+    """Whether this cprof has a profile of that name."""
+    box = Box()
+    r = box.command('run', '-p', word, '-o', os.path.join(box.root, 'o'), '--', 'true')
+    box.close()
+    return r.status == 0
+
+
+def spoken(r):
+    """Two threads, or two processes, speak as they come."""
+    return r.status, sorted(r.out.splitlines()), r.own_err
+
+
+def first_difference(mine, theirs):
+    """The lines that only one of them has."""
+    one, other = list(theirs[1]), []
+    for line in mine[1]:
+        if line in one:
+            one.remove(line)
+        else:
+            other.append(line)
+    return 'status %r, plain %r\nonly here: %s\nonly plain: %s\nerr: %s' % (
+        mine[0], theirs[0], '\n  '.join(other[:8]), '\n  '.join(one[:8]), mine[2][:400])
+
+
+def answers_of_locks():
+    """Every result and errno of every function that locks or waits."""
+    box = Box()
+    has_block = knows('block')
+    if not has_block:
+        tap.skip('block and mutex', 'this cprof has no such profiles')
+    names = [('lockrules', rule) for rule in RULES]
+    if program('lockrules_cxx') != 'lockrules_cxx':
+        names.append(('lockrules_cxx',))
+    for argv in names:
+        plain = spoken(box.plain(*argv))
+        about = ' '.join(argv)
+        tap.ok(plain[0] == 0 and len(plain[1]) > 5, about + ': runs', str(plain)[-600:])
+        # what differs from run to run, by itself, would be no proof of anything
+        again = spoken(box.plain(*argv))
+        tap.ok(again == plain, about + ': the same twice', first_difference(again, plain))
+        for spec in RULE_SPECS:
+            if spec is None:
+                r = box.plain(*argv, env={'LD_PRELOAD': LIBRARY})
+            elif 'block' in spec and not has_block:
+                continue
+            else:
+                r = box.run(*argv, spec=spec)
+            mine = spoken(r)
+            tap.ok(mine == plain, '%s, %s: the same' % (about, spec or 'preloaded'), first_difference(mine, plain))
+    box.close()
+
+
+COLUMNS = [('contentions', 'count'), ('delay', 'nanoseconds')]
+EXACT = 'block=1ns,mutex=1'
+
+
+def profile(r, name):
+    return Profile.read(os.path.join(r.directory, name + '.pb.gz'))
+
+
+def at(p, function):
+    return [s for s in p.samples if function in s.names]
+
+
+def sums(samples):
+    samples = list(samples)
+    return sum(s.values[0] for s in samples), sum(s.values[1] for s in samples)
+
+
+def is_close(got, wanted):
+    return abs(got - wanted) <= 1e6 + 0.02 * wanted
+
+
+def is_there(about):
+    if knows('block') and knows('mutex'):
+        return True
+    tap.skip(about, 'this cprof has no profiles "block" and "mutex"')
+    return False
+
+
+# ---- the timetable ----
+
+def check_waiters(about, block, name, of):
+    """How often, how long, of what kind, and for which lock."""
+    samples = at(block, name)
+    count, ns = sums(samples)
+    labels = '%s' % [(s.labels, s.values) for s in samples][:6]
+    if 'count' in of:
+        tap.equal(count, of['count'], '%s: %s: as often' % (about, name))
+    else:
+        tap.ok(count >= of['at_least'], '%s: %s: at least as often' % (about, name), '%d, truly %d' % (count, of['at_least']))
+    tap.ok(is_close(ns, of['ns']), '%s: %s: as long' % (about, name), '%.3f ms, truly %.3f ms; %s' % (ns / 1e6, of['ns'] / 1e6, labels))
+    # a wait for a condition that has to take its mutex again, when another is just letting go of it, has two
+    kinds = collections.Counter()
+    for s in samples:
+        kinds[s.labels.get('kind')] += s.values[1]
+    most = kinds.most_common(1)[0][0] if kinds else None
+    tap.ok(most == of['kind'] and (len(kinds) == 1 or 'at_least' in of), '%s: %s: kind %s' % (about, name, of['kind']), labels)
+    wanted = of['lock']
+    if wanted:
+        names = {s.labels.get('lock') for s in samples if s.labels.get('kind') == of['kind']}
+        is_right = names == {wanted}
+        if wanted.endswith(':'):  # a creation site
+            is_right = len(names) == 1 and re.match(re.escape(wanted) + r'\d+$', str(list(names)[0])) is not None
+        tap.ok(is_right, '%s: %s: lock %s' % (about, name, wanted), str(names))
+
+
+def check_holder(about, mutex, name, of):
+    """Who let go has what the others waited for it, whether or not the way back to a processor is in it."""
+    count, ns = sums(at(mutex, of['holder']))
+    of = dict(of, held_ns=of['held_ns'] or of['ns'])  # nobody came: all of it
+    tap.ok(of['held_ns'] * 0.98 - 1e6 <= ns <= of['ns'] * 1.02 + 1e6, '%s: %s made others wait' % (about, of['holder']),
+           '%.3f ms; truly %.3f to %.3f ms' % (ns / 1e6, of['held_ns'] / 1e6, of['ns'] / 1e6))
+    if name != 'w_three':
+        tap.equal(count, of['count'], '%s: %s: as often' % (about, of['holder']))
+
+
+def check_lines(about, block):
+    """A creation site has the line at which the lock was made."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'programs', 'locks.c')) as f:
+        made = [str(n) for n, line in enumerate(f, 1) if '/* made here */' in line]
+    lines = {s.labels['lock'].split(':')[-1] for s in block.samples if 'locks.c:' in s.labels.get('lock', '')}
+    tap.equal(sorted(lines), made, about + ': the lines of creation sites')
+
+
+def timetable():
+    if not is_there('timetable'):
+        return
+    box = Box()
+    names = ['locks'] + [name for name in ('lockscxx', 'locks_rust') if program(name) != name]
+    for name in ('lockscxx', 'locks_rust'):
+        if name not in names:
+            tap.skip(name, 'not built here')
+    for name in names:
+        r = box.run(name, *(['timetable'] if name == 'locks' else []), spec=EXACT)
+        if not tap.ok(r.status == 0 and r.own_err == '', name + ': runs', r.show()):
+            continue
+        block, mutex, truth = profile(r, 'block'), profile(r, 'mutex'), r.truth['sites']
+        tap.equal((block.types, mutex.types), (COLUMNS, COLUMNS), name + ': columns')
+        tap.equal([n for n, of in truth.items() if of['wrong']], [], name + ': the results are right')
+        for site, of in truth.items():
+            check_waiters(name, block, site, of)
+            if of['holder']:
+                check_holder(name, mutex, site, of)
+        if name == 'locks':
+            check_lines(name, block)
+            holders = {of['holder'] for of in truth.values()}
+            others = [s for s in mutex.samples if not holders & set(s.names)]
+            tap.ok(sums(others)[1] < 5e6, name + ': nobody else made others wait',
+                   str([(s.names[:5], s.values) for s in others if s.values[1] > 1e5]))
+        others = [s for s in block.samples if not any(n.startswith('w_') for n in s.names)]
+        tap.ok(all(s.labels.get('kind') != 'io' for s in block.samples), name + ': no files unless asked for',
+               str([s.names[:4] for s in block.samples if s.labels.get('kind') == 'io'][:3]))
+        tap.note('%s: elsewhere: %s' % (name, [(s.names[:4], s.labels.get('kind'), s.values) for s in others][:6]))
+        cut = sums(s for s in block.samples + mutex.samples if '[truncated]' in s.names)
+        tap.equal(cut, (0, 0), name + ': whole stacks')
+    r = box.run('locks', 'uncontended', 2000, spec=EXACT)
+    for what in ('block', 'mutex'):
+        p = profile(r, what)
+        tap.equal(sums(p.samples), (0, 0), what + ': what nobody waits for is not counted')
+    box.close()
+
+
+def waits_in_files():
+    """Kind "io", when it is asked for."""
+    if not is_there('io'):
+        return
+    box = Box()
+    r = box.run('timetable', 2, 'DEL', spec='block,block.io=on')
+    if tap.ok(r.status == 0 and r.own_err == '', 'block.io=on: runs', r.show()):
+        p = profile(r, 'block')
+        for function, name in (('d_poll', 'D'), ('e_read', 'E'), ('l_wait', 'L')):
+            samples = at(p, function)
+            count, ns = sums(samples)
+            truly = r.truth['threads'][name]['waits'][0]
+            tap.equal(count, truly['count'], 'io: %s: as often' % function)
+            tap.ok(is_close(ns, truly['ns']), 'io: %s: as long' % function, '%.1f ms, truly %.1f' % (ns / 1e6, truly['ns'] / 1e6))
+            tap.equal({s.labels.get('kind') for s in samples}, {'io'}, 'io: %s: its kind' % function)
+    box.close()
+
+
+# ---- rates ----
+
+SEED = 20240229
+
+
+def short(box, spec, count, seed):
+    r = box.run('locks', 'short', count, seed, spec=spec)
+    tap.ok(r.status == 0 and r.own_err == '', '%s: runs' % spec, r.show()[-600:])
+    return r, r.truth
+
+
+def check_threshold(box, threshold_ns, text):
+    r, truth = short(box, 'block=%s,mutex=1' % text, 1500, SEED)
+    p = profile(r, 'block')
+    # cprof's clocks are between those of the program; a preemption between two of them is rare, and may be of any length
+    slack = 30000 + threshold_ns // 50
+    waits = collections.defaultdict(list)
+    for place, ns in truth['waits']:
+        waits['w_short_%d' % place].append(ns)
+    wrong = 0
+    for site, of in waits.items():
+        count, ns = sums(at(p, site))
+        sure = [w for w in of if w >= threshold_ns + slack]
+        maybe = [w for w in of if w >= threshold_ns]
+        if not tap.ok(len(sure) - 1 <= count <= len(maybe) and sum(sure) * 0.98 - 1e6 - (0 if count >= len(sure) else 6e6) <= ns <= sum(maybe) * 1.02 + 1e6,
+                      'block=%s: %s has those and no others' % (text, site),
+                      '%d of %.3f ms; %d to %d of %.3f to %.3f ms' % (count, ns / 1e6, len(sure), len(maybe), sum(sure) / 1e6, sum(maybe) / 1e6)):
+            wrong += 1
+        if count < len(sure):
+            wrong += 0.5
+    tap.ok(wrong <= 0.5, 'block=%s: all of them' % text, str(wrong))
+    return p
+
+
+def thresholds():
+    if not is_there('thresholds'):
+        return
+    box = Box()
+    for ns, text in ((1, '1ns'), (100000, '100us'), (500000, '500us'), (1000000, '1ms')):
+        check_threshold(box, ns, text)
+    box.close()
+
+
+def within(got, wanted, variance, about, slack=0.0):
+    sigma = math.sqrt(variance)
+    tap.ok(abs(got - wanted) <= 5 * sigma + slack, '%s (%+.2f sigma)' % (about, (got - wanted) / max(sigma, 1e-9)),
+           'got %.6g, truly %.6g, sigma %.4g' % (got, wanted, sigma))
+
+
+def sampled():
+    """What is sampled is right on average: sums of several thousand, by chance off by less than five times their deviation."""
+    if not is_there('sampled'):
+        return
+    box = Box()
+    for rate in (200000, 1000000):
+        r, truth = short(box, 'block=rate:%dns' % rate, 4000, SEED + rate)
+        p = profile(r, 'block')
+        by_place = collections.defaultdict(list)
+        for place, ns in truth['waits']:
+            by_place['w_short_%d' % place].append(ns)
+            by_place[None].append(ns)
+        for site, waits in by_place.items():
+            count, ns = sums(at(p, site) if site else p.samples)
+            if site is None:
+                count, ns = sums(s for s in p.samples if any(n.startswith('w_short_') for n in s.names))
+            about = 'block=rate:%d: %s' % (rate, site or 'all')
+            # d < r: with probability d / r, as r / d waits of r together
+            variance = sum(rate / d - 1 for d in waits if d < rate)
+            # whole numbers only: r / d may be cut or rounded, half a wait for each that was kept
+            kept = sum(d / rate for d in waits if d < rate)
+            within(count, len(waits), variance, about + ': how often', 0.5 * kept + 1 if site else 0.02 * len(waits))
+            variance = sum(rate * d - d * d for d in waits if d < rate)
+            within(ns, sum(waits), variance, about + ': how long', 1e6 + 0.02 * sum(waits))
+    exact, truth_of_one = short(box, 'block=1ns,mutex=1', 4000, SEED)
+    tenth, truth = short(box, 'block=1ns,mutex=10', 4000, SEED)
+    waits = [ns for _, ns in truth['waits']]
+    held = sum(of['held_ns'] for of in truth['sites'].values())
+    count, ns = sums(profile(tenth, 'mutex').samples)
+    within(count, len(waits), 9 * len(waits), 'mutex=10: how often')
+    within(ns, (held + sum(waits)) / 2, 9 * sum(w * w for w in waits), 'mutex=10: how long', 1e6 + 0.02 * sum(waits) + (sum(waits) - held) / 2)
+    count, ns = sums(profile(exact, 'mutex').samples)
+    waits = [ns for _, ns in truth_of_one['waits']]
+    held = sum(of['held_ns'] for of in truth_of_one['sites'].values())
+    tap.equal(count, len(waits), 'mutex=1: how often')
+    tap.between(ns, held * 0.98 - 1e6, sum(waits) * 1.02 + 1e6, 'mutex=1: how long')
+    box.close()
+
+
+# ---- idle ----
+
+def parked():
+    """A pool that waits for work is not what makes a program slow."""
+    if not is_there('idle'):
+        return
+    box = Box()
+    r = box.run('locks', 'pool', spec=EXACT)
+    if not tap.ok(r.status == 0 and r.own_err == '', 'pool: runs', r.show()):
+        return
+    p, truth = profile(r, 'block'), r.truth
+    waits = [s for s in at(p, 'pool_take') if s.labels.get('kind') == 'cond']
+    total = sums(waits)[1]
+    tap.ok(is_close(total, truth['parked_ns']), 'pool: all of its waits', '%.1f ms, truly %.1f' % (total / 1e6, truth['parked_ns'] / 1e6))
+    idle = sums(s for s in waits if s.labels.get('idle') == 'yes')[1]
+    # the first waits of a thread do not tell yet
+    tap.between(idle / max(total, 1), 0.6, 1, 'pool: the part of it that is idle')
+    others = [s for s in p.samples if 'pool_take' not in s.names]
+    tap.equal([s.names[:4] for s in others if s.labels.get('idle')], [], 'pool: nobody else is idle')
+    contended = at(p, 'contender_lock')
+    tap.ok(is_close(sums(contended)[1], truth['contended_ns']), 'pool: those that contend are not',
+           '%.1f ms, truly %.1f' % (sums(contended)[1] / 1e6, truth['contended_ns'] / 1e6))
+    tap.equal({s.labels.get('lock') for s in contended}, {'g_cache'}, 'pool: for which lock')
+    names = at(profile(r, 'mutex'), 'contender_unlock')
+    tap.ok(sums(names)[1] > 0.9 * truth['contended_ns'] - 1e6, 'pool: who makes them wait')
+    top = box.command('top', os.path.join(r.directory, 'block.pb.gz'))
+    rows = [line.split()[-1] for line in top.out.splitlines() if re.match(r'\s*[\d.]', line)]
+    tap.ok('contender_lock' in top.out and 'pool_take' not in rows, 'cprof top leaves idle waits out', top.show())
+    tap.ok('idle' in (top.out + top.err).lower(), 'cprof top says how much it left out', top.show())
+    box.close()
+
+
+# ---- real programs ----
+
+SQLITE = '''
+import sqlite3, threading
+db = sqlite3.connect(':memory:', check_same_thread=False)
+db.execute('create table t(a integer primary key, b text)')
+db.executemany('insert into t values(?, ?)', ((i, 'x' * (i % 97)) for i in range(3000)))
+sums = [0] * 3
+def asks(number):
+    for i in range(40):
+        cursor = db.cursor()
+        cursor.execute('select sum(length(replace(b, ?, ?))) from t where a %% 7 != ?', ('x', 'yz', i %% 7))
+        sums[number] += cursor.fetchone()[0]
+threads = [threading.Thread(target=asks, args=(i,)) for i in range(3)] * 1
+for t in threads: t.start()
+for t in threads: t.join()
+print(sums)
+'''.replace('%%', '%')
+
+
+def share(samples, of):
+    return sums(samples)[1] / max(1, sums(of)[1])
+
+
+def seen_by_gdb(box, argv):
+    """Of the threads that wait for a mutex, as a debugger sees them: (how many, how many of those inside SQLite)."""
+    p = subprocess.Popen(argv, cwd=box.cwd, env=box.environment(), stdout=subprocess.DEVNULL)
+    waiting = inside = 0
+    try:
+        for _ in range(8):
+            time.sleep(0.1)
+            if p.poll() is not None:
+                break
+            out = subprocess.run(['gdb', '-q', '-nx', '-batch', '-p', str(p.pid), '-ex', 'thread apply all bt 12'],
+                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60).stdout.decode('utf-8', 'replace')
+            for thread in out.split('\nThread ')[1:]:
+                if 'lll_lock_wait' in thread or 'pthread_mutex_lock' in thread:
+                    waiting += 1
+                    inside += 'sqlite3_' in thread
+    finally:
+        if p.poll() is None:
+            p.kill()
+        p.wait()
+    return waiting, inside
+
+
+def database():
+    """Threads that share a connection wait for its mutex, in sqlite3_step() and its like, and hold it there."""
+    box = Box()
+    python3 = '/usr/bin/python3' if os.path.exists('/usr/bin/python3') else sys.executable
+    argv = (python3, '-c', SQLITE)
+    plain, r = box.plain(*argv), box.run(*argv, spec=EXACT)
+    tap.equal((r.status, r.out, r.own_err), (plain.status, plain.out, plain.err), 'SQLite with threads: the same')
+    block, mutex = profile(r, 'block'), profile(r, 'mutex')
+    of_mutexes = [s for s in block.samples if s.labels.get('kind') == 'mutex']
+    inside = [s for s in of_mutexes if any(n.startswith('sqlite3_') for n in s.names)]
+    tap.note('mutexes: %.1f ms, in SQLite %.1f ms' % (sums(of_mutexes)[1] / 1e6, sums(inside)[1] / 1e6))
+    if not tap.ok(inside, 'SQLite with threads: they wait for it'):
+        return
+    # short waits for the interpreter's own mutex are many
+    tap.ok(share(inside, of_mutexes) > 0.5, 'SQLite with threads: its mutex is the one that is waited for',
+           str(collections.Counter(s.names[1] for s in of_mutexes)))
+    by_lock = collections.Counter()
+    for s in inside:
+        by_lock[s.labels.get('lock')] += s.values[1]
+    tap.ok(by_lock.most_common(1)[0][0], 'SQLite with threads: it has a name: %s' % (by_lock.most_common(1)[0][0],), str(by_lock))
+    holders = collections.Counter()
+    for s in mutex.samples:
+        holders[next((n for n in s.names if n.startswith('sqlite3_') and 'mutex' not in n), s.names[0])] += s.values[1]
+    tap.ok(holders and holders.most_common(1)[0][0].startswith('sqlite3_'), 'SQLite with threads: who holds it', str(holders.most_common(4)))
+    tap.note('holders: %s' % [(n, '%.1f ms' % (v / 1e6)) for n, v in holders.most_common(4)])
+    if shutil.which('gdb') is None:
+        tap.skip('gdb sees the same', 'no gdb here')
+    else:
+        waiting, inside = seen_by_gdb(box, argv)
+        tap.note('gdb: %d waits for a mutex, %d of them inside SQLite' % (waiting, inside))
+        if waiting < 3:
+            tap.skip('gdb sees the same', 'too few waits were met: %d' % waiting)
+        else:
+            tap.ok(inside > waiting / 2, 'gdb sees the same', '%d of %d' % (inside, waiting))
+    box.close()
+
+
+def compressors():
+    """Same output, byte by byte; their pools wait for work."""
+    box = Box()
+    source = os.path.join(box.root, 'text')
+    with open(source, 'wb') as f:
+        state = hashlib.sha256(b'locks').digest()
+        for _ in range(40000):
+            state = hashlib.sha256(state).digest()
+            f.write(state[:4].hex().encode() * 9 + state)
+    for name, argv in (('xz', ['xz', '-T2', '--block-size=1MiB', '-1', '-c', source]),
+                       ('zstd', ['zstd', '-q', '-T2', '-3', '-B1048576', '-c', source]),
+                       ('pigz', ['pigz', '-n', '-p2', '-c', source])):
+        if shutil.which(name) is None:
+            tap.skip(name, 'not installed')
+            continue
+        command = ['sh', '-c', 'exec "$@" | sha256sum', 'sh'] + argv
+        plain, r = box.plain(*command), box.run(*command, spec='block=1ns,mutex=1')
+        tap.equal((r.status, r.out, r.own_err), (plain.status, plain.out, plain.err), name + ': the same')
+        found = []
+        for below in [[]] + [[c] for c in r.children()]:
+            path = os.path.join(r.directory, *below, 'block.pb.gz')
+            if os.path.exists(path):
+                found += [s for s in Profile.read(path).samples if s.values[1] > 0]
+        tap.ok(any(s.labels.get('kind') == 'cond' for s in found), name + ': its threads wait for work')
+        kinds = collections.Counter()
+        for s in found:
+            kinds[s.labels.get('kind'), s.labels.get('idle', 'no')] += s.values[1] // 1000
+        tap.note('%s: us by kind and idleness: %s' % (name, dict(kinds)))
+    box.close()
+
+
+def real_programs():
+    if is_there('real programs'):
+        database()
+        compressors()
+
+
+GROUPS = {
+    'real': (real_programs,),
+    'timetable': (timetable, waits_in_files),
+    'rates': (thresholds, sampled),
+    'idle': (parked,),
+    'same': (answers_of_locks,),
+}
+if len(sys.argv) == 3 and sys.argv[2] in GROUPS:
+    group = GROUPS[sys.argv.pop()]
+else:
+    group = [test for tests in GROUPS.values() for test in tests]
+tap.run(*group)
