@@ -20,6 +20,8 @@ FUZZ_SEC ?= 60
 .PHONY: all demo test bench fuzz install check-format format clean help
 
 all: $(BUILD)/build.ninja ## build
+	@# what was not there when it was configured may be now
+	@[ ! /var/lib/dpkg/status -nt $(BUILD)/build.ninja ] || meson setup --reconfigure $(BUILD)
 	@meson compile -C $(BUILD)
 
 $(BUILD)/build.ninja:

@@ -276,7 +276,7 @@ cut_off:
 /* First walk: wire types, how many of each, the second profile in one file. */
 static int count_fields(struct decoder *d)
 {
-	struct field field;
+	struct field field = {0};
 	size_t at = 0;
 	bool has_time = false;
 	int r;
