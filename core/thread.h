@@ -68,6 +68,8 @@ struct thread {
 	/* the stack this thread was given; 0 when unknown: then memory is probed before it is read */
 	uintptr_t stack_low, stack_high;
 
+	uint64_t
+		number; /* of the threads that somebody told us of, in their order; 0: one that was found */
 	uint64_t stack_bytes;      /* of its attributes */
 	uint32_t ends;             /* rounds of key destructors it went through */
 	unsigned char host_blocks; /* inherited: signals.h */
