@@ -92,6 +92,7 @@ struct thread {
 	/* profiles/mutex: the locks it waits for, the last one innermost, and where it waits most of the time */
 	struct thread_lock_wait lock_waits[THREAD_LOCK_WAITS];
 	uint32_t lock_waits_n;
+	uint32_t short_waits; /* one after the other, too short to be kept */
 	uint32_t idle_votes, idle_waits;
 	uint64_t idle_site;
 

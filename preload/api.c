@@ -13,6 +13,7 @@
 #include "core/profile.h"
 #include "cprof/cprof.h"
 #include "preload/api.h"
+#include "preload/own_work.h"
 #include "preload/process.h"
 #include "preload/writing.h"
 #include "profiles/heap/heap.h"
@@ -87,10 +88,10 @@ static int refresh(struct segment *s, const struct profile_ops *ops)
 {
 	int r = 0;
 
-	heap_pause();
+	own_work_begins();
 	if (ops->refresh != NULL && (process_running() & ops->bit))
 		r = ops->refresh(s);
-	heap_resume();
+	own_work_ends();
 	return r;
 }
 
@@ -183,7 +184,7 @@ static int write_target(const struct target *t, const struct reading_window *win
 	struct why why = {""};
 	int r = refresh(t->segment, t->ops);
 
-	heap_pause();
+	own_work_begins();
 	if (r < 0)
 		why_set(&why, "%s: %s", t->ops->name, strerrordesc_np(-r));
 	else
@@ -192,7 +193,7 @@ static int write_target(const struct target *t, const struct reading_window *win
 	if (r < 0 && r != -EAGAIN)
 		log_line("%s", why.text);
 	recycle(t);
-	heap_resume();
+	own_work_ends();
 	return r;
 }
 
@@ -200,9 +201,9 @@ static int open_window(const struct target *t, struct open_window *w, int fd)
 {
 	int r;
 
-	heap_pause();
+	own_work_begins();
 	r = t->output->window_begin(t->segment, t->ops, &w->window);
-	heap_resume();
+	own_work_ends();
 	if (r == 0)
 		w->fd = fd;
 	return r;
@@ -229,9 +230,9 @@ static int close_window(struct open_window *w, const struct target *t, int fd)
 
 	w->window = NULL;
 	r = write_target(t, window, fd, 0);
-	heap_pause();
+	own_work_begins();
 	t->output->window_end(window);
-	heap_resume();
+	own_work_ends();
 	return r;
 }
 

@@ -24,6 +24,7 @@
 #include "core/walk.h"
 #include "preload/api.h"
 #include "preload/boot.h"
+#include "preload/own_work.h"
 #include "preload/real.h"
 #include "preload/rebind.h"
 #include "preload/wrap_alloc.h"
@@ -124,9 +125,9 @@ static void thread_is_gone(struct segment *s, struct thread *t)
 static void thread_begins(struct segment *s, struct thread *t)
 {
 	thread_self_block = t;
-	heap_pause(); /* a program with many keys before ours */
+	own_work_begins(); /* a program with many keys before ours */
 	pthread_setspecific(process.thread_key, t);
-	heap_resume();
+	own_work_ends();
 	thread_is_known(s, t);
 }
 
@@ -303,7 +304,7 @@ int process_start(const struct option_set *options, struct why *why)
 	struct segment *s;
 	int r = 0;
 
-	heap_pause();
+	own_work_begins();
 	lock_take(&process.lock);
 	s = segment_live();
 	if (s == NULL) {
@@ -322,7 +323,7 @@ int process_start(const struct option_set *options, struct why *why)
 	}
 out:
 	lock_give(&process.lock);
-	heap_resume();
+	own_work_ends();
 	return r;
 }
 

@@ -124,6 +124,17 @@ static void find_next(const char *name, void *place)
 		dlerror(); /* the host, asking for its own errors, must not be told of ours */
 }
 
+/* Nobody asks for these but who knows them by this version. */
+static void find_old(const char *name, void *place)
+{
+	void *symbol = dlvsym(RTLD_NEXT, name, "GLIBC_2.2.5");
+
+	if (symbol != NULL)
+		memcpy(place, &symbol, sizeof(symbol));
+	else
+		dlerror();
+}
+
 /* Files in the loader's order, which is that of its search. */
 struct allocator_search {
 	bool is_behind_us; /* what stands before us is not for us to call */
@@ -174,17 +185,6 @@ static void find_allocator(void)
 	atomic_store_explicit(&allocator_is_known, real.malloc != early_malloc,
 			      memory_order_release);
 	errno = saved;
-}
-
-/* Nobody asks for these but who knows them by this version. */
-static void find_old(const char *name, void *place)
-{
-	void *symbol = dlvsym(RTLD_NEXT, name, "GLIBC_2.2.5");
-
-	if (symbol != NULL)
-		memcpy(place, &symbol, sizeof(symbol));
-	else
-		dlerror();
 }
 
 static void find_all(void)
