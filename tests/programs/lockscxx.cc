@@ -63,7 +63,7 @@ std::condition_variable_any g_cond_any;
 static std::promise<int> promise;
 static std::future<int> future;
 static std::thread to_join;
-static std::atomic<int> may_end, in_once;
+static std::atomic<int> in_once;
 static std::once_flag *once;
 static bool told;
 static int tell[2];
