@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Measures the cpu profile beside its peers: cpu.py BUILD PROGRAMS RESULTS [PART...]
+"""Measures cprof beside its peers: cpu.py BUILD PROGRAMS RESULTS [PART...]
 
 BUILD is a meson build directory, PROGRAMS where bench/run has put the programs of this folder, RESULTS a JSON file
-that is updated part by part: stacks, delivery, programs, start, wall, locks. With QUICK=1 in the environment there are fewer rounds.
+that is updated part by part: stacks, delivery, programs, start, wall, heap, locks. With QUICK=1 in the environment there
+are fewer rounds.
 """
 
 import concurrent.futures
@@ -13,64 +14,17 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 
+import heap
 import locks
 import samples
 import wall
+from place import NOTES, Place, note, spent
 from rounds import Rounds, in_turn, run, spread
 
 QUICK = os.environ.get('QUICK', '') not in ('', '0')
 NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
-NOTES = []
-
-
-def note(text):
-    NOTES.append(text)
-    print('  note: ' + text, flush=True)
-
-
-def library(name):
-    """The path by which the loader knows a library, None when it is not installed."""
-    for line in subprocess.run(['ldconfig', '-p'], capture_output=True, text=True).stdout.splitlines():
-        if line.strip().startswith(name + ' '):
-            return line.split('=>')[1].strip()
-    return None
-
-
-class Place:
-    """Where everything is, in a directory that any user may read: profiles of an unprivileged user need that."""
-
-    def __init__(self, build, programs):
-        self.work = tempfile.mkdtemp(prefix='cprof-bench-', dir='/tmp')
-        os.chmod(self.work, 0o755)
-        os.mkdir(self.work + '/cli')
-        os.mkdir(self.work + '/preload')
-        self.out = self.work + '/out'
-        os.mkdir(self.out)
-        os.chmod(self.out, 0o1777)
-        self.cprof = shutil.copy(build + '/cli/cprof', self.work + '/cli/cprof')
-        self.library = shutil.copy(build + '/preload/libcprof.so.0', self.work + '/preload/libcprof.so.0')
-        for name in ('load', 'spend', 'noperf', 'stacks', 'stacks-fp', 'nothing', 'sleepers', 'locks'):
-            shutil.copy(programs + '/' + name, self.work + '/' + name)
-        self.libprofiler = library('libprofiler.so.0')
-        if self.libprofiler is None:
-            note('gperftools is not installed: libprofiler is left out')
-        self.number = 0
-        self.lock = threading.Lock()
-
-    def program(self, name):
-        return self.work + '/' + name
-
-    def new(self):
-        """A path that nothing is at yet."""
-        with self.lock:
-            self.number += 1
-            return '%s/%d' % (self.out, self.number)
-
-    def remove(self):
-        shutil.rmtree(self.work, ignore_errors=True)
 
 
 # One stack
@@ -322,16 +276,6 @@ def make_inputs(work):
                 'fib(27)\nsum(hash((i, i)) for i in range(700000))\n')
 
 
-def spent(place, before, command, env=None, total=False):
-    """CPU seconds of the program alone, and of all that ran."""
-    inner, outer = place.new(), place.new()
-    run([place.program('spend'), outer] + before +
-        (['env'] + ['%s=%s' % item for item in env.items()] if env else []) +
-        [place.program('spend'), inner] + command, cpu=0)
-    with open(inner) as f, open(outer) as g:
-        return int(f.read().split()[0]) / 1e9, int(g.read().split()[0]) / 1e9
-
-
 def part_programs(place):
     make_inputs(place.work)
     workloads = {
@@ -419,13 +363,16 @@ def part_wall(place):
     return wall.part_wall(place, QUICK)
 
 
+def part_heap(place):
+    return heap.part_heap(place, QUICK)
+
+
 def part_locks(place):
-    return locks.part_locks(place, QUICK, library('liblttng-ust-pthread-wrapper.so.1') or
-                            library('liblttng-ust-pthread-wrapper.so.0') or library('liblttng-ust-pthread-wrapper.so'), note)
+    return locks.part_locks(place, QUICK)
 
 
 PARTS = {'stacks': part_stacks, 'delivery': part_delivery, 'programs': part_programs, 'start': part_start,
-         'wall': part_wall, 'locks': part_locks}
+         'wall': part_wall, 'heap': part_heap, 'locks': part_locks}
 
 
 def main():

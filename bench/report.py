@@ -12,6 +12,7 @@ import os
 import sys
 import time
 
+import heap
 import locks
 import wall
 
@@ -139,12 +140,16 @@ def wall_targets(r):
     return wall.wall_targets(r, Target)
 
 
+def heap_targets(r):
+    return heap.heap_targets(r, Target)
+
+
 def locks_targets(r):
     return locks.locks_targets(r, Target)
 
 
 PARTS = {'stacks': stack_targets, 'delivery': delivery_targets, 'programs': program_targets, 'start': start_targets,
-         'wall': wall_targets, 'locks': locks_targets}
+         'wall': wall_targets, 'heap': heap_targets, 'locks': locks_targets}
 
 
 # The picture
@@ -259,6 +264,15 @@ def draw(r):
         p.panel('Watching threads', 'percent of a CPU at 99 Hz, beside signalling all; less is better; logarithmic',
                 list(wall.wall_groups(r)), lambda v: '%.2f %%' % v if v < 10 else '%.0f %%' % v,
                 lambda v: math.log(max(v, 0.01) / 0.01) / math.log(300 / 0.01), (0.01, 0.1, 1, 10, 100))
+    if 'heap' in r:
+        p.panel('A pair of malloc and free', 'percent above the allocator alone; less is better; long bars are cut',
+                list(heap.heap_groups(r, 'pairs')), lambda v: '%+.0f %%' % v, lambda v: (v + 10) / 110,
+                (0, 25, 50, 75, 100))
+        p.panel('CPU time of programs that mostly allocate',
+                'percent above the same with the allocator alone; less is better; long bars are cut',
+                list(heap.heap_groups(r, 'programs')), lambda v: '%+.1f %%' % v, lambda v: (v + 5) / 35, (0, 10, 20, 30))
+        p.panel('How wrong the heap profile is', 'root mean square error in percent; less is better',
+                list(heap.error_groups(r)), lambda v: '%.1f %%' % v, lambda v: v / 45, (0, 10, 20, 30, 40))
     if 'locks' in r:
         p.panel('A lock and an unlock', 'ratio to the program alone; less is better; logarithmic',
                 list(locks.locks_groups(r)), lambda v: '%.2f' % v if v < 10 else '%.0f' % v,
@@ -349,12 +363,16 @@ def page_wall(r):
     return wall.page_wall(r, table)
 
 
+def page_heap(r):
+    return heap.page_heap(r, table)
+
+
 def page_locks(r):
     return locks.page_locks(r, table)
 
 
 PAGES = {'stacks': page_stacks, 'delivery': page_delivery, 'programs': page_programs, 'start': page_start,
-         'wall': page_wall, 'locks': page_locks}
+         'wall': page_wall, 'heap': page_heap, 'locks': page_locks}
 
 
 def page(r, rows):

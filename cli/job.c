@@ -38,10 +38,12 @@ static struct job {
 	struct sigaction before[SIGNALS];
 } job;
 
-#define QUESTION  SIGRTMAX /* the last that a process takes in: all before it is taken in then */
-#define ANSWER_MS 200      /* a witness that does not answer is stopped, or gone */
-#define LOOK_MS   50
-#define SAME_MS   1000 /* what reached the witness longer ago was another one */
+#define QUESTION SIGRTMAX /* the last that a process takes in: all before it is taken in then */
+#define ANSWER_MS \
+	200 /* a witness that does not answer is stopped, or gone, or waits for a processor */
+#define ANSWERS_MAX 25 /* so often it is given more time for the last reason */
+#define LOOK_MS     50
+#define SAME_MS     1000 /* what reached the witness longer ago was another one */
 
 static int64_t now_ms(void)
 {
@@ -135,6 +137,7 @@ static bool ask_witness(void)
 {
 	union sigval ticket = {.sival_int = (int)++job.asked};
 	struct pollfd answer = {job.answers, POLLIN, 0};
+	unsigned late = 0;
 	char bytes[64];
 
 	if (job.witness == 0)
@@ -150,6 +153,8 @@ static bool ask_witness(void)
 		int n = poll(&answer, 1, ANSWER_MS);
 
 		if (n == 0) {
+			if (++late < ANSWERS_MAX && program_goes_on(job.witness))
+				continue;
 			kill(job.witness, SIGCONT); /* for the next time */
 			return false;
 		}
@@ -269,12 +274,33 @@ void job_keep(int sig, void (*ours)(void))
 	job.kept = sig;
 }
 
+/* The program has ended, and what it recorded is being written: it is lost only to somebody who insists. */
+static void ask_again(int sig)
+{
+	static const char text[] =
+		"cprof: the profiles are being written; once more to give them up\n";
+	int saved = errno;
+
+	(void)sig;
+	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+	errno = saved;
+}
+
 void job_end(void)
 {
+	struct sigaction once = {.sa_handler = ask_again,
+				 .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+
 	job.program = 0;
-	for (int sig = 1; sig < SIGNALS; sig++)
+	for (int sig = 1; sig < SIGNALS; sig++) {
+		bool ends = sig == SIGINT || sig == SIGTERM || sig == SIGHUP || sig == SIGQUIT;
+
 		if (is_passed_on(sig))
-			sigaction(sig, &job.before[sig], NULL);
+			sigaction(sig,
+				  ends && job.before[sig].sa_handler == SIG_DFL ? &once
+										: &job.before[sig],
+				  NULL);
+	}
 	if (job.witness > 0) {
 		kill(job.witness, SIGKILL);
 		waitpid(job.witness, NULL, 0);

@@ -32,7 +32,8 @@
 #define REFUSED_MAX  3    /* that we speak of: the rest would say the same */
 #define PENDING_MAX \
 	64 /* ended processes that wait to be written, so that a busy program keeps the processors */
-#define SNAPSHOT_MS 1200 /* a snapshot takes no longer than a second */
+#define SNAPSHOT_MS \
+	5000 /* a snapshot gives itself a second; that much longer its thread may wait for a processor */
 
 /* One image of one process: exec makes a new one. */
 struct image {
@@ -66,7 +67,10 @@ struct recording {
 	/* for the closing line */
 	uint64_t samples, lost, missed[LOST_KINDS];
 	unsigned children;
-	const char *main_first, *child_first; /* the first profile that was written, NULL: none */
+	struct first {
+		const char *name;  /* of the first profile that was written, NULL: none */
+		const char *index; /* the option for a column that has something to see */
+	} main_first, child_first;
 	bool has_main, has_no_snapshot;
 	struct why failure;
 };
@@ -229,7 +233,7 @@ static void child_directory(const struct recording *r, const struct image *image
 /* What is in an image's profiles. */
 struct contents {
 	uint64_t samples, lost;
-	const char *first; /* profile, NULL: there is none */
+	struct first first;
 	bool is_worth; /* it did something: to have been there is enough only when nothing else was asked */
 };
 
@@ -246,8 +250,13 @@ static struct contents contents_of(const struct recording *r, const struct image
 		reading_count(&image->segment, *p, &counts);
 		c.samples += counts.samples;
 		c.lost += counts.lost;
-		if (c.first == NULL)
-			c.first = (*p)->name;
+		if (c.first.name == NULL) {
+			c.first.name = (*p)->name;
+			/* a program that ends has often given back all it had */
+			c.first.index = (*p)->is_by_size && counts.last == 0
+						? "-sample_index=alloc_space "
+						: "";
+		}
 		if ((*p)->is_instant) {
 			was_there = true;
 			continue;
@@ -269,6 +278,28 @@ static bool lacks_snapshot(const struct recording *r, const struct image *image)
 	return false;
 }
 
+/* Profiles that were asked for and could not be in this process, which says why. */
+static void say_left_off(struct recording *r, const struct image *image, bool is_main)
+{
+	char text[SESSION_TEXT_MAX + 1];
+
+	for (const struct profile_ops *const *p = r->profiles; *p != NULL; p++) {
+		uint64_t id = atomic_load_explicit(&profile_run(&image->segment, *p)->left_off,
+						   memory_order_acquire);
+
+		if (id == 0 || (*p)->is_view || (!is_main && r->refused++ >= REFUSED_MAX))
+			continue;
+		segment_copy_text(&image->segment, (uint32_t)id, text, sizeof(text));
+		for (char *c = text; *c != '\0'; c++)
+			if ((unsigned char)*c < ' ' || *c == 0x7f)
+				*c = '?'; /* it is another process's text */
+		if (is_main)
+			fprintf(stderr, "cprof: %s\n", text);
+		else
+			fprintf(stderr, "cprof: process %d: %s\n", (int)image->pid, text);
+	}
+}
+
 static void write_image(struct recording *r, const struct image *image, bool is_main)
 {
 	struct contents contents = contents_of(r, image);
@@ -286,12 +317,13 @@ static void write_image(struct recording *r, const struct image *image, bool is_
 		r->failure = why;
 		return;
 	}
+	say_left_off(r, image, is_main);
 	r->samples += contents.samples;
 	r->lost += contents.lost;
 	if (is_main) {
 		r->main_first = contents.first;
 		r->has_no_snapshot = lacks_snapshot(r, image);
-	} else if (r->child_first == NULL) {
+	} else if (r->child_first.name == NULL) {
 		r->child_first = contents.first;
 	}
 	for (enum segment_lost kind = 0; kind < LOST_KINDS; kind++)
@@ -645,6 +677,11 @@ static void list_missed(const struct recording *r, char *ret, size_t size)
 	} words[] = {
 		{LOST_CONFINED, "process was not sampled any more after it set a seccomp filter",
 		 "processes were not sampled any more after they set seccomp filters"},
+		{LOST_LIVE,
+		 "sampled block found no room among those in use, and counts as freed: memory= "
+		 "gives more",
+		 "sampled blocks found no room among those in use, and count as freed: memory= "
+		 "gives more"},
 		{LOST_THREADS, "thread had no timer", "threads had no timer"},
 		{LOST_CHILDREN, "child process was not followed",
 		 "child processes were not followed"},
@@ -663,8 +700,8 @@ static void list_missed(const struct recording *r, char *ret, size_t size)
 
 static void say_what_was_written(const struct recording *r, unsigned running)
 {
-	char samples[40], lost[40], children[64] = "", kept[96] = "", missed[300], next[4200] = "";
-	const char *first = r->main_first != NULL ? r->main_first : r->child_first;
+	char samples[40], lost[40], children[64] = "", kept[96] = "", missed[480], next[4200] = "";
+	const struct first *first = r->main_first.name != NULL ? &r->main_first : &r->child_first;
 
 	if (r->failure.text[0] != '\0')
 		fprintf(stderr, "cprof: %s\n", r->failure.text);
@@ -684,9 +721,9 @@ static void say_what_was_written(const struct recording *r, unsigned running)
 			 "; %u process%s still run%s: theirs follow when they end", running,
 			 running == 1 ? "" : "es", running == 1 ? "s" : "");
 	list_missed(r, missed, sizeof(missed));
-	if (first != NULL && r->samples > 0)
-		snprintf(next, sizeof(next), "; next: cprof top %s/%s%s.pb.gz", r->directory,
-			 r->main_first != NULL ? "" : "*/", first);
+	if (first->name != NULL && r->samples > 0)
+		snprintf(next, sizeof(next), "; next: cprof top %s%s/%s%s.pb.gz", first->index,
+			 r->directory, first == &r->main_first ? "" : "*/", first->name);
 	fprintf(stderr, "cprof: %s samples, %s lost%s in %s%s%s%s%s\n",
 		with_commas(r->samples, samples, sizeof(samples)),
 		with_commas(r->lost, lost, sizeof(lost)), children, r->directory, missed, kept,

@@ -16,6 +16,7 @@
 enum lock_rank {
 	LOCK_WINDOWS, /* the open windows of cprof_cpu_start() */
 	LOCK_CONTROL, /* starting and stopping profiles */
+	LOCK_REBIND,  /* what the allocator's names lead to */
 	LOCK_HELPER,  /* starting and stopping the helper thread */
 	LOCK_MODULES, /* refreshing the module list */
 	LOCK_THREADS, /* giving a thread its record */

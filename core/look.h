@@ -51,7 +51,8 @@ void look_stop(enum look_for who);
 void look_forked(void);
 
 /*
- * @running: the state when it runs, WAIT_NOT or WAIT_RUNNABLE: the caller knows better. @has_run: it
+ * @running: the state when it runs, WAIT_NOT or WAIT_RUNNABLE: the caller knows better; or what it did before it was asked
+ * the last time, and has not answered: thread.asked_code. @has_run: it
  * used a processor much of the time since the last look. @file: NULL, or for helper_read_kept()
  * when the same thread is looked at again and again.
  */

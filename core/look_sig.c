@@ -328,7 +328,9 @@ SIGSAFE enum look_result look_again(struct thread *t, enum look_for who)
 		atomic_store_explicit(&t->deaf, 1, memory_order_relaxed);
 		return LOOK_DEAF;
 	}
-	t->asked_code = WAIT_RUNNABLE;
+	/* one that slept waits for a processor because we asked: what it did is to sleep */
+	if (t->asked_code == WAIT_NOT)
+		t->asked_code = WAIT_RUNNABLE;
 	return LOOK_LATE;
 }
 

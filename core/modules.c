@@ -17,18 +17,10 @@ static struct lock modules_lock = {.rank = LOCK_MODULES};
 struct refresh {
 	struct segment *segment;
 	uint32_t added;
-	uint8_t *seen; /* a bit for each record */
-	bool is_first; /* at start: what is there now stays for good */
+	uint32_t files; /* visited */
+	uint8_t *seen;  /* a bit for each record */
+	bool is_first;  /* at start: what is there now stays for good */
 };
-
-static void mark_seen(uint32_t index, void *user)
-{
-	struct refresh *r = user;
-
-	r->seen[index / 8] |= (uint8_t)(1u << index % 8);
-	segment_module_at(r->segment, index)->is_discovered =
-		false; /* the loader knows it, and will say when it goes */
-}
 
 /* The loader's name of a file, made absolute: the launcher reads it from another directory. */
 static const char *full_path(const struct dl_phdr_info *info, char *buffer, size_t size)
@@ -47,22 +39,6 @@ static const char *full_path(const struct dl_phdr_info *info, char *buffer, size
 		return info->dlpi_name;
 	strcat(buffer, "/");
 	return strcat(buffer, info->dlpi_name);
-}
-
-static int visit(struct dl_phdr_info *info, size_t size, void *user)
-{
-	struct refresh *r = user;
-	char buffer[4096];
-	struct module_image image = {
-		.bias = info->dlpi_addr,
-		.program_headers = info->dlpi_phdr,
-		.program_headers_count = info->dlpi_phnum,
-		.path = full_path(info, buffer, sizeof(buffer)),
-		.may_close = !r->is_first,
-	};
-
-	r->added += modules_add_image(r->segment, &image, mark_seen, r);
-	return 0;
 }
 
 static void make_table(struct segment_module *m, uintptr_t eh_frame)
@@ -148,6 +124,54 @@ static void build_missing_table(struct segment *s, struct segment_module *m)
 	make_table(m, m->cfi_header + 4 + (uintptr_t)(intptr_t)relative);
 }
 
+/* While the loader's lock is held: the file stays for as long. Another thread may be about to close it. */
+static void mark_seen(uint32_t index, void *user)
+{
+	struct refresh *r = user;
+	struct segment_module *m = segment_module_at(r->segment, index);
+
+	r->seen[index / 8] |= (uint8_t)(1u << index % 8);
+	m->is_discovered = false; /* the loader knows it, and will say when it goes */
+	build_missing_table(r->segment, m);
+}
+
+static uint32_t
+	files_at_start; /* the first so many of the loader's list, which new ones are added to at the end */
+
+static int count_file(struct dl_phdr_info *info, size_t size, void *user)
+{
+	(void)info;
+	(void)size;
+	++*(uint32_t *)user;
+	return 0;
+}
+
+void modules_note_start(void)
+{
+	uint32_t n = 0;
+
+	dl_iterate_phdr(count_file, &n);
+	files_at_start = n;
+}
+
+static int visit(struct dl_phdr_info *info, size_t size, void *user)
+{
+	struct refresh *r = user;
+	char buffer[4096];
+	struct module_image image = {
+		.bias = info->dlpi_addr,
+		.program_headers = info->dlpi_phdr,
+		.program_headers_count = info->dlpi_phnum,
+		.path = full_path(info, buffer, sizeof(buffer)),
+		.may_close = !r->is_first || (files_at_start != 0 && r->files >= files_at_start),
+	};
+
+	r->files++;
+
+	r->added += modules_add_image(r->segment, &image, mark_seen, r);
+	return 0;
+}
+
 void modules_refresh(struct segment *s)
 {
 	uint32_t high, retired = 0, room = segment_count(s, SEGMENT_MODULES, 0);
@@ -163,10 +187,8 @@ void modules_refresh(struct segment *s)
 		struct segment_module *m = segment_module_at(s, i);
 		uint32_t loaded = MODULE_LOADED;
 
-		if (r.seen[i / 8] & 1u << i % 8) {
-			build_missing_table(s, m);
+		if (r.seen[i / 8] & 1u << i % 8)
 			continue;
-		}
 		/* The loader does not know it: gone, or never its own. The latter stay while they can be read. */
 		if (m->is_discovered && memory_is_readable(m->start) &&
 		    (m->cfi_header == 0 || memory_is_readable(m->cfi_header)))

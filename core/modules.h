@@ -16,6 +16,12 @@
 /* Any address in libcprof.so, whose frames are not the host's; 0: there are none such. */
 extern uintptr_t modules_ours;
 
+/*
+ * Called while the program starts: the files that are there now stay for as long as it lives. Without it, that is so of all
+ * that the first refresh finds.
+ */
+void modules_note_start(void);
+
 /* Compares the list with the loader's: at start and after dlclose. Normal context: takes the loader's lock. */
 void modules_refresh(struct segment *s);
 

@@ -25,7 +25,10 @@ struct profile_ops {
 	bool is_view; /* of what a profile with the same bit records: nothing to start, and no file by itself */
 	const char *shown; /* the column that tools show first, NULL: the last */
 
-	/* Normal context. start() may be called again with other options; stop() returns when no handler is inside. */
+	/*
+	 * Normal context. start() may be called again with other options; stop() returns when no handler is inside. -ENOTSUP:
+	 * not in this process; others that were asked for go on.
+	 */
 	int (*start)(struct segment *s, const struct option_set *options, struct why *why);
 	void (*stop)(struct segment *s);
 

@@ -27,10 +27,11 @@ static const char *const lost_names[LOST_KINDS][2] = {
 	[LOST_MODULES] = {"module list full", "modules"},
 	[LOST_STRINGS] = {"string table full", "strings"},
 	[LOST_STACK_ROOM] = {"alternate signal stack too small", "samples"},
+	[LOST_HEAP_ROOM] = {"alternate signal stack too small", "blocks"},
 	[LOST_CONFINED] = {"sampling stopped before a seccomp filter", "processes"},
 	[LOST_CHILDREN] = {"child processes not followed", "processes"},
 	[LOST_LIVE] = {"too many live blocks, a larger memory= holds more", "blocks"},
-	[LOST_WAITS] = {"waits that came at a bad moment", "waits"},
+	[LOST_WAITS] = {"waits and releases that came at a bad moment", "events"},
 };
 
 const char *segment_lost_name(enum segment_lost kind)

@@ -87,11 +87,12 @@ enum segment_lost {
 	LOST_UNSAMPLED_NS, /* CPU time of threads that no sample stands for, such as those that block the signal */
 	LOST_MODULES,    /* mapped files without a record */
 	LOST_STRINGS,    /* names that found no room */
-	LOST_STACK_ROOM, /* samples: the alternate stack they came on was too small to walk from */
-	LOST_CONFINED,   /* processes that were left alone when they set a seccomp filter */
-	LOST_CHILDREN,   /* child processes that could not be followed */
-	LOST_LIVE,       /* sampled blocks without room in the live set: counted as freed at once */
-	LOST_WAITS,      /* waits that a handler's own kept from being counted, or without room */
+	LOST_STACK_ROOM, /* CPU samples: the alternate stack they came on was too small to walk from */
+	LOST_HEAP_ROOM, /* sampled blocks: the same, where a signal handler allocates */
+	LOST_CONFINED,  /* processes that were left alone when they set a seccomp filter */
+	LOST_CHILDREN,  /* child processes that could not be followed */
+	LOST_LIVE,      /* sampled blocks without room in the live set: counted as freed at once */
+	LOST_WAITS,     /* waits that a handler's own kept from being counted, or without room */
 	LOST_KINDS,
 };
 
@@ -112,6 +113,8 @@ struct segment_run {
 	_Atomic uint64_t period;             /* as it was last started; 0: never */
 	_Atomic uint64_t begun_ns, ended_ns; /* CLOCK_MONOTONIC; ended 0: running */
 	_Atomic uint64_t lost;               /* of its samples: those that found a table full */
+	_Atomic uint64_t
+		left_off; /* string id: why it is not on although it was asked for, 0: it is, or was not */
 };
 
 /* Facts about walking and sampling that are no loss. */

@@ -25,6 +25,25 @@
 int listing_stacks(const struct profile *p, const char *name, int fd);
 
 /*
+ * debug=1 of blocks of the heap, as reading_sampled() has them: what is in use, and in brackets what was allocated, the most
+ * in use first; by R bytes between samples. pprof reads it, and unsamples by itself. @rss_bytes: the most memory that the
+ * process has had resident, 0 when that is not known. (listing_heap.c)
+ *
+ *     heap profile: 3: 12288 [5: 20480] @ heap/2R
+ *     3: 12288 [5: 20480] @ 0x55d0c3a01247 0x7f8a1c094ac4
+ *     # labels: {"pool":"web"}
+ *     #	0x55d0c3a01246	read_request+0x36	/src/pool.c:71
+ *     …
+ *     # estimates from the samples
+ *     # Alloc = 1574912
+ *     …
+ *     # MaxRSS = 8388608
+ *
+ * Frames of the allocator are among the addresses, not among the functions.
+ */
+int listing_heap(const struct profile *p, uint64_t rss_bytes, int fd);
+
+/*
  * debug=2: one block for each thread; @threads[i] is sample i of @p.
  *
  *     thread 4242 [cond, 12 minutes] "worker":

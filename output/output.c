@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "output/file.h"
@@ -26,7 +27,35 @@ static void drop_names(struct profile *p)
 	profile_merge_samples(p);
 }
 
-/* debug=2 is for the profile that has threads to show one by one. */
+/* The most memory the process has had, when that is this one. */
+static uint64_t most_resident(const struct segment *s)
+{
+	struct rusage usage;
+
+	return s->header->pid == getpid() && getrusage(RUSAGE_SELF, &usage) == 0
+		       ? (uint64_t)usage.ru_maxrss * 1024
+		       : 0;
+}
+
+static int write_heap_text(const struct segment *s, const struct profile_ops *ops,
+			   struct symbols *symbols, int fd, const char *target, struct why *why)
+{
+	struct profile profile;
+	int r = reading_sampled(s, ops, symbols, &profile, why);
+
+	if (r < 0)
+		return r;
+	r = listing_heap(&profile, most_resident(s), fd);
+	if (r < 0)
+		why_set(why, "cannot write %s: %s", target, strerror(-r));
+	profile_fini(&profile);
+	return r;
+}
+
+/*
+ * debug=2 is for the profile that has threads to show one by one. There is no text of what is in use less what was: @window
+ * is not for blocks.
+ */
 static int write_text(const struct segment *s, const struct profile_ops *ops,
 		      const struct reading_window *window, struct symbols *symbols, int fd,
 		      int debug, const char *target, struct why *why)
@@ -36,6 +65,8 @@ static int write_text(const struct segment *s, const struct profile_ops *ops,
 	struct profile profile;
 	int r;
 
+	if (ops->is_by_size)
+		return write_heap_text(s, ops, symbols, fd, target, why);
 	r = is_by_thread ? reading_threads(s, ops, symbols, &profile, &threads, why)
 			 : reading_profile(s, ops, window, symbols, &profile, NULL, why);
 	if (r < 0)

@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/labels.h"
 #include "core/stacks.h"
+#include "output/allocator.h"
 
 #define FRAMES_MAX  2048 /* deeper than any walk: such a stack is not one */
 #define LINES_MAX   64   /* inlined calls at one address; deeper ones lose their outermost */
@@ -27,9 +28,11 @@ struct places {
 	struct symbols *symbols;
 	struct profile *p;
 	uint64_t seed;
+	bool leaves_out_allocators;
 	struct {
 		uint64_t word;
 		uint32_t location;
+		bool is_allocator;
 	} * known; /* open addressing, twice the locations */
 	size_t known_n, known_room;
 	struct module_view *modules;
@@ -149,6 +152,11 @@ void places_begin_with_program(struct places *x)
 		view_module(x, 0);
 }
 
+void places_leave_out_allocators(struct places *x)
+{
+	x->leaves_out_allocators = true;
+}
+
 /*
  * Consumers take a mapping as symbolized as a whole. The places in it that have no name get a twin of the mapping
  * that says it has none, so that they may still look for themselves.
@@ -223,7 +231,8 @@ static uint32_t make_named(struct places *x, uint64_t word)
 	return places_named(x, name[0] != '\0' ? name : "[truncated]");
 }
 
-static uint32_t make_location(struct places *x, uint64_t word)
+/* *ret_is_allocator: the function is one of the allocator's; what is inlined in it goes with it. */
+static uint32_t make_location(struct places *x, uint64_t word, bool *ret_is_allocator)
 {
 	uint64_t address = FRAME_ADDRESS(word);
 	uint32_t index = FRAME_MODULE(word) - 1;
@@ -234,7 +243,7 @@ static uint32_t make_location(struct places *x, uint64_t word)
 	struct segment_module module;
 	uint32_t added;
 	uint64_t base;
-	int n = 0;
+	int n = 0, inner = 0;
 
 	if (is_named(word))
 		return make_named(x, word);
@@ -244,18 +253,23 @@ static uint32_t make_location(struct places *x, uint64_t word)
 	base = module.bias;
 	if (view->symbols != NULL)
 		n = symbols_lookup(view->symbols, address - module.bias, frames, LINES_MAX);
-	for (int i = 0; i < n; i++) {
+	/* inlined into whoever asked */
+	while (x->leaves_out_allocators && inner + 1 < n &&
+	       allocator_has(frames[inner].system_name))
+		inner++;
+	for (int i = inner; i < n; i++) {
 		struct profile_function function = {.name = frames[i].name,
 						    .system_name = frames[i].system_name,
 						    .file = frames[i].file,
 						    .start_line = frames[i].start_line};
 
-		lines[i] = (struct profile_line){profile_add_function(x->p, &function),
-						 frames[i].line, 0};
+		lines[i - inner] = (struct profile_line){profile_add_function(x->p, &function),
+							 frames[i].line, 0};
 		base = frames[i].start != 0 ? frames[i].start + module.bias : 0;
 	}
+	*ret_is_allocator = n > 0 && allocator_has(frames[n - 1].system_name);
 	location.lines = lines;
-	location.lines_n = (uint32_t)(n > 0 ? n : 0);
+	location.lines_n = (uint32_t)(n > 0 ? n - inner : 0);
 	location.mapping = n > 0 || view->symbols == NULL ? view->named : unnamed_twin(x, index);
 	added = profile_add_location(x->p, &location);
 	profile_set_base(x->p, added, base);
@@ -294,10 +308,11 @@ static int make_room(struct places *x)
 	return 0;
 }
 
-static uint32_t location_of(struct places *x, uint64_t word)
+static uint32_t location_of(struct places *x, uint64_t word, bool *ret_is_allocator)
 {
 	size_t at;
 
+	*ret_is_allocator = false;
 	if (word == 0)
 		return add_anonymous(x, 0);
 	if (make_room(x) < 0) {
@@ -309,10 +324,12 @@ static uint32_t location_of(struct places *x, uint64_t word)
 	while (x->known[at].word != 0 && x->known[at].word != word)
 		at = (at + 1) & (x->known_room - 1);
 	if (x->known[at].word == 0) {
-		x->known[at].location = make_location(x, word);
+		x->known[at].location = make_location(x, word, ret_is_allocator);
+		x->known[at].is_allocator = *ret_is_allocator;
 		x->known[at].word = word;
 		x->known_n++;
 	}
+	*ret_is_allocator = x->known[at].is_allocator;
 	return x->known[at].location;
 }
 
@@ -326,9 +343,28 @@ static bool is_ours(const struct places *x, uint64_t word)
 	return flag != 0;
 }
 
+/* All frames of a stack, or those that are not ours; returns how many at the leaf end are the allocator's. */
+static uint32_t locate(struct places *x, const uint64_t *frames, uint32_t depth, bool with_ours,
+		       struct places_stack *ret)
+{
+	uint32_t allocator = 0;
+
+	for (uint32_t i = 0; i < depth; i++) {
+		uint64_t word = __atomic_load_n(&frames[i], __ATOMIC_RELAXED);
+		bool is_allocator;
+
+		if (!with_ours && is_ours(x, word))
+			continue;
+		ret->locations[ret->n++] = location_of(x, word, &is_allocator);
+		if (is_allocator && allocator + 1 == ret->n)
+			allocator++;
+	}
+	return allocator;
+}
+
 bool places_stack(struct places *x, unsigned generation, uint32_t stack, struct places_stack *ret)
 {
-	uint32_t depth = 0;
+	uint32_t depth = 0, allocator;
 	const uint64_t *frames = stacks_frames(x->s, generation, stack, &depth);
 
 	*ret = (struct places_stack){.locations = x->stack};
@@ -338,14 +374,13 @@ bool places_stack(struct places *x, unsigned generation, uint32_t stack, struct 
 	}
 	if (frames == NULL || depth > FRAMES_MAX)
 		return false;
-	/* first without ours, then, when nothing is left, with them */
-	for (int with_ours = 0; with_ours < 2 && ret->n == 0; with_ours++)
-		for (uint32_t i = 0; i < depth; i++) {
-			uint64_t word = __atomic_load_n(&frames[i], __ATOMIC_RELAXED);
-
-			if (with_ours || !is_ours(x, word))
-				x->stack[ret->n++] = location_of(x, word);
-		}
+	allocator = locate(x, frames, depth, false, ret);
+	if (ret->n == 0)
+		locate(x, frames, depth, true, ret);
+	if (x->leaves_out_allocators && allocator < ret->n) {
+		ret->locations += allocator;
+		ret->n -= allocator;
+	}
 	return true;
 }
 

@@ -22,6 +22,12 @@ void places_destroy(struct places *x); /* NULL is fine */
 /* Gives the program its mapping: pprof takes the first one for it. */
 void places_begin_with_program(struct places *x);
 
+/*
+ * Frames of the allocator at the leaf end of a stack are left out, too: whoever asked for the memory is the leaf. Not when
+ * there are no others.
+ */
+void places_leave_out_allocators(struct places *x);
+
 /* A location without an address, which is @name and nothing else. */
 uint32_t places_named(struct places *x, const char *name);
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "core/clock.h"
-#include "core/table.h"
+#include "output/counted.h"
 #include "output/places.h"
 #include "output/pprof.h"
 #include "output/snapshot.h"
@@ -15,8 +15,7 @@ struct reading_window {
 	uint64_t at_ns; /* what it speaks of: the moment of the reading, or that of the snapshot */
 	uint64_t serials[SEGMENT_SETS];
 	uint64_t lost[LOST_KINDS], notes[NOTE_KINDS], lost_full;
-	struct table_row *rows; /* sorted by generation, stack, labels; each once */
-	size_t rows_n, rows_room;
+	struct counted counted;
 	struct snapshot_thread *threads; /* in place of rows */
 	size_t threads_n;
 };
@@ -30,6 +29,7 @@ static const struct own_lost {
 } own_lost[] = {
 	{RUN_CPU, LOST_STACK_ROOM, false, "[lost: alternate stack too small]"},
 	{RUN_CPU, LOST_UNSAMPLED_NS, true, "[lost: signal blocked]"},
+	{RUN_HEAP, LOST_HEAP_ROOM, false, "[lost: alternate stack too small]"},
 };
 #define OWN_LOST             (sizeof(own_lost) / sizeof(own_lost[0]))
 #define LOAD_RELAXED(object) atomic_load_explicit(&(object), memory_order_relaxed)
@@ -49,71 +49,21 @@ static unsigned columns_of(const struct profile_ops *ops)
 	return n;
 }
 
-static int each_row(const struct segment *s, const struct profile_ops *ops,
-		    int (*each)(void *user, const struct table_row *row), void *user)
-{
-	return ops->read != NULL ? ops->read(s, each, user) : table_read(s, ops->table, each, user);
-}
-
 bool reading_is_there(const struct segment *s, const struct profile_ops *ops)
 {
 	return LOAD_RELAXED(profile_run(s, ops)->period) != 0 &&
 	       (ops->run != RUN_THREADS || LOAD_RELAXED(s->header->snapshot_serial) != 0);
 }
 
-/* Rows */
+/* Readings */
 
-static int add_row(void *user, const struct table_row *row)
+static void forget_reading(struct reading_window *w)
 {
-	struct reading_window *w = user;
-
-	if (w->rows_n == w->rows_room) {
-		size_t room = w->rows_room ? w->rows_room * 2 : 1024;
-		struct table_row *rows = realloc(w->rows, room * sizeof(*rows));
-
-		if (rows == NULL)
-			return -ENOMEM;
-		w->rows = rows;
-		w->rows_room = room;
-	}
-	w->rows[w->rows_n] = *row;
-	if (row->generation >= SEGMENT_SETS) /* of a record that others wrote */
-		w->rows[w->rows_n].generation = w->rows[w->rows_n].stack = 0;
-	w->rows_n++;
-	return 0;
+	counted_fini(&w->counted);
+	free(w->threads);
 }
 
-/* Rows in the order in which their stacks were first seen. */
-static int compare_rows(const void *a, const void *b)
-{
-	const struct table_row *x = a, *y = b;
-
-	if (x->generation != y->generation)
-		return x->generation < y->generation ? -1 : 1;
-	if (x->stack != y->stack)
-		return x->stack < y->stack ? -1 : 1;
-	if (x->labels != y->labels)
-		return x->labels < y->labels ? -1 : 1;
-	return (x->kind > y->kind) - (x->kind < y->kind);
-}
-
-/* What is kept elsewhere than in a table may come in several parts. */
-static void add_up_rows(struct reading_window *w)
-{
-	size_t to = 0;
-
-	for (size_t i = 1; i < w->rows_n; i++) {
-		if (compare_rows(&w->rows[to], &w->rows[i]) != 0) {
-			w->rows[++to] = w->rows[i];
-			continue;
-		}
-		for (unsigned c = 0; c < TABLE_COLUMNS_MAX; c++)
-			w->rows[to].values[c] += w->rows[i].values[c];
-	}
-	w->rows_n = to + 1;
-}
-
-static int take_reading(const struct segment *s, const struct profile_ops *ops,
+static int take_reading(const struct segment *s, const struct profile_ops *ops, bool as_sampled,
 			struct reading_window *ret)
 {
 	struct segment_header *h = s->header;
@@ -131,16 +81,10 @@ static int take_reading(const struct segment *s, const struct profile_ops *ops,
 	for (unsigned i = 0; i < NOTE_KINDS; i++)
 		ret->notes[i] = LOAD_RELAXED(h->notes[i]);
 	r = ops->run == RUN_THREADS ? snapshot_read(s, &ret->threads, &ret->threads_n)
-				    : each_row(s, ops, add_row, ret);
-	if (r < 0) {
-		free(ret->rows);
-		return r;
-	}
-	if (ret->rows_n > 0) {
-		qsort(ret->rows, ret->rows_n, sizeof(*ret->rows), compare_rows);
-		add_up_rows(ret);
-	}
-	return 0;
+				    : counted_read(s, ops, as_sampled, &ret->counted);
+	if (r < 0)
+		forget_reading(ret);
+	return r;
 }
 
 int reading_window_begin(const struct segment *s, const struct profile_ops *ops,
@@ -151,7 +95,7 @@ int reading_window_begin(const struct segment *s, const struct profile_ops *ops,
 
 	if (w == NULL)
 		return -ENOMEM;
-	r = take_reading(s, ops, w);
+	r = take_reading(s, ops, false, w);
 	if (r < 0) {
 		free(w);
 		return r;
@@ -162,10 +106,8 @@ int reading_window_begin(const struct segment *s, const struct profile_ops *ops,
 
 void reading_window_end(struct reading_window *window)
 {
-	if (window != NULL) {
-		free(window->rows);
-		free(window->threads);
-	}
+	if (window != NULL)
+		forget_reading(window);
 	free(window);
 }
 
@@ -179,59 +121,39 @@ uint64_t reading_window_serial(const struct reading_window *window)
 	return oldest;
 }
 
-/*
- * @now less what @before has of it; what is gone since counts below zero. Rows of a generation that was given up since then
- * have nothing to subtract.
- */
 static int subtract(struct reading_window *now, const struct reading_window *before)
 {
-	size_t n = now->rows_n, at = 0;
-	int r;
-
-	for (size_t i = 0; i < before->rows_n; i++) {
-		struct table_row row = before->rows[i];
-
-		if (before->serials[row.generation] != now->serials[row.generation])
-			continue;
-		for (unsigned c = 0; c < TABLE_COLUMNS_MAX; c++)
-			row.values[c] = -row.values[c];
-		while (at < n && compare_rows(&now->rows[at], &row) < 0)
-			at++;
-		if (at == n || compare_rows(&now->rows[at], &row) != 0) {
-			r = add_row(now, &row);
-			if (r < 0)
-				return r;
-			continue;
-		}
-		for (unsigned c = 0; c < TABLE_COLUMNS_MAX; c++)
-			now->rows[at].values[c] += row.values[c];
-	}
 	for (unsigned i = 0; i < LOST_KINDS; i++)
 		now->lost[i] -= before->lost[i];
 	for (unsigned i = 0; i < NOTE_KINDS; i++)
 		now->notes[i] -= before->notes[i];
 	now->lost_full -= before->lost_full;
-	return 0;
+	return counted_subtract(&now->counted, now->serials, &before->counted, before->serials);
 }
 
 /* Samples */
 
 static void add_sample(const struct profile_ops *ops, struct places *places,
-		       const struct table_row *row, struct profile *ret)
+		       const struct counted_row *counted, struct profile *ret)
 {
-	struct profile_label labels[LABEL_SET_PAIRS];
+	const struct table_row *row = &counted->row;
+	struct profile_label labels[LABEL_SET_PAIRS + 1];
 	struct profile_sample sample = {.labels = labels};
-	int64_t values[TABLE_COLUMNS_MAX];
+	int64_t values[TABLE_COLUMNS_MAX], block_size;
 	struct places_stack stack;
 	bool is_zero = true;
 
 	for (unsigned c = 0; c < columns_of(ops); c++) {
-		values[c] = (int64_t)row->values[c];
+		values[c] = counted->shown[c];
 		is_zero = is_zero && values[c] == 0;
 	}
 	if (is_zero || !places_stack(places, row->generation, row->stack, &stack))
 		return;
 	sample.labels_n = places_labels(places, row->labels, labels);
+	block_size = ops->is_by_size ? counted_block_size(row) : 0;
+	if (block_size > 0)
+		labels[sample.labels_n++] = (struct profile_label){
+			.key = profile_string(ret, "bytes"), .num = block_size, .num_unit = ""};
 	sample.values = values;
 	sample.locations = stack.locations;
 	sample.locations_n = stack.n;
@@ -252,7 +174,10 @@ static void add_threads(struct places *places, const struct reading_window *now,
 	}
 }
 
-/* A sample that stands for @count periods that have no stack. */
+/*
+ * A sample that stands for @count that have no stack. In a column of the period's unit each is worth one period: of a heap, as
+ * many bytes as lie between two samples. Whether these blocks are still in use is not known.
+ */
 static void add_lost(const struct profile_ops *ops, struct places *places, const char *name,
 		     uint64_t count, uint64_t period, struct profile *ret)
 {
@@ -260,8 +185,8 @@ static void add_lost(const struct profile_ops *ops, struct places *places, const
 	int64_t values[TABLE_COLUMNS_MAX] = {(int64_t)count};
 	struct profile_sample sample = {.locations_n = 1, .locations = &location, .values = values};
 
-	for (unsigned c = 1; c < columns_of(ops); c++)
-		if (is_timed(ops) && strcmp(ops->values[c].unit, ops->period.unit) == 0)
+	for (unsigned c = 1; c < columns_of(ops) && c < 2; c++)
+		if (strcmp(ops->values[c].unit, ops->period.unit) == 0)
 			values[c] = (int64_t)(count * period);
 	profile_add_sample(ret, &sample);
 }
@@ -296,30 +221,46 @@ static bool concerns(const struct profile_ops *ops, enum segment_lost kind)
 	for (size_t i = 0; i < OWN_LOST; i++)
 		if (own_lost[i].kind == kind)
 			return own_lost[i].run == ops->run;
-	return true;
+	return kind != LOST_LIVE || ops->run == RUN_HEAP;
 }
 
-static void add_comments(struct profile *p, const struct profile_ops *ops,
-			 const struct reading_window *now, uint64_t period)
+/* How its samples came about. */
+static void describe_samples(const struct profile_ops *ops, const struct reading_window *now,
+			     uint64_t period, char *ret, size_t size)
 {
-	char text[240], rate[40] = "";
+	uint64_t truncated = now->notes[NOTE_TRUNCATED], blocks = 0;
+	char rate[60] = "";
 
-	profile_add_comment(p, "cprof " CPROF_VERSION);
+	ret[0] = '\0';
 	if (is_timed(ops))
 		snprintf(rate, sizeof(rate), " at %" PRIu64 " Hz", NS_PER_SECOND / period);
-	text[0] = '\0';
-	if (ops->run == RUN_CPU)
-		snprintf(text, sizeof(text), "%" PRIu64 " signals%s; %" PRIu64 " stacks truncated",
-			 now->notes[NOTE_SIGNALS], rate, now->notes[NOTE_TRUNCATED]);
-	else if (ops->run == RUN_WALL)
-		snprintf(text, sizeof(text),
+	if (ops->run == RUN_CPU) {
+		snprintf(ret, size, "%" PRIu64 " signals%s; %" PRIu64 " stacks truncated",
+			 now->notes[NOTE_SIGNALS], rate, truncated);
+	} else if (ops->run == RUN_WALL) {
+		snprintf(ret, size,
 			 "looks%s: %" PRIu64 " by signal, %" PRIu64
 			 " at threads that said they wait, "
 			 "%" PRIu64 " at what the kernel told, %" PRIu64 " without an answer; "
 			 "%" PRIu64 " stacks truncated",
 			 rate, now->notes[NOTE_LOOKS_ASKED], now->notes[NOTE_LOOKS_WAITING],
-			 now->notes[NOTE_LOOKS_KERNEL], now->notes[NOTE_LOOKS_DEAF],
-			 now->notes[NOTE_TRUNCATED]);
+			 now->notes[NOTE_LOOKS_KERNEL], now->notes[NOTE_LOOKS_DEAF], truncated);
+	} else if (ops->is_by_size) {
+		for (size_t i = 0; i < now->counted.n; i++)
+			blocks += now->counted.rows[i].row.values[0];
+		snprintf(rate, sizeof(rate), "one in %" PRIu64 " bytes", period);
+		snprintf(ret, size, "%" PRIu64 " blocks sampled, %s; %" PRIu64 " stacks truncated",
+			 blocks, period > 1 ? rate : "all there were", truncated);
+	}
+}
+
+static void add_comments(struct profile *p, const struct profile_ops *ops,
+			 const struct reading_window *now, uint64_t period)
+{
+	char text[240];
+
+	profile_add_comment(p, "cprof " CPROF_VERSION);
+	describe_samples(ops, now, period, text, sizeof(text));
 	if (text[0] != '\0')
 		profile_add_comment(p, text);
 	if (now->lost_full > 0) {
@@ -402,7 +343,7 @@ static int fail(const struct profile_ops *ops, int error, struct why *why)
 /* Fills @ret, whose error says how that went. */
 static void make_profile(const struct segment *s, const struct profile_ops *ops,
 			 const struct reading_window *now, const struct reading_window *window,
-			 struct symbols *symbols, struct profile *ret)
+			 struct symbols *symbols, bool as_sampled, struct profile *ret)
 {
 	uint64_t period = LOAD_RELAXED(profile_run(s, ops)->period);
 	struct places *places = places_create(s, symbols, ret);
@@ -416,30 +357,35 @@ static void make_profile(const struct segment *s, const struct profile_ops *ops,
 	ret->period_type = (struct profile_value_type){profile_string(ret, ops->period.type),
 						       profile_string(ret, ops->period.unit)};
 	ret->period = (int64_t)period;
+	if (ops->shown != NULL)
+		ret->default_sample_type = profile_string(ret, ops->shown);
 	if (is_timed(ops))
 		set_duration(s, ops, now, window, ret);
 	else
 		set_moment(s, ops, now, window, ret);
 	add_comments(ret, ops, now, period != 0 ? period : 1);
 	places_begin_with_program(places);
-	for (size_t i = 0; i < now->rows_n && !profile_error(ret); i++)
-		add_sample(ops, places, &now->rows[i], ret);
+	if (ops->is_by_size && !as_sampled)
+		places_leave_out_allocators(places);
+	for (size_t i = 0; i < now->counted.n && !profile_error(ret); i++)
+		add_sample(ops, places, &now->counted.rows[i], ret);
 	add_threads(places, now, window, ret);
-	add_all_lost(ops, now, places, period, ret);
+	if (!as_sampled)
+		add_all_lost(ops, now, places, period, ret);
 	profile_merge_samples(ret);
 	places_destroy(places);
 }
 
-int reading_profile(const struct segment *s, const struct profile_ops *ops,
-		    const struct reading_window *window, struct symbols *symbols,
-		    struct profile *ret, struct reading_counts *ret_counts, struct why *why)
+static int read_profile(const struct segment *s, const struct profile_ops *ops,
+			const struct reading_window *window, struct symbols *symbols,
+			bool as_sampled, struct profile *ret, struct why *why)
 {
 	struct reading_window now;
 	int r;
 
 	if (!reading_is_there(s, ops))
 		return fail(ops, -EAGAIN, why);
-	r = take_reading(s, ops, &now);
+	r = take_reading(s, ops, as_sampled, &now);
 	if (r < 0)
 		return fail(ops, r, why);
 	if (window != NULL)
@@ -448,25 +394,45 @@ int reading_profile(const struct segment *s, const struct profile_ops *ops,
 		r = profile_init(ret);
 	if (r == 0) {
 		profile_limit(ret, PPROF_MEMORY_MAX);
-		make_profile(s, ops, &now, window, symbols, ret);
+		make_profile(s, ops, &now, window, symbols, as_sampled, ret);
 		r = profile_error(ret);
 		if (r < 0)
 			profile_fini(ret);
 	}
-	free(now.rows);
-	free(now.threads);
-	if (r == 0 && ret_counts != NULL)
-		reading_count(s, ops, ret_counts);
+	forget_reading(&now);
 	return r < 0 ? fail(ops, r, why) : 0;
 }
 
+int reading_profile(const struct segment *s, const struct profile_ops *ops,
+		    const struct reading_window *window, struct symbols *symbols,
+		    struct profile *ret, struct reading_counts *ret_counts, struct why *why)
+{
+	int r = read_profile(s, ops, window, symbols, false, ret, why);
+
+	if (r == 0 && ret_counts != NULL)
+		reading_count(s, ops, ret_counts);
+	return r;
+}
+
+int reading_sampled(const struct segment *s, const struct profile_ops *ops, struct symbols *symbols,
+		    struct profile *ret, struct why *why)
+{
+	return read_profile(s, ops, NULL, symbols, true, ret, why);
+}
+
+struct counter {
+	struct reading_counts *counts;
+	unsigned last;
+};
+
 static int count_row(void *user, const struct table_row *row)
 {
-	struct reading_counts *c = user;
+	const struct counter *c = user;
 
-	c->rows++;
-	c->samples += row->values[0];
-	c->ns += row->values[1];
+	c->counts->rows++;
+	c->counts->samples += row->values[0];
+	c->counts->ns += row->values[1];
+	c->counts->last += row->values[c->last];
 	return 0;
 }
 
@@ -475,6 +441,7 @@ void reading_count(const struct segment *s, const struct profile_ops *ops,
 {
 	struct segment_header *h = s->header;
 	uint64_t period = LOAD_RELAXED(profile_run(s, ops)->period);
+	struct counter counter = {ret, columns_of(ops) - 1};
 
 	*ret = (struct reading_counts){
 		.signals = LOAD_RELAXED(h->notes[NOTE_SIGNALS]),
@@ -484,7 +451,7 @@ void reading_count(const struct segment *s, const struct profile_ops *ops,
 	for (size_t i = 0; i < OWN_LOST; i++)
 		ret->lost += count_own_lost(&own_lost[i], ops,
 					    LOAD_RELAXED(h->lost[own_lost[i].kind]), period);
-	each_row(s, ops, count_row, ret);
+	counted_each(s, ops, count_row, &counter);
 }
 
 /* Threads, one by one */

@@ -27,6 +27,7 @@ uint64_t reading_window_serial(const struct reading_window *window);
 
 struct reading_counts {
 	uint64_t rows, samples, signals, lost, truncated, ns;
+	uint64_t last; /* the sum of the last column, the one that tools show */
 };
 
 /*
@@ -40,7 +41,14 @@ int reading_profile(const struct segment *s, const struct profile_ops *ops,
 		    const struct reading_window *window, struct symbols *symbols,
 		    struct profile *ret, struct reading_counts *ret_counts, struct why *why);
 
-/* The sums alone, without stacks: cheap. */
+/*
+ * Of a profile of blocks, those that were sampled and nothing worked out from them, with every frame but ours: what pprof
+ * expects of a heap profile as text.
+ */
+int reading_sampled(const struct segment *s, const struct profile_ops *ops, struct symbols *symbols,
+		    struct profile *ret, struct why *why);
+
+/* The sums alone, without stacks: cheap. Of blocks, those that were sampled. */
 void reading_count(const struct segment *s, const struct profile_ops *ops,
 		   struct reading_counts *ret);
 

@@ -13,8 +13,10 @@
 #include "core/profile.h"
 #include "cprof/cprof.h"
 #include "preload/api.h"
+#include "preload/own_work.h"
 #include "preload/process.h"
 #include "preload/writing.h"
+#include "profiles/heap/heap.h"
 
 #define IS_SAME(a, b) ((unsigned)(a) == (unsigned)(b))
 _Static_assert(IS_SAME(CPROF_CPU, OPTION_CPU) && IS_SAME(CPROF_WALL, OPTION_WALL) &&
@@ -84,7 +86,13 @@ CPROF_PUBLIC int cprof_start(const char *spec)
  */
 static int refresh(struct segment *s, const struct profile_ops *ops)
 {
-	return ops->refresh != NULL && (process_running() & ops->bit) ? ops->refresh(s) : 0;
+	int r = 0;
+
+	own_work_begins();
+	if (ops->refresh != NULL && (process_running() & ops->bit))
+		r = ops->refresh(s);
+	own_work_ends();
+	return r;
 }
 
 CPROF_PUBLIC int cprof_stop(void)
@@ -176,6 +184,7 @@ static int write_target(const struct target *t, const struct reading_window *win
 	struct why why = {""};
 	int r = refresh(t->segment, t->ops);
 
+	own_work_begins();
 	if (r < 0)
 		why_set(&why, "%s: %s", t->ops->name, strerrordesc_np(-r));
 	else
@@ -184,6 +193,19 @@ static int write_target(const struct target *t, const struct reading_window *win
 	if (r < 0 && r != -EAGAIN)
 		log_line("%s", why.text);
 	recycle(t);
+	own_work_ends();
+	return r;
+}
+
+static int open_window(const struct target *t, struct open_window *w, int fd)
+{
+	int r;
+
+	own_work_begins();
+	r = t->output->window_begin(t->segment, t->ops, &w->window);
+	own_work_ends();
+	if (r == 0)
+		w->fd = fd;
 	return r;
 }
 
@@ -208,7 +230,9 @@ static int close_window(struct open_window *w, const struct target *t, int fd)
 
 	w->window = NULL;
 	r = write_target(t, window, fd, 0);
+	own_work_begins();
 	t->output->window_end(window);
+	own_work_ends();
 	return r;
 }
 
@@ -227,9 +251,7 @@ CPROF_PUBLIC int cprof_write_delta(const char *name, int fd, double seconds)
 	w = find_window(-1, true);
 	r = w == NULL ? -ENOSPC : refresh(t.segment, t.ops);
 	if (r == 0)
-		r = t.output->window_begin(t.segment, t.ops, &w->window);
-	if (r == 0)
-		w->fd = -1;
+		r = open_window(&t, w, -1);
 	lock_give(&windows_lock);
 	if (r < 0)
 		return r;
@@ -259,8 +281,8 @@ CPROF_PUBLIC int cprof_cpu_start(int fd)
 		r = find_target("cpu", &t);
 	if (r == 0) {
 		w = find_window(fd, true);
-		r = t.output->window_begin(t.segment, t.ops, &w->window);
-		w->fd = fd;
+		refresh(t.segment, t.ops);
+		r = open_window(&t, w, fd);
 		if (r == 0 && !was_running)
 			started_by_window = true;
 	}
@@ -325,4 +347,14 @@ CPROF_PUBLIC void cprof_labels_restore(cprof_labels before)
 
 	if (t != NULL && (before == 0 || labels_set(segment_live(), before) != NULL))
 		atomic_store_explicit(&t->record->labels, before, memory_order_relaxed);
+}
+
+CPROF_PUBLIC void cprof_alloc(const void *p, size_t size)
+{
+	heap_pool_alloc(p, size);
+}
+
+CPROF_PUBLIC void cprof_free(const void *p)
+{
+	heap_pool_free(p);
 }

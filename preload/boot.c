@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "core/modules.h"
 #include "core/session.h"
 #include "cprof/cprof.h"
 #include "preload/process.h"
@@ -54,6 +55,7 @@ __attribute__((constructor)) static void boot(int argc, char **argv, char **envp
 	struct why why = {""};
 
 	real_resolve();
+	modules_note_start();
 	stack_end = (uintptr_t)argv; /* the arguments lie right behind the first frame */
 	log_set_debug(debug != NULL && strcmp(debug, "debug") == 0);
 	process_set_environment(NULL);

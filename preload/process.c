@@ -24,9 +24,13 @@
 #include "core/walk.h"
 #include "preload/api.h"
 #include "preload/boot.h"
+#include "preload/own_work.h"
 #include "preload/real.h"
+#include "preload/rebind.h"
+#include "preload/wrap_operators.h"
 #include "preload/writing.h"
 #include "profiles/cpu/cpu.h"
+#include "profiles/heap/heap.h"
 
 static struct process {
 	struct lock lock; /* LOCK_CONTROL: what follows */
@@ -119,7 +123,9 @@ static void thread_is_gone(struct segment *s, struct thread *t)
 static void thread_begins(struct segment *s, struct thread *t)
 {
 	thread_self_block = t;
+	own_work_begins(); /* a program with many keys before ours */
 	pthread_setspecific(process.thread_key, t);
+	own_work_ends();
 	thread_is_known(s, t);
 }
 
@@ -182,6 +188,7 @@ static int set_up_once(struct why *why)
 	}
 	scan_hooks = (struct scan_hooks){thread_is_known, thread_is_gone};
 	modules_ours = (uintptr_t)set_up_once;
+	heap_prepare = wrap_operators_prepare;
 	process.is_set_up = true;
 	return 0;
 }
@@ -249,9 +256,19 @@ static int begin(const struct option_set *options, bool is_forked, struct why *w
 	return 0;
 }
 
+/* The rest goes on without it. Said once: by the launcher where there is one, which also puts it into its files. */
+static void leave_off(struct segment *s, const struct profile_ops *ops, const struct why *why)
+{
+	atomic_store_explicit(&profile_run(s, ops)->left_off,
+			      segment_string(s, why->text, strlen(why->text)),
+			      memory_order_release);
+	if (!process.has_session)
+		log_line("%s", why->text);
+}
+
 static int start_profiles(struct segment *s, const struct option_set *options, struct why *why)
 {
-	unsigned started = 0;
+	unsigned started = 0, left_off = 0;
 	int r = 0;
 
 	for (const struct profile_ops *const *p = all_profiles; *p != NULL && r == 0; p++) {
@@ -261,6 +278,11 @@ static int start_profiles(struct segment *s, const struct option_set *options, s
 		r = (*p)->start(s, options, why);
 		if (r == 0)
 			started |= (*p)->bit;
+		if (r == -ENOTSUP && ((*p)->bit | left_off) != options->profiles) {
+			left_off |= (*p)->bit;
+			leave_off(s, *p, why);
+			r = 0;
+		}
 	}
 	if (r < 0) {
 		for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
@@ -277,6 +299,7 @@ int process_start(const struct option_set *options, struct why *why)
 	struct segment *s;
 	int r = 0;
 
+	own_work_begins();
 	lock_take(&process.lock);
 	s = segment_live();
 	if (s == NULL) {
@@ -295,6 +318,7 @@ int process_start(const struct option_set *options, struct why *why)
 	}
 out:
 	lock_give(&process.lock);
+	own_work_ends();
 	return r;
 }
 
@@ -397,6 +421,7 @@ static void fork_child(void)
 	segment_disown();
 	process.lock = (struct lock){.rank = LOCK_CONTROL};
 	modules_forked();
+	rebind_forked();
 	scan_forked();
 	helper_forked();
 	look_forked();

@@ -5,44 +5,32 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "preload/early.h"
+#include "core/dynamic.h"
 
-static _Atomic enum { NOT_YET, AT_IT, DONE } state;
+static void find_allocator(void);
+static _Atomic bool allocator_is_known;
+
+static _Atomic enum { NOT_YET, DONE } state;
 
 /* As long as a name begins like this its function returns an error number, else -1 and errno. */
 #define RETURNS_ERROR(name) (strncmp(name, "pthread_", 8) == 0)
 
-/*
- * The allocator's: what asks for memory while it is looked for gets it elsewhere. The look-up may come back here for another
- * one of them, which would look up in its turn.
- */
-static __thread bool is_looking __attribute__((tls_model("initial-exec")));
-
-static void find_allocator(const char *name, void *place)
-{
-	if (is_looking)
-		return;
-	is_looking = true;
-	real_early(name, place);
-	is_looking = false;
-}
-
-#define ALLOCATES(result, name, parameters, arguments, early) \
-	static result early_##name parameters                 \
-	{                                                     \
-		find_allocator(#name, &real.name);            \
-		if (real.name != early_##name)                \
-			return real.name arguments;           \
-		return early;                                 \
+#define ALLOCATES(result, name, parameters, arguments, otherwise) \
+	static result early_##name parameters                     \
+	{                                                         \
+		find_allocator();                                 \
+		if (real.name != early_##name)                    \
+			return real.name arguments;               \
+		return otherwise;                                 \
 	}
-#define FREES(name, parameters, arguments, early)  \
-	static void early_##name parameters        \
-	{                                          \
-		find_allocator(#name, &real.name); \
-		if (real.name != early_##name)     \
-			real.name arguments;       \
-		else                               \
-			early;                     \
+#define FREES(name, parameters, arguments, otherwise) \
+	static void early_##name parameters           \
+	{                                             \
+		find_allocator();                     \
+		if (real.name != early_##name)        \
+			real.name arguments;          \
+		else                                  \
+			otherwise;                    \
 	}
 #define X(result, name, parameters, arguments)                                 \
 	static result early_##name parameters                                  \
@@ -147,8 +135,63 @@ static void find_old(const char *name, void *place)
 		dlerror();
 }
 
+/* Files in the loader's order, which is that of its search. */
+struct allocator_search {
+	bool is_behind_us; /* what stands before us is not for us to call */
+};
+
+static int visit_allocator(struct dl_phdr_info *info, size_t size, void *user)
+{
+	struct allocator_search *search = user;
+	struct dynamic d;
+	uintptr_t at;
+
+	(void)size;
+	if (dynamic_read(&d, info->dlpi_addr, info->dlpi_phdr, info->dlpi_phnum) < 0)
+		return 0;
+	if (dynamic_contains(&d, (uintptr_t)visit_allocator, PF_X)) {
+		search->is_behind_us = true;
+		return 0;
+	}
+	if (!search->is_behind_us)
+		return 0;
+#define X(result, name, parameters, arguments)
+#define TAKE(name)                                                             \
+	if (real.name == early_##name && dynamic_find(&d, #name, &at) != NULL) \
+		memcpy(&real.name, &at, sizeof(at));
+#define ALLOCATES(result, name, parameters, arguments, otherwise) TAKE(name)
+#define FREES(name, parameters, arguments, otherwise)             TAKE(name)
+#include "preload/wrapped.def"
+#undef TAKE
+	return 0;
+}
+
+/*
+ * The allocator's functions are looked up in the files themselves. Whoever calls them may be the loader inside dlsym(), or a
+ * library inside its own constructor that cannot bear another call of malloc() now, which an unsuccessful dlsym() makes.
+ */
+static void find_allocator(void)
+{
+	struct allocator_search search = {false};
+	int saved = errno;
+
+	if (atomic_load_explicit(&allocator_is_known, memory_order_acquire))
+		return;
+	dl_iterate_phdr(visit_allocator, &search);
+	if (real.malloc == early_malloc) { /* we came late, and stand behind the C library */
+		search.is_behind_us = true;
+		dl_iterate_phdr(visit_allocator, &search);
+	}
+	atomic_store_explicit(&allocator_is_known, real.malloc != early_malloc,
+			      memory_order_release);
+	errno = saved;
+}
+
 static void find_all(void)
 {
+	find_allocator();
+#define ALLOCATES(result, name, parameters, arguments, otherwise)
+#define FREES(name, parameters, arguments, otherwise)
 #define X(result, name, parameters, arguments) \
 	if (real.name == early_##name)         \
 		find_next(#name, &real.name);
@@ -179,25 +222,21 @@ void real_resolve(void)
 
 	if (atomic_load_explicit(&state, memory_order_acquire) == DONE)
 		return;
-	atomic_store_explicit(&state, AT_IT, memory_order_relaxed);
 	find_all();
 	atomic_store_explicit(&state, DONE, memory_order_release);
 	errno = saved;
 }
 
+/*
+ * Only the one: who calls may be an allocator that holds its own lock, while it sets itself up for the first malloc(). A
+ * look-up that finds something allocates nothing, and what is called is there; but of all the names some are always missing,
+ * and for the error's text the loader calls malloc().
+ */
 void real_early(const char *name, void *place)
 {
 	int saved = errno;
 
-	switch (atomic_load_explicit(&state, memory_order_acquire)) {
-	case NOT_YET:
-		real_resolve();
-		break;
-	case AT_IT: /* further up on this thread's stack, or on another thread */
+	if (atomic_load_explicit(&state, memory_order_acquire) != DONE)
 		find_next(name, place);
-		break;
-	case DONE: /* there is none */
-		break;
-	}
 	errno = saved;
 }

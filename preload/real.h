@@ -1,7 +1,7 @@
 /*
  * real: the functions behind our wrappers.
  *
- * Each pointer starts out at a function that looks all of them up and calls on, because other libraries'
+ * Each pointer starts out at a function that looks it up and calls on, because other libraries'
  * constructors may call a wrapper before ours has run. Wrappers never ask whether they are ready.
  *
  * What this C library does not have stays at that function, which then fails with ENOSYS.
@@ -62,7 +62,7 @@ extern long (*real_syscall)(long number, ...) __attribute__((visibility("hidden"
 void real_resolve(void);
 
 /*
- * The one that @place is for, and all others if nobody is at that. The lookup may come back here: what the loader allocates
- * comes from the host's allocator, which takes locks and makes system calls.
+ * The one that @place is for, before all were looked up. The lookup may come back here: what the loader allocates comes from
+ * the host's allocator, which takes locks and makes system calls.
  */
 void real_early(const char *name, void *place);

@@ -10,40 +10,29 @@
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cprof/cprof.h"
-#include "preload/early.h"
 #include "preload/real.h"
 #include "profiles/heap/heap.h"
 
 /* In two functions, so that the one that is taken when nobody looks keeps no registers. */
 #define WATCHED __attribute__((noinline)) static
 
-static bool is_early(const void *p)
+WATCHED void *sampled_malloc(size_t size)
 {
-	return unlikely(heap_watches() & HEAP_EARLY) && early_has(p);
-}
-
-WATCHED void *watched_malloc(size_t size)
-{
-	void *p = real.malloc(size);
-
-	heap_on_alloc(p, size);
-	return p;
+	return heap_sample(real.malloc(size), size);
 }
 
 CPROF_PUBLIC void *malloc(size_t size)
 {
-	return likely(heap_watches() == 0) ? real.malloc(size) : watched_malloc(size);
+	return likely(heap_watches() == 0) || likely(heap_passes(size)) ? real.malloc(size)
+									: sampled_malloc(size);
 }
 
 WATCHED void *watched_calloc(size_t n, size_t size)
 {
-	void *p = real.calloc(n, size);
-
-	heap_on_alloc(p, n * size); /* it has not overflown when there is a block */
-	return p;
+	return heap_on_alloc(real.calloc(n, size),
+			     n * size); /* it has not overflown when there is a block */
 }
 
 CPROF_PUBLIC void *calloc(size_t n, size_t size)
@@ -54,28 +43,16 @@ CPROF_PUBLIC void *calloc(size_t n, size_t size)
 /* What most frees go through while the heap is profiled has to be a jump, too: the rest stands elsewhere. */
 WATCHED void seldom_free(void *p)
 {
-	heap_on_free(p);
-	if (!is_early(p))
-		real.free(p);
+	heap_forget((uintptr_t)p);
+	real.free(p);
 }
 
 CPROF_PUBLIC void free(void *p)
 {
-	unsigned watches = heap_watches();
-
-	if (likely(watches == 0) || likely(!(watches & HEAP_EARLY) && !heap_may_be_live(p)))
+	if (likely(heap_watches() == 0) || likely(!heap_may_be_live(p)))
 		real.free(p);
 	else
 		seldom_free(p);
-}
-
-static void *realloc_early(const void *old, size_t size)
-{
-	void *p = malloc(size);
-
-	if (p != NULL)
-		memcpy(p, old, early_size(old) < size ? early_size(old) : size);
-	return p;
 }
 
 /*
@@ -87,8 +64,6 @@ WATCHED void *watched_realloc(void *old, size_t size)
 	struct heap_taken taken;
 	void *p;
 
-	if (is_early(old))
-		return realloc_early(old, size);
 	taken = heap_on_realloc_begin(old);
 	p = real.realloc(old, size);
 	if (p == NULL && size != 0) {
@@ -96,8 +71,7 @@ WATCHED void *watched_realloc(void *old, size_t size)
 		return NULL;
 	}
 	heap_on_realloc_done(taken);
-	heap_on_alloc(p, size);
-	return p;
+	return heap_on_alloc(p, size);
 }
 
 CPROF_PUBLIC void *realloc(void *old, size_t size)
@@ -119,10 +93,7 @@ CPROF_PUBLIC void *reallocarray(void *old, size_t n, size_t size)
 
 WATCHED void *watched_aligned_alloc(size_t alignment, size_t size)
 {
-	void *p = real.aligned_alloc(alignment, size);
-
-	heap_on_alloc(p, size);
-	return p;
+	return heap_on_alloc(real.aligned_alloc(alignment, size), size);
 }
 
 CPROF_PUBLIC void *aligned_alloc(size_t alignment, size_t size)
@@ -133,10 +104,7 @@ CPROF_PUBLIC void *aligned_alloc(size_t alignment, size_t size)
 
 WATCHED void *watched_memalign(size_t alignment, size_t size)
 {
-	void *p = real.memalign(alignment, size);
-
-	heap_on_alloc(p, size);
-	return p;
+	return heap_on_alloc(real.memalign(alignment, size), size);
 }
 
 CPROF_PUBLIC void *memalign(size_t alignment, size_t size)
@@ -162,10 +130,7 @@ CPROF_PUBLIC int posix_memalign(void **ret, size_t alignment, size_t size)
 
 WATCHED void *watched_valloc(size_t size)
 {
-	void *p = real.valloc(size);
-
-	heap_on_alloc(p, size);
-	return p;
+	return heap_on_alloc(real.valloc(size), size);
 }
 
 CPROF_PUBLIC void *valloc(size_t size)
@@ -175,10 +140,7 @@ CPROF_PUBLIC void *valloc(size_t size)
 
 WATCHED void *watched_pvalloc(size_t size)
 {
-	void *p = real.pvalloc(size);
-
-	heap_on_alloc(p, size);
-	return p;
+	return heap_on_alloc(real.pvalloc(size), size);
 }
 
 CPROF_PUBLIC void *pvalloc(size_t size)
@@ -186,30 +148,19 @@ CPROF_PUBLIC void *pvalloc(size_t size)
 	return likely(heap_watches() == 0) ? real.pvalloc(size) : watched_pvalloc(size);
 }
 
-CPROF_PUBLIC size_t malloc_usable_size(void *p)
-{
-	return is_early(p) ? early_size(p) : real.malloc_usable_size(p);
-}
-
 /* C23's. Where the C library does not have them yet, an allocator may. */
 CPROF_PUBLIC void free_sized(void *p, size_t size);
 CPROF_PUBLIC void free_sized(void *p, size_t size)
 {
-	if (unlikely(heap_watches() != 0)) {
+	if (unlikely(heap_watches() != 0))
 		heap_on_free(p);
-		if (is_early(p))
-			return;
-	}
 	real.free_sized(p, size);
 }
 
 CPROF_PUBLIC void free_aligned_sized(void *p, size_t alignment, size_t size);
 CPROF_PUBLIC void free_aligned_sized(void *p, size_t alignment, size_t size)
 {
-	if (unlikely(heap_watches() != 0)) {
+	if (unlikely(heap_watches() != 0))
 		heap_on_free(p);
-		if (is_early(p))
-			return;
-	}
 	real.free_aligned_sized(p, alignment, size);
 }

@@ -11,6 +11,7 @@
 #include "cprof/cprof.h"
 #include "preload/process.h"
 #include "preload/real.h"
+#include "preload/rebind.h"
 
 CPROF_PUBLIC int dlclose(void *handle)
 {
@@ -23,6 +24,7 @@ CPROF_PUBLIC int dlclose(void *handle)
 	r = real.dlclose(handle);
 	saved = errno;
 	modules_after_close(s);
+	rebind_again();
 	errno = saved;
 	return r;
 }

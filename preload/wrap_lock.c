@@ -10,19 +10,46 @@
  * A release comes first, and what there is to do about it after (profiles/mutex/contention.h).
  */
 #include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
 
 #include "cprof/cprof.h"
 #include "preload/real.h"
 #include "profiles/mutex/contention.h"
 
 /* Of a mutex (glibc, bits/struct_mutex.h and pthreadP.h). */
-enum { RECURSIVE = 1, TYPE = 3, INHERITS = 32 };
+enum { RECURSIVE = 1, TYPE = 3, ROBUST = 16, INHERITS = 32, PROTECTS = 64 };
+#define NOT_RECOVERABLE (INT_MAX - 1)
+#define TAKEN_BITS      0x7ffffu /* of the word of one that protects; above is its ceiling */
 
 #define LET_IT (-1) /* the call shall find out by itself */
 
-/* A robust mutex whose owner died is taken, with an error. */
+/*
+ * Of a robust mutex, one whose owner died is taken with an error, and a try of one that is beyond recovery leaves it locked
+ * (glibc 2.36). Those that change priorities have rules of their own. So these are not tried but looked at.
+ */
+__attribute__((noinline)) static int look_at_mutex(const pthread_mutex_t *mutex)
+{
+	uint32_t word = (uint32_t)__atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED), tid;
+	int owner = __atomic_load_n(&mutex->__data.__owner, __ATOMIC_RELAXED);
+	const struct thread *self = thread_self_block;
+
+	if (mutex->__data.__kind & PROTECTS) {
+		word &= TAKEN_BITS;
+		tid = (uint32_t)owner;
+	} else {
+		tid = word & FUTEX_TID_MASK;
+	}
+	if (word == 0 || word & FUTEX_OWNER_DIED || owner == NOT_RECOVERABLE ||
+	    (self != NULL && tid == (uint32_t)self->tid))
+		return LET_IT;
+	return EBUSY;
+}
+
 static inline int try_mutex(pthread_mutex_t *mutex)
 {
+	if (unlikely(mutex->__data.__kind & (ROBUST | INHERITS | PROTECTS)))
+		return look_at_mutex(mutex);
 	return real.pthread_mutex_trylock(mutex);
 }
 
@@ -31,14 +58,9 @@ static bool is_clock(clockid_t clock)
 	return clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC;
 }
 
-/* Whether those that inherit priorities take the second clock depends on the C library and the kernel. */
 static int try_mutex_by(pthread_mutex_t *mutex, clockid_t clock)
 {
-	if (!is_clock(clock) || (clock != CLOCK_REALTIME && (mutex->__data.__kind & INHERITS) &&
-				 mutex->__data.__lock == 0))
-		return LET_IT;
-	return clock != CLOCK_REALTIME && (mutex->__data.__kind & INHERITS) ? EBUSY
-									    : try_mutex(mutex);
+	return is_clock(clock) ? try_mutex(mutex) : LET_IT;
 }
 
 /* Where writers come first, this leaves the lock to one that waits, as the call itself does. */
@@ -92,30 +114,28 @@ static inline int error_of_mtx(int result)
  * Several functions each, and all are jumped to but the real ones: the first, which is all there is when nothing is wanted,
  * keeps no registers, and the caller of the last is the host.
  */
-#define TRIES(code, name, parameters, arguments, lock, try, error)          \
-	__attribute__((noinline)) static int wait_in_##name parameters      \
-	{                                                                   \
-		int r;                                                      \
-		WAITING(code, real.name, lock);                             \
-		r = real.name arguments;                                    \
-		waiting.result = error(r);                                  \
-		return r;                                                   \
-	}                                                                   \
-	__attribute__((noinline)) static int try_in_##name parameters       \
-	{                                                                   \
-		int r = try;                                                \
-                                                                            \
-		if (likely(r == 0))                                         \
-			return 0;                                           \
-		if (r == EBUSY)                                             \
-			return wait_in_##name arguments;                    \
-		return r == EOWNERDEAD ? r : real.name arguments;           \
-	}                                                                   \
-	CPROF_PUBLIC int name parameters                                    \
-	{                                                                   \
-		if (wait_is_wanted(WAIT_SHOWN | WAIT_TIMED | WAIT_COUNTED)) \
-			return try_in_##name arguments;                     \
-		return real.name arguments;                                 \
+#define TRIES(code, name, parameters, arguments, lock, try, error)                  \
+	__attribute__((noinline)) static int wait_in_##name parameters              \
+	{                                                                           \
+		int r;                                                              \
+		WAITING(code, real.name, lock);                                     \
+		r = real.name arguments;                                            \
+		waiting.result = error(r);                                          \
+		return r;                                                           \
+	}                                                                           \
+	__attribute__((noinline)) static int try_in_##name parameters               \
+	{                                                                           \
+		int r = try;                                                        \
+                                                                                    \
+		if (likely(r == 0))                                                 \
+			return 0;                                                   \
+		return r == EBUSY ? wait_in_##name arguments : real.name arguments; \
+	}                                                                           \
+	CPROF_PUBLIC int name parameters                                            \
+	{                                                                           \
+		if (wait_is_wanted(WAIT_SHOWN | WAIT_TIMED | WAIT_COUNTED))         \
+			return try_in_##name arguments;                             \
+		return real.name arguments;                                         \
 	}
 
 #define MUTEX  pthread_mutex_t *mutex

@@ -9,6 +9,7 @@
 
 #include "core/log.h"
 #include "core/profile.h"
+#include "preload/own_work.h"
 
 #define OUTPUT_FILE "libcprof-output.so.0"
 
@@ -43,7 +44,9 @@ const struct output_functions *writing_functions(struct why *why)
 
 	if (is_open != NULL)
 		return is_open;
+	own_work_begins();
 	handle = open_library();
+	own_work_ends();
 	if (handle == NULL) {
 		why_set(why, "cannot open " OUTPUT_FILE ": %s", dlerror());
 		return NULL;
@@ -68,6 +71,7 @@ int writing_files(const struct segment *s, const struct option_set *options)
 	struct why why = {""};
 	int r;
 
+	own_work_begins();
 	gethostname(host, sizeof(host) - 1);
 	output = writing_functions(&why);
 	r = output == NULL
@@ -77,5 +81,6 @@ int writing_files(const struct segment *s, const struct option_set *options)
 		r = output->write_files(s, all_profiles, directory, &why);
 	if (r < 0)
 		log_line("%s; the profiles of process %d are not written", why.text, (int)getpid());
+	own_work_ends();
 	return r < 0 ? r : 0;
 }

@@ -41,6 +41,11 @@ enum {
 	ARCH_SIGFRAME_PC = offsetof(ucontext_t, uc_mcontext.gregs[REG_RIP]),
 };
 
+/* The relocations that store a symbol's address: for a call, in a table of addresses, in the file's own data. */
+#define ARCH_RELOCATION_CALL    R_X86_64_JUMP_SLOT
+#define ARCH_RELOCATION_ADDRESS R_X86_64_GLOB_DAT
+#define ARCH_RELOCATION_WORD    R_X86_64_64
+
 static inline uintptr_t arch_pc(const ucontext_t *uc)
 {
 	return (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];

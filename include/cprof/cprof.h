@@ -11,9 +11,10 @@
  *     …
  *     cprof_cpu_stop(fd);
  *
- * Every function returns 0 or a negative errno. Any thread may call any of them; none may be called from a signal handler
- * or between vfork() and exec. With -DCPROF_WEAK nothing of it needs the library at link time: the calls do
- * nothing and return -ENOSYS unless libcprof.so is loaded, for instance by `cprof run`.
+ * Functions return 0 or a negative errno, where they return anything. Any thread may call any of them; none may be called
+ * from a signal handler, but for cprof_alloc() and cprof_free(), and none between vfork() and exec. With -DCPROF_WEAK nothing
+ * of it needs the library at link time: the calls do nothing and return -ENOSYS unless libcprof.so is loaded, for instance
+ * by `cprof run`.
  *
  * C99 and C++11.
  */
@@ -44,7 +45,7 @@ extern "C" {
 enum {
 	CPROF_CPU = 1 << 0,          /* where CPU time goes */
 	CPROF_WALL = 1 << 1,         /* where time goes, running or waiting */
-	CPROF_HEAP = 1 << 2,         /* not yet */
+	CPROF_HEAP = 1 << 2,         /* who allocates, who keeps */
 	CPROF_BLOCK = 1 << 3,        /* who waited, for how long */
 	CPROF_MUTEX = 1 << 4,        /* who made others wait */
 	CPROF_THREADS = 1 << 5,      /* what every thread is doing, when it is written */
@@ -95,11 +96,13 @@ CPROF_API int cprof_cpu_start(int fd);
 CPROF_API int cprof_cpu_stop(int fd); /* -EINVAL: @fd has no window */
 
 /*
- * Writes the profile @name ("cpu", "wall", "threads", "threadcreate") to @fd: all that was counted so far or, of the
- * threads, what they do now: they are looked at first, which takes a second at most.
+ * Writes the profile @name ("cpu", "wall", "heap", "allocs", "threads", "threadcreate") to @fd: all that was counted so far
+ * or, of the threads, what they do now: they are looked at first, which takes a second at most. "allocs" is "heap" with
+ * what was allocated shown first in place of what is in use.
  *
  *     @debug 0   pprof's protobuf, gzipped
- *            1   text: each stack with its number, the largest first, its functions with file and line
+ *            1   text: each stack with its number, the largest first, its functions with file and line; the heap as
+ *                Go's "heap profile:", with the blocks as they were sampled
  *            2   the threads one by one: id, state, time in it, name, labels, stack; other profiles as 1
  *
  * -EINVAL: another @debug; -ENOENT: no such profile; -EAGAIN: it never ran; -ETIMEDOUT: the threads were not looked at in
@@ -109,7 +112,7 @@ CPROF_API int cprof_write(const char *name, int fd, int debug);
 
 /*
  * The same, as protobuf, for the next @seconds only; returns when they have passed. Of the threads: how many more or fewer
- * there are at each stack than before.
+ * there are at each stack than before. Of the heap: what was allocated meanwhile, and how much more or less is in use.
  */
 CPROF_API int cprof_write_delta(const char *name, int fd, double seconds);
 
@@ -125,6 +128,23 @@ CPROF_API int cprof_write_delta(const char *name, int fd, double seconds);
 typedef unsigned cprof_labels;
 CPROF_API cprof_labels cprof_labels_set(const char *key, const char *value, ...) CPROF_SENTINEL;
 CPROF_API void cprof_labels_restore(cprof_labels before);
+
+/*
+ * For a pool or an arena: blocks that it hands out show in the heap profile as those of malloc() do, at the stack that calls
+ * this. cprof_alloc(): @p is the program's from now on, @size bytes of it. cprof_free(): no longer. A block that changes
+ * its size is freed and allocated.
+ *
+ * @p is any address, and stands for one block at a time; NULL is none. Call cprof_free() before the address can be handed out
+ * again. What is allocated while the profile is off is not seen, nor is its end.
+ *
+ * Any thread, any context, signal handlers too. They take no lock, and no longer than malloc() and free() take for their
+ * counting: a load where the profile is off.
+ *
+ * The memory that the pool itself has from malloc() counts as well, at the pool's own stack. Have it from mmap() where that
+ * is in the way.
+ */
+CPROF_API void cprof_alloc(const void *p, size_t size);
+CPROF_API void cprof_free(const void *p);
 
 #ifdef __cplusplus
 }
@@ -144,6 +164,8 @@ CPROF_API void cprof_labels_restore(cprof_labels before);
 #define cprof_labels_set(...) (cprof_labels_set ? (cprof_labels_set)(__VA_ARGS__) : 0u)
 #define cprof_labels_restore(before) \
 	(cprof_labels_restore ? (cprof_labels_restore)(before) : (void)0)
+#define cprof_alloc(p, size) (cprof_alloc ? (cprof_alloc)(p, size) : (void)0)
+#define cprof_free(p)        (cprof_free ? (cprof_free)(p) : (void)0)
 #endif
 
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -74,12 +75,42 @@ static void choose_clocks(uint64_t hz)
 				   !is_traced() && !host_owns(SIGTRAP);
 }
 
+/* True when @t has our signal blocked, or nobody says. */
+static bool is_deaf(const struct thread *t)
+{
+	static const char key[] = "\nSigBlk:\t";
+	char path[48], status[2048];
+	uint64_t mask = 0;
+	const char *line;
+	long n;
+	int fd;
+
+	if (t == thread_self_block &&
+	    sys4(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, sizeof(mask)) == 0)
+		return mask >> (SIGPROF - 1) & 1;
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", t->tid);
+	fd = (int)sys4(SYS_openat, -100 /* AT_FDCWD */, path, 0, 0);
+	n = fd >= 0 ? sys3(SYS_read, fd, status, sizeof(status) - 1) : 0;
+	if (fd >= 0)
+		sys1(SYS_close, fd);
+	status[n > 0 ? n : 0] = '\0';
+	line = strstr(status, key);
+	return line == NULL || strtoull(line + sizeof(key) - 1, NULL, 16) >> (SIGPROF - 1) & 1;
+}
+
+static void settle(struct segment *s, struct thread *t, uint64_t now)
+{
+	/* asked only when it may matter: there may be ten thousand of them */
+	cpu_settle(s, t, now,
+		   now > cpu_threads[t->index].last_ns + 2 * cpu_settings.tick_ns && is_deaf(t));
+}
+
 static void disarm_one(struct thread *t, void *user)
 {
 	uint64_t now = clock_read(clock_of_thread(t->tid));
 
 	if (now != 0) /* else it is gone */
-		cpu_settle(user, t, now);
+		settle(user, t, now);
 	cpu_disarm(&cpu_threads[t->index]);
 }
 
@@ -143,7 +174,7 @@ static void cpu_thread_ends(struct segment *s, struct thread *t)
 {
 	if (cpu_threads == NULL)
 		return;
-	cpu_settle(s, t, clock_read(CLOCK_THREAD_CPUTIME_ID));
+	settle(s, t, clock_read(CLOCK_THREAD_CPUTIME_ID));
 	cpu_disarm(&cpu_threads[t->index]);
 }
 
@@ -161,13 +192,42 @@ static void settle_blocked(struct thread *t, void *user)
 	uint64_t now = clock_read(clock_of_thread(t->tid));
 
 	if (now > ct->last_ns + 16 * ct->timer_period_ns)
-		cpu_settle(user, t, now);
+		settle(user, t, now);
+}
+
+/*
+ * The calling thread's time up to this moment. A timer that has struck waits for the kernel's tick: who looks at what was
+ * counted after its own work, or ends after it, would miss the rest, on a busy machine the most part of it.
+ */
+static void settle_own(struct segment *s)
+{
+	uint64_t all = ~UINT64_C(0), before;
+	struct thread *t = thread_self_block;
+	struct cpu_thread *ct = t != NULL ? &cpu_threads[t->index] : NULL;
+
+	/* the last: a tick that is due may still come; and a child that did next to nothing leaves nothing */
+	if (t == NULL || atomic_load_explicit(&ct->way, memory_order_relaxed) != CPU_TIMER ||
+	    clock_read(CLOCK_THREAD_CPUTIME_ID) < ct->last_ns + 2 * cpu_settings.tick_ns ||
+	    is_deaf(t))
+		return;
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
+	cpu_settle(s, t, clock_read(CLOCK_THREAD_CPUTIME_ID), false);
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
+}
+
+static int cpu_refresh(struct segment *s)
+{
+	if (atomic_load_explicit(&cpu_is_on, memory_order_acquire))
+		settle_own(s);
+	return 0;
 }
 
 static void cpu_settle_all(struct segment *s)
 {
-	if (atomic_load_explicit(&cpu_is_on, memory_order_acquire))
-		thread_each(s, settle_blocked, s);
+	if (!atomic_load_explicit(&cpu_is_on, memory_order_acquire))
+		return;
+	settle_own(s);
+	thread_each(s, settle_blocked, s);
 }
 
 static void cpu_forked(void)
@@ -201,6 +261,7 @@ const struct profile_ops cpu_profile = {
 	.run = RUN_CPU,
 	.start = cpu_start,
 	.stop = cpu_stop,
+	.refresh = cpu_refresh,
 	.thread_begins = cpu_thread_begins,
 	.thread_ends = cpu_thread_ends,
 	.thread_gone = cpu_thread_gone,

@@ -66,8 +66,12 @@ SIGSAFE void cpu_arm(struct segment *s, struct thread *t);
 SIGSAFE void cpu_disarm(struct cpu_thread *ct);
 SIGSAFE void cpu_close_perf(struct cpu_thread *ct); /* the file alone, if it is still ours */
 
-/* What is to be counted when thread @t stops being sampled at @now on its CPU clock. */
-SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now);
+/*
+ * What is to be counted when thread @t stops being sampled at @now on its CPU clock. @is_deaf: it has our signal blocked. A
+ * long time without a sample does not tell: the kernel looks at CPU timers at its tick, and on a busy machine a thread may
+ * use 200 ms in pieces that none of the ticks falls into.
+ */
+SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now, bool is_deaf);
 
 /* The process-wide timer that finds threads nobody told us about. */
 SIGSAFE void cpu_scout_start(void);

@@ -452,10 +452,10 @@ static void record_end(struct segment *s, struct thread *t, const struct sample 
 
 /*
  * The last words of a thread. What no sample stands for, although more time went by than chance allows, was spent with our
- * signal blocked: it is lost. A moment that passed since the last tick found no signal any more, and perf's samples may
- * stand for a little less than the thread used: that is made good, so that short threads count in full.
+ * signal blocked, if it is: it is lost. A moment that passed since the last tick found no signal any more, and perf's samples
+ * may stand for a little less than the thread used: that is made good, so that short threads count in full.
  */
-SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now)
+SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now, bool is_deaf)
 {
 	struct cpu_thread *ct = &cpu_threads[t->index];
 	/* a signal may have come between the reading of the clock and here, and samples may be ahead of it */
@@ -465,7 +465,7 @@ SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now)
 
 	switch (atomic_load_explicit(&ct->way, memory_order_acquire)) {
 	case CPU_TIMER:
-		if (since > 4 * ct->period_ns + 2 * cpu_settings.tick_ns) {
+		if (is_deaf && since > 4 * ct->period_ns + 2 * cpu_settings.tick_ns) {
 			segment_count_lost(s, LOST_UNSAMPLED_NS, since);
 			ct->last_ns = now;
 			return;
@@ -477,7 +477,7 @@ SIGSAFE void cpu_settle(struct segment *s, struct thread *t, uint64_t now)
 		}
 		return;
 	case CPU_PERF:
-		if (behind > 4 * (ct->period_ns + ct->timer_period_ns) &&
+		if (is_deaf && behind > 4 * (ct->period_ns + ct->timer_period_ns) &&
 		    since > 2 * ct->timer_period_ns) {
 			segment_count_lost(s, LOST_UNSAMPLED_NS, behind);
 		} else if (behind > 0 && !ct->is_first) {

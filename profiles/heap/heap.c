@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "profiles/heap/heap_private.h"
+#include "profiles/heap/live.h"
 
 int (*heap_prepare)(struct why *why);
 
@@ -27,6 +28,7 @@ static int heap_start(struct segment *s, const struct option_set *options, struc
 	if (r < 0)
 		return r;
 	heap_settings.mean = options->heap_bytes;
+	live_expect(options->heap_bytes);
 	heap_settings.seed = options->seed != 0
 				     ? options->seed
 				     : clock_monotonic() ^ (uint64_t)s->header->pid << 32;

@@ -5,7 +5,7 @@
  * millions of times a second. So the ways that are taken nearly always are inline and short:
  *
  *     allocation   one subtraction from the thread's bytes left until its next sample (sample.h); below zero: heap_sample()
- *     free         one byte of a filter, 0 where no sampled block can be; else heap_forget()
+ *     free         one word of a filter, 0 where no sampled block can be; else heap_forget()
  *
  * A sample walks the stack and adds a block to the row of (stack, labels, size class). Its address goes into the live set
  * (live.h) with the number of its row, and the free adds to the same row. Rows hold what was sampled, as it is; whoever
@@ -36,21 +36,36 @@ extern int (*heap_prepare)(struct why *why);
 /* What the wrappers have to look at; 0: nothing. */
 #define HEAP_SAMPLES 1u /* allocations */
 #define HEAP_FOLLOWS 2u /* frees: there are, or were, sampled blocks */
-#define HEAP_EARLY   4u /* frees: some blocks are the wrappers' own (preload/early.h) */
 extern _Atomic unsigned heap_watch;
 
-/* Bytes until the next sample of this thread. Every allocation that was looked at changes it. */
-extern __thread int64_t heap_left __attribute__((tls_model("initial-exec")));
+/*
+ * A block of this thread is sampled when it is as large as this or larger; else its size is taken off. 0: each is. Not
+ * signed: what is asked for may be more than there is memory in the world.
+ */
+extern __thread uint64_t heap_left __attribute__((tls_model("initial-exec")));
+extern __thread uint64_t heap_samples
+	__attribute__((tls_model("initial-exec"))); /* of this thread */
 
-/* How many sampled blocks are live at addresses that share this byte; the most it can say stays for ever. */
-#define HEAP_FILTER_BITS \
-	14 /* 16 KiB of cache: with 1,000 live samples (512 MiB) one free in 17 looks in vain */
-extern _Atomic uint8_t heap_filter[1u << HEAP_FILTER_BITS];
+/*
+ * Which pages have sampled blocks that are live: how many (the most it can say stays for ever), and the sum without carry of
+ * their places in the page. Of a lone block that tells which one it is.
+ *
+ * Neighbours share a word, and then a line of cache: frees all over a heap of some megabytes touch few of them. With a byte
+ * for each address such a program found the filter in the first cache never, and its own data there less often.
+ */
+#define HEAP_FILTER_PAGE 12
+#define HEAP_FILTER_BITS 14 /* 64 MiB; what lies further on begins somewhere else in it */
+extern _Atomic uint16_t heap_filter[1u << HEAP_FILTER_BITS];
 
-SIGSAFE static inline _Atomic uint8_t *heap_filter_at(uintptr_t address)
+#define HEAP_FILTER_COUNT        255u
+#define HEAP_FILTER_TAG(address) ((uint32_t)((address) >> 4 & 255) << 8)
+
+SIGSAFE static inline _Atomic uint16_t *heap_filter_at(uintptr_t address)
 {
-	return &heap_filter[(uint32_t)(address >> 4) * UINT32_C(0x9e3779b1) >>
-			    (32 - HEAP_FILTER_BITS)];
+	uint32_t page = (uint32_t)(address >> HEAP_FILTER_PAGE);
+	uint32_t part = (uint32_t)(address >> (HEAP_FILTER_PAGE + HEAP_FILTER_BITS));
+
+	return &heap_filter[(page + part * UINT32_C(0x9e3779b1)) % (1u << HEAP_FILTER_BITS)];
 }
 
 /* Wrappers ask this first. */
@@ -60,20 +75,34 @@ SIGSAFE static inline unsigned heap_watches(void)
 }
 
 /* The ways that are taken once in 512 KiB. They keep errno. */
-SIGSAFE void heap_sample(uintptr_t address, size_t size);
+SIGSAFE void *heap_sample(void *p, size_t size);
 SIGSAFE void heap_forget(uintptr_t address);
 
-/* @p is what the allocator gave for @size bytes; NULL: nothing. HEAP_SAMPLES is set. */
-SIGSAFE static inline void heap_on_alloc(const void *p, size_t size)
+/*
+ * True for all but one block in 512 KiB: the allocation of @size bytes is counted, and nothing is left to do. It is asked
+ * before the allocator is, so that this can be jumped to. When that gives nothing it has been counted in vain, which is as
+ * good: however far it still is to the next sample, the rest of the way is as long as a whole one on average.
+ */
+SIGSAFE static inline bool heap_passes(size_t size)
 {
-	if (unlikely(p == NULL))
-		return;
-	heap_left -= (int64_t)size;
-	if (unlikely(heap_left < 0))
-		heap_sample((uintptr_t)p, size);
+	uint64_t left = heap_left;
+
+	if (unlikely(size >= left))
+		return false;
+	heap_left = left - size;
+	return true;
 }
 
-/* False for nearly all blocks that were not sampled. */
+/*
+ * @p is what the allocator gave for @size bytes; NULL: nothing. Returned as it is, so that a wrapper that returns it, too,
+ * need not keep it over the call that is seldom made.
+ */
+SIGSAFE static inline void *heap_on_alloc(void *p, size_t size)
+{
+	return likely(p == NULL || heap_passes(size)) ? p : heap_sample(p, size);
+}
+
+/* False for nearly all blocks that were not sampled: in 512 KiB is one page that has one. */
 SIGSAFE static inline bool heap_may_be_live(const void *p)
 {
 	return atomic_load_explicit(heap_filter_at((uintptr_t)p), memory_order_relaxed) != 0;
@@ -90,14 +119,14 @@ SIGSAFE static inline void heap_on_free(const void *p)
  * Around a call that may count inside, such as an operator new that calls malloc(): true when it did. To be wrong, the
  * next sample would have to lie as far off, to the byte, as it did before.
  */
-SIGSAFE static inline int64_t heap_mark(void)
+SIGSAFE static inline uint64_t heap_mark(void)
 {
-	return heap_left;
+	return heap_left + (heap_samples << 44);
 }
 
-SIGSAFE static inline bool heap_counted_since(int64_t mark)
+SIGSAFE static inline bool heap_counted_since(uint64_t mark)
 {
-	return heap_left != mark;
+	return heap_mark() != mark;
 }
 
 /* A block that is on its way through realloc(): taken out, for its address may be another's before that returns. */

@@ -9,37 +9,46 @@
 #include "profiles/heap/live.h"
 
 _Atomic unsigned heap_watch;
-_Atomic uint8_t heap_filter[1u << HEAP_FILTER_BITS];
+_Atomic uint16_t heap_filter[1u << HEAP_FILTER_BITS];
 struct heap_settings heap_settings;
 
-__thread int64_t heap_left __attribute__((tls_model("initial-exec")));
+__thread uint64_t heap_left __attribute__((tls_model("initial-exec")));
+__thread uint64_t heap_samples __attribute__((tls_model("initial-exec")));
 static __thread uint64_t random_state __attribute__((tls_model("initial-exec")));
 static __thread unsigned paused __attribute__((tls_model("initial-exec")));
 
-#define FILTER_FULL UINT8_MAX
-
 /* The filter may say that a block is there that is not, never the other way. */
+
+static void filter_change(uintptr_t address, int blocks)
+{
+	_Atomic uint16_t *word = heap_filter_at(address);
+	uint16_t was = atomic_load_explicit(word, memory_order_relaxed), is;
+
+	do {
+		if ((was & HEAP_FILTER_COUNT) == HEAP_FILTER_COUNT)
+			return;
+		is = (uint16_t)((was + (unsigned)blocks) & HEAP_FILTER_COUNT) |
+		     (uint16_t)((was & ~HEAP_FILTER_COUNT) ^ HEAP_FILTER_TAG(address));
+	} while (!atomic_compare_exchange_weak_explicit(word, &was, is, memory_order_relaxed,
+							memory_order_relaxed));
+}
 
 static void filter_add(uintptr_t address)
 {
-	_Atomic uint8_t *n = heap_filter_at(address);
-	uint8_t was = atomic_load_explicit(n, memory_order_relaxed);
-
-	while (was != FILTER_FULL &&
-	       !atomic_compare_exchange_weak_explicit(n, &was, (uint8_t)(was + 1),
-						      memory_order_relaxed, memory_order_relaxed))
-		;
+	filter_change(address, 1);
 }
 
 static void filter_remove(uintptr_t address)
 {
-	_Atomic uint8_t *n = heap_filter_at(address);
-	uint8_t was = atomic_load_explicit(n, memory_order_relaxed);
+	filter_change(address, -1);
+}
 
-	while (was != FILTER_FULL &&
-	       !atomic_compare_exchange_weak_explicit(n, &was, (uint8_t)(was - 1),
-						      memory_order_relaxed, memory_order_relaxed))
-		;
+/* Looks closer than heap_may_be_live(), before the live set is: that is seldom in any cache. */
+static bool filter_has(uintptr_t address)
+{
+	unsigned word = atomic_load_explicit(heap_filter_at(address), memory_order_relaxed);
+
+	return (word & HEAP_FILTER_COUNT) > 1 || word == (1u | HEAP_FILTER_TAG(address));
 }
 
 /*
@@ -110,8 +119,7 @@ static void record(struct segment *s, uint64_t address, size_t size)
 	struct thread *t;
 
 	if (!walk_has_room(self)) {
-		segment_count_lost(s, LOST_STACK_ROOM, 1);
-		atomic_fetch_add_explicit(&s->header->runs[RUN_HEAP].lost, 1, memory_order_relaxed);
+		segment_count_lost(s, LOST_HEAP_ROOM, 1);
 		return;
 	}
 	t = thread_begin(s);
@@ -126,11 +134,11 @@ static void record(struct segment *s, uint64_t address, size_t size)
 /* The distance to the next sample, from the start of the block or, @is_after, from behind it. */
 static void draw(void)
 {
-	if (heap_settings.mean <=
-	    1) /* every block, those of no bytes too; and a change each time, for heap_mark() */
-		heap_left = heap_left == -1 ? -2 : -1;
+	heap_samples++;
+	if (heap_settings.mean <= 1) /* every block, those of no bytes too */
+		heap_left = 0;
 	else
-		heap_left = sample_gap(&random_state, heap_settings.mean);
+		heap_left = 1 + (uint64_t)sample_gap(&random_state, heap_settings.mean);
 }
 
 __attribute__((noinline)) SIGSAFE static bool is_due(size_t size)
@@ -144,10 +152,7 @@ __attribute__((noinline)) SIGSAFE static bool is_due(size_t size)
 		heap_settings.seed +
 		atomic_fetch_add_explicit(&heap_settings.threads, 1, memory_order_relaxed));
 	draw();
-	if (heap_settings.mean <= 1)
-		return true;
-	heap_left -= (int64_t)size;
-	if (heap_left >= 0)
+	if (heap_passes(size))
 		return false;
 	draw();
 	return true;
@@ -155,17 +160,20 @@ __attribute__((noinline)) SIGSAFE static bool is_due(size_t size)
 
 static void sample(uint64_t address, size_t size)
 {
+	/* pairs: heap_start release. Wrappers look at allocations, too, when only frees are followed. */
+	unsigned watches = atomic_load_explicit(&heap_watch, memory_order_acquire);
 	struct segment *s = segment_live();
 	int saved = errno;
 
-	if (is_due(size) && s != NULL && paused == 0)
+	if (is_due(size) && (watches & HEAP_SAMPLES) && address != 0 && s != NULL && paused == 0)
 		record(s, address, size);
 	errno = saved;
 }
 
-SIGSAFE void heap_sample(uintptr_t address, size_t size)
+SIGSAFE void *heap_sample(void *p, size_t size)
 {
-	sample(address, size);
+	sample((uintptr_t)p, size);
+	return p;
 }
 
 SIGSAFE struct heap_taken heap_take(uintptr_t address)
@@ -173,7 +181,8 @@ SIGSAFE struct heap_taken heap_take(uintptr_t address)
 	struct segment *s = segment_live();
 	struct heap_taken taken = {0, false};
 
-	if (s == NULL || address == 0 || !live_take(s, address, &taken.what))
+	if (s == NULL || address == 0 || !filter_has(address) ||
+	    !live_take(s, address, &taken.what))
 		return taken;
 	filter_remove(address);
 	taken.is_there = true;
@@ -216,8 +225,7 @@ SIGSAFE void heap_pool_alloc(const void *p, size_t size)
 {
 	if (!(heap_watches() & HEAP_SAMPLES) || p == NULL)
 		return;
-	heap_left -= (int64_t)size;
-	if (heap_left < 0)
+	if (!heap_passes(size))
 		sample((uintptr_t)p | POOL, size);
 }
 

@@ -7,7 +7,12 @@
  *     sets:  [ passed │ address what │ address what │ … ]  [ … ]  [ … ]
  *              how many blocks belong here or before, and found their place further on
  *
- * A block's address names its set. When that is full it goes to the next, at most LIVE_REACH further, and each set it
+ * A block's address names its set, by a hash where many blocks are sampled. Where few are, memory is cut into regions in
+ * which one or two samples are expected, and sixteen regions in a row have sets in a row: those of a heap of some megabytes
+ * lie in a few lines of cache. By hash each block was at a page of the segment that nobody had been at for long, if ever:
+ * a microsecond.
+ *
+ * When a set is full its block goes to the next, at most LIVE_REACH further, and each set it
  * passes counts it. Who looks for a block goes on only where some have passed.
  *
  * Always true:
@@ -22,6 +27,8 @@
 #define LIVE_WAYS  7u
 #define LIVE_REACH 16u
 
+#define LIVE_SPARSE 65536u /* bytes between samples from which regions count */
+
 struct live_entry {
 	_Atomic uint64_t address; /* 0: free, 1: changing */
 	uint64_t what;            /* the caller's word */
@@ -33,6 +40,9 @@ struct live_set {
 	struct live_entry entries[LIVE_WAYS];
 };
 _Static_assert(sizeof(struct live_set) == LIVE_STRIDE, "segment.c lays it out");
+
+/* One sample is taken in @mean bytes. Before the first live_put(); 1 is taken for granted. */
+void live_expect(uint64_t mean);
 
 /* @address is above 1. False: there is no room. */
 SIGSAFE bool live_put(struct segment *s, uint64_t address, uint64_t what);

@@ -9,10 +9,25 @@ static struct live_set *set_at(struct segment *s, uint32_t index)
 	return (struct live_set *)(s->base + place->offset) + (index & (place->count - 1));
 }
 
-/* Blocks are multiples of 16 apart. */
+static unsigned region_bits;
+
+void live_expect(uint64_t mean)
+{
+	region_bits = mean < LIVE_SPARSE ? 0 : 64 - (unsigned)__builtin_clzll(mean);
+}
+
+static uint32_t mix(uint64_t n)
+{
+	return (uint32_t)(n * UINT64_C(0x9e3779b97f4a7c15) >> 32);
+}
+
 static uint32_t home_of(uint64_t address)
 {
-	return (uint32_t)(((address >> 4 ^ address << 60) * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
+	uint64_t region = address >> region_bits;
+
+	if (region_bits == 0) /* blocks are multiples of 16 apart */
+		return mix(address >> 4 ^ address << 60);
+	return (mix(region / LIVE_REACH) & ~(LIVE_REACH - 1)) | (region & (LIVE_REACH - 1));
 }
 
 static bool put_in(struct live_set *set, uint64_t address, uint64_t what)

@@ -61,12 +61,6 @@ static struct thread *find_self(struct segment *s)
 	return self != NULL ? self : thread_find(s, (int)sys1(SYS_gettid, 0));
 }
 
-static void count_lost(struct segment *s, enum segment_run_id run, enum segment_lost why)
-{
-	segment_count_lost(s, why, 1);
-	atomic_fetch_add_explicit(&s->header->runs[run].lost, 1, memory_order_relaxed);
-}
-
 /* ---- labels ---- */
 
 static const char *kind_of(unsigned code)
@@ -304,12 +298,12 @@ static void keep_wait(struct segment *s, struct thread *self, const struct wait 
 	struct thread *t;
 
 	if (!walk_has_room(self)) {
-		count_lost(s, RUN_BLOCK, LOST_STACK_ROOM);
+		segment_count_lost(s, LOST_WAITS, 1);
 		return;
 	}
 	t = thread_begin(s);
 	if (t == NULL) {
-		count_lost(s, RUN_BLOCK, LOST_WAITS);
+		segment_count_lost(s, LOST_WAITS, 1);
 		return;
 	}
 	if (!add_prepared(s, &w->kept, values)) {
@@ -481,12 +475,12 @@ SIGSAFE void contention_charged(const void *lock, uint64_t ns, unsigned code, ui
 		return;
 	self = find_self(s);
 	if (!walk_has_room(self)) {
-		count_lost(s, RUN_MUTEX, LOST_STACK_ROOM);
+		segment_count_lost(s, LOST_WAITS, 1);
 		goto out;
 	}
 	t = thread_begin(s);
 	if (t == NULL) {
-		count_lost(s, RUN_MUTEX, LOST_WAITS);
+		segment_count_lost(s, LOST_WAITS, 1);
 		goto out;
 	}
 	stack = take_stack(s, t, callee);

@@ -17,9 +17,9 @@
  *
  * Who releases does not look at a clock while it still holds the lock, and may lose the processor to the very thread that it
  * wakes. So it marks the lock before, which is one compare-and-swap and only for a lock that has waiters, and charges after.
- * A waiter that has got the lock seals what was waited until then: it is its predecessor's, who finds it when it comes, and
- * never its own. When the predecessor has been there already, the rest (from the release until a thread got the lock) is
- * kept aside; it goes with the next charge, and is no contention by itself.
+ * A waiter that has got the lock seals what was waited until then: it is its predecessor's, who finds it under the number
+ * that the lock had when it was marked, and never its own. When the predecessor has been there already, the rest (from the
+ * release until a thread got the lock) is kept aside; it goes with the next charge, and is no contention by itself.
  *
  * In front of the table is a filter of counts. It says 0 for a lock that nobody waited for since it was last released, and
  * that is all that an uncontended release looks at.
@@ -40,12 +40,15 @@
 #define WAITERS_WAYS 4u
 #define WAITERS_SETS 512u
 
-/* lock << 16 | marks << 12 | waiters: addresses of programs have 47 bits */
+#define WAITERS_SEALS 4u
+
 struct waiters {
-	_Alignas(16) _Atomic uint64_t who;
-	_Atomic uint64_t sum; /* signed */
-	_Atomic uint64_t sealed;
+	/* lock << 16 | marks << 12 | waiters: addresses of programs have 47 bits */
+	_Alignas(64) _Atomic uint64_t who;
+	_Atomic uint64_t sum; /* signed; with @who, one word of 16 bytes */
 	_Atomic uint64_t aside;
+	_Atomic uint64_t seals;                 /* how often it was sealed */
+	_Atomic uint64_t sealed[WAITERS_SEALS]; /* by the number before it was */
 };
 
 /* How many entries that are not idle share this byte; the most it can say stays. */

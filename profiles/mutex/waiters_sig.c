@@ -60,6 +60,16 @@ static void change_filter(uint64_t lock, int by)
 		;
 }
 
+static uint64_t seals_of(const struct waiters *w)
+{
+	return atomic_load_explicit(&w->seals, memory_order_acquire);
+}
+
+static _Atomic uint64_t *sealed_at(struct waiters *w, uint64_t number)
+{
+	return &w->sealed[number % WAITERS_SEALS];
+}
+
 /* From @old to @who and @sum, with the filter; @old is what is there when that was not so any more. */
 static bool change(struct waiters *w, struct both *old, uint64_t who, uint64_t sum)
 {
@@ -92,6 +102,14 @@ static struct waiters *find(uint64_t lock)
 	return NULL;
 }
 
+/* What is not to be charged any more. */
+static void clear(struct waiters *w)
+{
+	atomic_store_explicit(&w->aside, 0, memory_order_relaxed);
+	for (unsigned i = 0; i < WAITERS_SEALS; i++)
+		atomic_store_explicit(&w->sealed[i], 0, memory_order_relaxed);
+}
+
 /*
  * Makes an entry of the set, which has none for @lock, its own with one waiter. @any: also one of a lock that was given up
  * by all who waited for it and not released since.
@@ -111,8 +129,7 @@ static struct waiters *claim(uint64_t lock, uint64_t now, bool any)
 			continue;
 		change_filter(lock, 1);
 		if (arch_swap_two(&set[i], old.word, lock << 16 | 1, -now)) {
-			atomic_store_explicit(&set[i].sealed, 0, memory_order_relaxed);
-			atomic_store_explicit(&set[i].aside, 0, memory_order_relaxed);
+			clear(&set[i]);
 			if (!was_idle)
 				change_filter(before, -1);
 			return &set[i];
@@ -166,8 +183,9 @@ SIGSAFE void waiters_leave(struct waiters *w, uint64_t begun, uint64_t now, enum
 		uint64_t open = take_sum(w, now, &is_marked);
 
 		if (open != 0)
-			atomic_fetch_add_explicit(is_marked ? &w->sealed : &w->aside, open,
-						  memory_order_relaxed);
+			atomic_fetch_add_explicit(is_marked ? sealed_at(w, seals_of(w)) : &w->aside,
+						  open, memory_order_relaxed);
+		atomic_fetch_add_explicit(&w->seals, 1, memory_order_release); /* pairs: seals_of */
 	}
 	old = look_at(w);
 	do {
@@ -183,16 +201,36 @@ SIGSAFE void waiters_leave(struct waiters *w, uint64_t begun, uint64_t now, enum
 		atomic_fetch_add_explicit(&w->aside, debt, memory_order_relaxed);
 }
 
-/* False: it is idle, or another lock's by now. */
-static bool mark(struct waiters *w, uint64_t lock)
+/* What a mark is to who made it, for each way in 8 bits: that it is there, and the number of seals then. */
+#define MARK_BITS   8
+#define MARK_THERE  0x80u
+#define MARK_NUMBER 0x7fu
+
+static unsigned mark_of(unsigned marked, unsigned way)
+{
+	return marked >> way * MARK_BITS & (MARK_THERE | MARK_NUMBER);
+}
+
+/* The lock is the caller's: nobody else gets it, and seals it, in the meantime. */
+static unsigned mark(struct waiters *w, uint64_t lock)
 {
 	struct both old = look_at(w);
 
 	while (lock_of(old.word[0]) == lock && !is_idle(old.word[0], old.word[1]) &&
-	       marks_of(old.word[0]) < MARKS_MAX)
-		if (change(w, &old, old.word[0] + MARK, old.word[1]))
-			return true;
-	return false;
+	       marks_of(old.word[0]) < MARKS_MAX) {
+		if (!change(w, &old, old.word[0] + MARK, old.word[1]))
+			continue;
+		/* nobody else comes: what was sealed for somebody who did not is the next charge's */
+		for (unsigned i = 0; marks_of(old.word[0]) == 0 && i < WAITERS_SEALS; i++)
+			if (atomic_load_explicit(&w->sealed[i], memory_order_relaxed) != 0)
+				atomic_fetch_add_explicit(
+					&w->aside,
+					atomic_exchange_explicit(&w->sealed[i], 0,
+								 memory_order_relaxed),
+					memory_order_relaxed);
+		return MARK_THERE | (seals_of(w) & MARK_NUMBER);
+	}
+	return 0;
 }
 
 SIGSAFE unsigned waiters_mark(const void *address)
@@ -202,10 +240,10 @@ SIGSAFE unsigned waiters_mark(const void *address)
 	unsigned marked = 0;
 
 	for (unsigned i = 0; i < WAITERS_WAYS; i++)
-		if (mark(&set[i], lock))
-			marked |= 1u << i;
+		marked |= mark(&set[i], lock) << i * MARK_BITS;
 	return marked;
 }
+_Static_assert(WAITERS_WAYS *MARK_BITS <= 32, "they fit");
 
 SIGSAFE void waiters_unmark(const void *address, unsigned marked)
 {
@@ -214,35 +252,45 @@ SIGSAFE void waiters_unmark(const void *address, unsigned marked)
 	for (unsigned i = 0; i < WAITERS_WAYS; i++) {
 		struct both old = look_at(&set[i]);
 
-		while ((marked & 1u << i) &&
+		while (mark_of(marked, i) != 0 &&
 		       !change(&set[i], &old, old.word[0] - MARK, old.word[1]))
 			;
 	}
 }
 
-static uint64_t charge(struct waiters *w, uint64_t lock, bool is_marked, uint64_t now)
+/* What the waiter that got the lock from who made @mark has sealed; 0: none has got it yet. */
+static uint64_t take_sealed(struct waiters *w, unsigned mark, bool *ret_is_sealed)
 {
-	uint64_t open, charged = 0;
+	*ret_is_sealed = mark != 0 && ((seals_of(w) ^ mark) & MARK_NUMBER) != 0;
+	return *ret_is_sealed
+		       ? atomic_exchange_explicit(sealed_at(w, mark), 0, memory_order_relaxed)
+		       : 0;
+}
+
+static uint64_t charge(struct waiters *w, uint64_t lock, unsigned mark, uint64_t now)
+{
+	uint64_t open, charged, aside;
 	struct both old = look_at(w);
+	bool is_sealed, was_sealed;
 
 	if (lock_of(old.word[0]) != lock)
 		return 0;
-	if (atomic_load_explicit(&w->sealed, memory_order_relaxed) != 0)
-		charged = atomic_exchange_explicit(&w->sealed, 0, memory_order_relaxed);
+	charged = take_sealed(w, mark, &was_sealed);
 	do {
 		if (lock_of(old.word[0]) != lock)
 			return charged;
 		/* when a waiter has got the lock since, the rest is that one's doing */
-		open = charged == 0 ? old.word[1] + count_of(old.word[0]) * now : 0;
+		open = was_sealed ? 0 : old.word[1] + count_of(old.word[0]) * now;
 		if ((int64_t)open < 0)
 			open = 0;
-		if (open == 0 && !is_marked)
+		if (open == 0 && mark == 0)
 			break;
-	} while (!change(w, &old, old.word[0] - (is_marked ? MARK : 0), old.word[1] - open));
+	} while (!change(w, &old, old.word[0] - (mark != 0 ? MARK : 0), old.word[1] - open));
 	charged += open;
+	if (!was_sealed) /* just now? */
+		charged += take_sealed(w, mark, &is_sealed);
 	if (charged != 0 && atomic_load_explicit(&w->aside, memory_order_relaxed) != 0) {
-		uint64_t aside = atomic_exchange_explicit(&w->aside, 0, memory_order_relaxed);
-
+		aside = atomic_exchange_explicit(&w->aside, 0, memory_order_relaxed);
 		if ((int64_t)(charged + aside) > 0)
 			charged += aside;
 		else
@@ -257,7 +305,7 @@ SIGSAFE uint64_t waiters_charge(const void *address, unsigned marked, uint64_t n
 	struct waiters *set = set_of(lock);
 
 	for (unsigned i = 0; i < WAITERS_WAYS; i++)
-		charged += charge(&set[i], lock, marked >> i & 1, now);
+		charged += charge(&set[i], lock, mark_of(marked, i), now);
 	return charged;
 }
 
@@ -268,8 +316,7 @@ static void forget(struct waiters *w, uint64_t lock)
 	/* one that has marks is about to be charged by who released it last */
 	while (lock_of(old.word[0]) == lock && (old.word[0] & 0xffff) == 0) {
 		if (change(w, &old, old.word[0], 0)) {
-			atomic_store_explicit(&w->sealed, 0, memory_order_relaxed);
-			atomic_store_explicit(&w->aside, 0, memory_order_relaxed);
+			clear(w);
 			break;
 		}
 	}
@@ -295,8 +342,7 @@ void waiters_begin(uint64_t now)
 				continue;
 			while (!change(w, &old, old.word[0], -(count_of(old.word[0]) * now)))
 				;
-			atomic_store_explicit(&w->sealed, 0, memory_order_relaxed);
-			atomic_store_explicit(&w->aside, 0, memory_order_relaxed);
+			clear(w);
 		}
 	}
 }

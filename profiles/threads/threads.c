@@ -38,8 +38,8 @@ static void threads_stop(struct segment *s)
 	look_stop(LOOK_THREADS);
 }
 
-/* The snapshot itself takes a second at most. */
-#define REFRESH_NS (NS_PER_SECOND * 3 / 2)
+/* The snapshot gives itself a second. On a busy machine its thread may have to wait for a processor before and after. */
+#define REFRESH_NS (NS_PER_SECOND * 5)
 
 static int threads_refresh(struct segment *s)
 {

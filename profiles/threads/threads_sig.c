@@ -61,11 +61,46 @@ static uint32_t count_asked(struct segment *s, const struct thread *self, uint32
 	return n;
 }
 
-SIGSAFE uint64_t threads_snapshot(struct segment *s, struct thread *self, uint64_t now)
+/* Until all have answered, or none has for a while: as long as answers come in, there are more to come. */
+static void await_answers(struct segment *s, const struct thread *self, uint32_t high,
+			  uint32_t left, uint64_t whole)
 {
 	struct timespec pause = clock_to_timespec(PAUSE_NS);
-	uint64_t whole = now + WHOLE_NS, until;
-	uint32_t high, left = 0, before = 0;
+	uint64_t until = clock_monotonic() + ANSWER_NS;
+	uint32_t before;
+
+	while (left > 0 && clock_monotonic() < until && clock_monotonic() < whole) {
+		sys2(SYS_nanosleep, &pause, NULL);
+		before = left;
+		left = count_asked(s, self, high);
+		if (left < before)
+			until = clock_monotonic() + ANSWER_NS;
+	}
+}
+
+/* @t has not answered. Whether there is an answer to come. */
+static bool ask_again(struct segment *s, struct thread *t, bool is_last)
+{
+	switch (look_again(t, LOOK_THREADS)) {
+	case LOOK_LATE:
+		if (!is_last)
+			return look_at(s, t, LOOK_THREADS, t->asked_code, false, NULL) ==
+			       LOOK_ASKED;
+		/* fall through */
+	case LOOK_DEAF:
+		look_unanswered(s, t, LOOK_THREADS);
+		return false;
+	case LOOK_ASKED: /* it is at it */
+		return true;
+	default:
+		return false;
+	}
+}
+
+SIGSAFE uint64_t threads_snapshot(struct segment *s, struct thread *self, uint64_t now)
+{
+	uint64_t whole = now + WHOLE_NS;
+	uint32_t high, left = 0;
 
 	serial = atomic_load_explicit(&s->header->snapshot_serial, memory_order_relaxed) + 1;
 	scan_all(s);
@@ -81,27 +116,16 @@ SIGSAFE uint64_t threads_snapshot(struct segment *s, struct thread *self, uint64
 		}
 		left += look_at(s, t, LOOK_THREADS, WAIT_NOT, false, NULL) == LOOK_ASKED;
 	}
-	/* as long as answers come in, there are more to come */
-	until = clock_monotonic() + ANSWER_NS;
-	while (left > 0 && clock_monotonic() < until && clock_monotonic() < whole) {
-		sys2(SYS_nanosleep, &pause, NULL);
-		before = left;
-		left = count_asked(s, self, high);
-		if (left < before)
-			until = clock_monotonic() + ANSWER_NS;
-	}
-	for (uint32_t i = 1; left > 0 && i < high; i++) {
-		struct thread *t = other(s, i, self);
+	/* who blocks the signal will not answer; the others may only wait for a processor, and have until the end */
+	for (bool is_last = false; left > 0 && !is_last;) {
+		await_answers(s, self, high, left, whole);
+		is_last = clock_monotonic() >= whole;
+		left = 0;
+		for (uint32_t i = 1; i < high; i++) {
+			struct thread *t = other(s, i, self);
 
-		if (t == NULL || !is_asked(t))
-			continue;
-		switch (look_again(t, LOOK_THREADS)) {
-		case LOOK_DEAF:
-		case LOOK_LATE:
-			look_unanswered(s, t, LOOK_THREADS);
-			break;
-		default: /* it is at it */
-			break;
+			if (t != NULL && is_asked(t))
+				left += ask_again(s, t, is_last);
 		}
 	}
 	atomic_store_explicit(&s->header->snapshot_ns, now, memory_order_relaxed);

@@ -33,6 +33,7 @@ struct wall_thread {
 	uint64_t cpu_ns;  /* its CPU clock when it was found */
 	uint64_t run_ns,
 		wait_ns;    /* the kernel's count of time on a processor, and of waiting for one */
+	uint64_t told_ns;   /* taken for waiting before the kernel has counted it */
 	uint64_t looks, ns; /* what the look under way counts */
 	uint64_t later_looks, later_ns; /* passed over since it was found idle */
 	_Atomic uint64_t

@@ -174,7 +174,7 @@ static const char *parse_number(const char *c, uint64_t *ret)
  * Of a thread that runs: is it on a processor, or does it wait for one? What the kernel counted since the last time tells how
  * likely either is, and a die decides, so that both are right on average.
  */
-static bool is_runnable(struct thread *t, struct wall_thread *w)
+static bool is_runnable(struct thread *t, struct wall_thread *w, uint64_t ran_ns, uint64_t ns)
 {
 	char text[80];
 	uint64_t run, wait, ran, waited;
@@ -187,7 +187,14 @@ static bool is_runnable(struct thread *t, struct wall_thread *w)
 	waited = wait - w->wait_ns;
 	w->run_ns = run;
 	w->wait_ns = wait;
-	if (is_first || waited == 0)
+	/* the kernel counts a wait when it is over; of what was taken for one before that, no look is due again */
+	if (is_first || waited == 0) {
+		w->told_ns += ran_ns == 0 ? ns : 0;
+		return ran_ns == 0;
+	}
+	waited -= waited < w->told_ns ? waited : w->told_ns;
+	w->told_ns = 0;
+	if (waited == 0)
 		return false;
 	return random_next() % (ran + waited) < waited;
 }
@@ -221,7 +228,8 @@ static void look_anew(struct segment *s, struct thread *t, struct wall_thread *w
 	wall_flush(s, t);
 	w->is_idle = false;
 	if (ran_ns < ns - ns / 16 &&
-	    atomic_load_explicit(&t->record->waits, memory_order_relaxed) == 0 && is_runnable(t, w))
+	    atomic_load_explicit(&t->record->waits, memory_order_relaxed) == 0 &&
+	    is_runnable(t, w, ran_ns, ns))
 		running = WAIT_RUNNABLE;
 	if (look_at(s, t, LOOK_WALL, running, ran_ns > ns / 4, &w->asks_file) == LOOK_GONE)
 		w->looks = w->ns = 0;
@@ -247,7 +255,8 @@ static bool ask_again(struct segment *s, struct thread *t, struct wall_thread *w
 	case LOOK_LATE: /* it waits for a processor; one answer will stand for both looks */
 		w->looks += looks_in(ns);
 		w->ns += ns;
-		if (look_at(s, t, LOOK_WALL, WAIT_RUNNABLE, true, &w->asks_file) == LOOK_GONE)
+		w->told_ns += t->asked_code == WAIT_RUNNABLE ? ns : 0;
+		if (look_at(s, t, LOOK_WALL, t->asked_code, true, &w->asks_file) == LOOK_GONE)
 			w->looks = w->ns = 0;
 		return false;
 	case LOOK_ASKED: /* it is at it */
@@ -300,11 +309,13 @@ static void tick_thread(struct segment *s, struct thread *t, uint64_t ns)
 		w->tid = 0;
 		return;
 	}
-	if (w->is_idle && word == 0 && w->word == 0) {
+	/* one that ran and has not used its clock since waits for a processor: that is another state */
+	if (w->is_idle && word == 0 && w->word == 0 && w->labels_code != WAIT_NOT) {
 		if (cpu == w->cpu_ns || (w->is_settling && cpu - w->cpu_ns < SETTLE_NS &&
 					 look_is_in(t, w->labels_code, &w->asks_file))) {
 			settle_passed(t, w, 0);
 			credit(t, looks_in(ns), ns);
+			w->told_ns += w->labels_code == WAIT_RUNNABLE ? ns : 0;
 			w->quiet++;
 			w->is_settling = false;
 			w->cpu_ns = cpu;

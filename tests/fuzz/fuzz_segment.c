@@ -14,6 +14,7 @@
 #include "core/thread.h"
 #include "output/listing.h"
 #include "output/reading.h"
+#include "profiles/heap/heap_private.h"
 
 #define BYTES      SEGMENT_MIN_BYTES
 #define PATCH_HEAD 6 /* where: 4 bytes, how many: 1, from which part on: 1 */
@@ -54,6 +55,22 @@ static void make_threads(struct segment *s, const struct table_row *rows, unsign
 	s->header->snapshot_ns = 1000000000;
 }
 
+/* Blocks of many sizes, some of them freed, two of them between two words when the process died. */
+static void make_heap(struct segment *s, const uint64_t *frames, uint32_t depth, uint32_t labels,
+		      uint64_t i)
+{
+	uint32_t stack = stacks_intern(s, SEGMENT_LASTING, frames, depth);
+	uint64_t size = UINT64_C(1) << i * 2;
+	struct table_slot *slot = table_slot(s, SEGMENT_TABLE_HEAP, SEGMENT_LASTING, stack,
+					     heap_row_labels(labels, size));
+
+	check(slot != NULL);
+	slot->values[HEAP_ALLOCATED] = i + 1;
+	slot->values[HEAP_ALLOCATED + 1] = i != 4 ? (i + 1) * size : 0;
+	slot->values[HEAP_FREED] = i / 2;
+	slot->values[HEAP_FREED + 1] = i != 8 ? i / 2 * size : 0;
+}
+
 static void make_original(void)
 {
 	static const char *const pairs[] = {"key", "value", "tenant", "acme"};
@@ -67,7 +84,9 @@ static void make_original(void)
 	      segment_format(original, BYTES, &s) == 0);
 	nowhere = open("/dev/null", O_WRONLY);
 	for (unsigned i = 0; i < SEGMENT_RUNS; i++)
-		s.header->runs[i].period = i < 2 ? 10000000 : 1;
+		s.header->runs[i].period = i < 2 ? 10000000 : i == RUN_HEAP ? 524288 : 1;
+	for (unsigned i = 0; i < LOST_KINDS; i++)
+		s.header->lost[i] = i * 1000;
 	s.header->pid = 100;
 	s.header->program = segment_string(&s, "program", 7);
 	for (uint32_t i = 0; i < 3; i++) {
@@ -94,6 +113,7 @@ static void make_original(void)
 
 		table_record(&s, SEGMENT_TABLE_CPU, frames, depth, labels, values);
 		table_record(&s, SEGMENT_TABLE_CREATE, frames + 5 - i % 6, 1, labels, values);
+		make_heap(&s, frames, depth, labels, i);
 		rows[i] = table_record(&s, SEGMENT_TABLE_WALL, frames, depth, labels, values);
 	}
 	make_threads(&s, rows, 20);
@@ -148,6 +168,33 @@ static void read_profile(const struct segment *s, const struct profile_ops *ops)
 	reading_window_end(window);
 }
 
+/*
+ * Counts that only grow between a window's beginning and its end, and those that do anything: whatever is subtracted, what
+ * comes out is a profile. The patches are undone below, so what is changed here is put back.
+ */
+static void read_changing(struct segment *s, const struct profile_ops *ops)
+{
+	const struct segment_place *place = segment_place(s, SEGMENT_TABLE_HEAP, SEGMENT_LASTING);
+	struct reading_window *window = NULL;
+	struct profile profile;
+	struct why why = {""};
+	uint8_t *kept, *table = s->base + place->offset;
+	size_t size = (size_t)place->count * place->stride;
+
+	if (!ops->is_by_size || reading_window_begin(s, ops, &window) != 0)
+		return;
+	kept = malloc(size);
+	check(kept != NULL);
+	memcpy(kept, table, size);
+	for (size_t i = 0; i < size; i += 8)
+		table[i + i / 8 % 8] ^= table[(i * 7 + 3) % size];
+	if (reading_profile(s, ops, window, NULL, &profile, NULL, &why) == 0)
+		profile_fini(&profile);
+	memcpy(table, kept, size);
+	free(kept);
+	reading_window_end(window);
+}
+
 /* As text, without looking for symbols: the paths in a segment may be those of files that are there. */
 static void write_texts(const struct segment *s, const struct profile_ops *ops)
 {
@@ -155,6 +202,10 @@ static void write_texts(const struct segment *s, const struct profile_ops *ops)
 	struct profile profile;
 	struct why why = {""};
 
+	if (ops->is_by_size && reading_sampled(s, ops, NULL, &profile, &why) == 0) {
+		check(listing_heap(&profile, s->header->pid == 100 ? 4096 : 0, nowhere) == 0);
+		profile_fini(&profile);
+	}
 	if (reading_profile(s, ops, NULL, NULL, &profile, NULL, &why) == 0) {
 		check(listing_stacks(&profile, ops->name, nowhere) == 0);
 		profile_fini(&profile);
@@ -166,11 +217,13 @@ static void write_texts(const struct segment *s, const struct profile_ops *ops)
 	}
 }
 
-static void read_all(const struct segment *s)
+static void read_all(struct segment *s)
 {
 	table_read(s, SEGMENT_TABLE_CPU, read_row, (void *)s);
+	table_read(s, SEGMENT_TABLE_HEAP, read_row, (void *)s);
 	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++) {
 		read_profile(s, *p);
+		read_changing(s, *p);
 		write_texts(s, *p);
 	}
 }

@@ -56,7 +56,7 @@ def specs():
     box = Box()
     for spec, words in (('cup', ['cup', 'cpu']), ('cpu=0', ['cpu', '0']), ('cpu=10001', ['10001', '10000']),
                         ('cpu=fast', ['fast']), ('cpu,depth=x', ['depth']), ('', ['no profile']), ('cpu,,wall', []),
-                        ('heap', ['heap']), ('depth=10', ['no profile']), ('cpu,memory=1', ['memory']),
+                        ('block', ['block']), ('depth=10', ['no profile']), ('cpu,memory=1', ['memory']),
                         ('cpu=100,cpu=200', ['cpu']), ('cpu' * 3000, []), ('cpu,unwind=guess', ['unwind'])):
         refused(box, box.run('nothing', spec=spec), 125, words, '-p %.20s' % (spec or "''"))
     box.close()

@@ -6,11 +6,17 @@ At 1000 Hz ten seconds give 10,000 samples. Moments are half to one and a half p
 periods, so a share errs by a fraction of a slice at each change: far below 1 point, which is what we promise. Where the
 kernel's time is sampled by its tick, every 8 ms, 5 s of it give 600 samples: 3 points are four standard deviations of
 what the slices leave to chance.
+
+CPU timers are looked at by the kernel at its tick, and on a busy machine a tick does not meet each thread: a moment is
+found to have passed 14 ms late on average, 100 ms late at times. Then there are fewer signals, which stand for unequal
+times, and limits follow from these.
 """
 
+import json
 import os
 import shutil
 import sys
+import time
 
 import tap
 from cprof import BUILD, PROGRAMS, Box, is_perf_permitted, program
@@ -18,13 +24,55 @@ from cprof import BUILD, PROGRAMS, Box, is_perf_permitted, program
 NOBODY = 65534
 
 
-def check(r, about, points, rate, names=None):
-    """Shares of each function within @points of the truth, and samples and time complete."""
+TICK_HZ = 1 / time.clock_getres(time.CLOCK_MONOTONIC_COARSE) if hasattr(time, 'CLOCK_MONOTONIC_COARSE') else 250
+
+
+def points_of(spread):
+    """Four standard deviations of a share of a half; @spread: the root of the samples' squares over their sum."""
+    return 400 * 0.5 * spread
+
+
+def points_late(profile, seconds, rate):
+    """
+    Of samples that are all a timer's. What comes late is as good as exponential, and adds to gaps of half to one and a half
+    periods: m is the mean distance, in periods. None when the timer struck as often as it can.
+    """
+    m = seconds * min(rate, TICK_HZ) / max(1, profile.signals)
+    if m < 1.1:
+        return None
+    return points_of(((1 + (1 / 12 + (m - 1) ** 2) / m ** 2) / profile.signals) ** 0.5)
+
+
+# A program that computes and asks for its clock every 0.1 ms is behind a system call for 1.4 % of its time.
+IN_CALLS = 0.02
+
+
+def spread_of_timer(r, seconds, period_ms):
+    """Of a program that has had a timer of that period beside: by the distances at which that struck. None as above."""
+    own = json.loads(next(line for line in r.out.splitlines() if 'squares_ms2' in line))
+    spread = own['squares_ms2'] ** 0.5 / (seconds * 1000)
+    tap.note('a timer of %d ms struck %d times in %.1f s of CPU time' % (period_ms, own['struck'], seconds))
+    return spread if spread > 1.1 * (period_ms / 1000 / seconds) ** 0.5 else None
+
+
+def check(r, about, points, rate, by_timer=False, timer_ms=None):
+    """
+    Shares of each function within @points of the truth, and samples and time complete. Whose samples come by the kernel's
+    tick, @by_timer, or in part, with @timer_ms, may be further off on a busy machine.
+    """
     if not tap.ok(r.status == 0 and r.closing is not None, '%s: runs' % about, r.show()):
         return
     profile, truth = r.profile(), r.truth
     whole = truth.pop('process_ns')
     known = sum(truth.values())
+    late = points_late(profile, whole / 1e9, rate) if by_timer else None
+    spread = spread_of_timer(r, whole / 1e9, timer_ms) if timer_ms else None
+    if spread is not None:
+        # of what perf does not see, and stands for all the time since the tick before, a part falls to either side
+        late = points_of(spread) if 'burn_kernel' in truth else points_of(spread) * IN_CALLS ** 0.5
+    if late is not None:
+        tap.note('%s: ticks came late, %.1f points rather than %.1f' % (about, max(points, late), points))
+        points = max(points, late)
     for name, ns in sorted(truth.items()):
         got, wanted = 100 * profile.within(name) / max(1, profile.total()), 100 * ns / whole
         tap.ok(abs(got - wanted) <= points, '%s: share of %s is %.2f %%, truly %.2f %%' % (about, name, got, wanted))
@@ -42,7 +90,7 @@ def check(r, about, points, rate, names=None):
 
 def ninety_ten():
     box = Box()
-    p = check(box.run('burn', 'split', 90, 10), '90/10 at 1000 Hz', 1.0, 1000)
+    p = check(box.run('burn', 'split', 90, 10, 8000), '90/10 at 1000 Hz', 1.0, 1000, timer_ms=8)
     if p and is_perf_permitted():
         tap.between(p.signals / p.total(0), 0.95, 1.01, '90/10 at 1000 Hz: most samples are a signal of their own')
     box.close()
@@ -50,7 +98,7 @@ def ninety_ten():
 
 def seventy_thirty():
     box = Box()
-    check(box.run('burn', 'split', 70, 10), '70/30 at 1000 Hz', 1.0, 1000)
+    check(box.run('burn', 'split', 70, 10, 8000), '70/30 at 1000 Hz', 1.0, 1000, timer_ms=8)
     box.close()
 
 
@@ -72,8 +120,8 @@ def hundred_hertz():
 def half_in_the_kernel():
     box = Box()
     # four standard errors: the kernel's samples come every 8 ms at most, 1,250 moments in 10 s; 1,000 at 100 Hz
-    check(box.run('burn', 'kernel', 10), 'half in the kernel at 1000 Hz', 5.7, 1000)
-    check(box.run('burn', 'kernel', 10, spec='cpu'), 'half in the kernel at 100 Hz', 6.4, 100)
+    check(box.run('burn', 'kernel', 10, 8000), 'half in the kernel at 1000 Hz', 5.7, 1000, timer_ms=8)
+    check(box.run('burn', 'kernel', 10, spec='cpu'), 'half in the kernel at 100 Hz', 6.4, 100, by_timer=True)
     box.close()
 
 
@@ -84,10 +132,10 @@ def beats():
     """
     box = Box()
     # 4,000 samples: 3 points are 3.8 standard deviations
-    check(box.run('burn', 'beat', 10000, 20, 2, spec='cpu'), 'in step with 100 Hz', 3.0, 100)
+    check(box.run('burn', 'beat', 10000, 20, 2, spec='cpu'), 'in step with 100 Hz', 3.0, 100, by_timer=True)
     check(box.run('burn', 'beat', 1000, 3, 2), 'in step with 1000 Hz', 3.0, 1000)
     # 2,000 samples: 5 points are 4.5 of them
-    check(box.run('burn', 'beat', 8000, 10, 2, spec='cpu'), 'in step with the tick', 5.0, 100)
+    check(box.run('burn', 'beat', 8000, 10, 2, spec='cpu'), 'in step with the tick', 5.0, 100, by_timer=True)
     box.close()
 
 
@@ -95,10 +143,11 @@ def without_perf():
     """Where perf is forbidden, the kernel's tick serves 250 signals a second; they stand for what lies between."""
     box = Box()
     seccomp = [program('noperf')]
-    p = check(box.run('burn', 'split', 70, 5, launcher=seccomp), 'no perf, 70/30', 1.5, 1000)
+    p = check(box.run('burn', 'split', 70, 5, launcher=seccomp), 'no perf, 70/30', 1.5, 1000, by_timer=True)
     if p:
         tap.ok(p.signals < 0.6 * p.total(0), 'no perf: there really is none', '%d signals' % p.signals)
-    check(box.run('burn', 'kernel', 5, launcher=seccomp), 'no perf, half in the kernel', 3.0, 1000)
+    check(box.run('burn', 'kernel', 5, launcher=seccomp), 'no perf, half in the kernel', 3.0, 1000,
+          by_timer=True)
     box.close()
 
 
@@ -120,7 +169,7 @@ def as_nobody():
 
     burn = os.path.join(there, 'burn')
     check(box.run(burn, 'split', 70, 5, before=become), 'unprivileged, 70/30', 1.5, 1000)
-    check(box.run(burn, 'kernel', 10, before=become), 'unprivileged, half in the kernel', 3.0, 1000)
+    check(box.run(burn, 'kernel', 10, 8000, before=become), 'unprivileged, half in the kernel', 3.0, 1000, timer_ms=8)
     mode = os.stat(os.path.join(box.root, 'out1', 'cpu.pb.gz')).st_mode & 0o777
     tap.equal(mode, 0o600, 'unprivileged: the file is for its owner only')
     box.close()

@@ -4,6 +4,7 @@
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -32,6 +33,18 @@ def children(pid):
         return []
 
 
+def is_settled(pid, sig, is_witness=False):
+    """Whether @sig neither waits for this process nor is being handled by it. The witness has all of them blocked."""
+    try:
+        with open('/proc/%d/status' % pid) as f:
+            masks = {line.split(':')[0]: int(line.split()[1], 16) for line in f if re.match('(Sig|Shd)[A-Z]', line)
+                     and not line.startswith('SigQ')}
+    except OSError:
+        return True
+    busy = masks['SigPnd'] | masks['ShdPnd'] | (0 if is_witness else masks['SigBlk'])
+    return not busy >> (sig - 1) & 1
+
+
 class Job:
     """`cprof run signalled`, leader of a session of its own; or, with under_cprof False, the program itself."""
 
@@ -56,7 +69,15 @@ class Job:
     def program(self):
         return self.children[0] if self.children else children(self.pid)[0]
 
-    def wait(self, seconds=10):
+    def settle(self, sig):
+        """Until @sig has gone all its ways: a second one that comes before that would melt into it."""
+        ways = [(pid, i == 1) for i, pid in enumerate(self.children)]
+        # the program comes last: the launcher passes it on when the witness has spoken
+        for pid, is_witness in ways[1:] + [(self.pid, False)] + ways[:1]:
+            if not wait_for(lambda: is_settled(pid, sig, is_witness)):
+                tap.note('%s is not settled in %d' % (sig, pid))
+
+    def wait(self, seconds=20):
         """It ends a second after the last signal, as long as its input stays open."""
         try:
             self.p.wait(seconds)
@@ -100,9 +121,9 @@ def once_each():
     def several(job):
         for _ in range(5):
             os.killpg(job.pid, signal.SIGTERM)
-            time.sleep(0.05)
+            job.settle(signal.SIGTERM)
             os.kill(job.pid, signal.SIGTERM)
-            time.sleep(0.05)
+            job.settle(signal.SIGTERM)
 
     counted(box, 'now to the group, now to the launcher: each once', several, {signal.SIGTERM: 10})
     counted(box, 'of three queued to the group each once', lambda job: [os.killpg(job.pid, RT) for _ in range(3)], {RT: 3})
@@ -163,7 +184,7 @@ def the_witness():
     os.kill(witness, signal.SIGKILL)
     for _ in range(3):
         os.kill(job.pid, signal.SIGTERM)
-        time.sleep(0.3)
+        job.settle(signal.SIGTERM)
     status, counts, _ = job.end(b'\n')
     tap.equal((status, counts.get(str(int(signal.SIGTERM)))), (3, 3), 'without it signals still arrive')
     job = Job(box).ready()
@@ -182,7 +203,7 @@ def the_witness():
     box.close()
 
 
-def stops(pid, seconds=5):
+def stops(pid, seconds=20):
     """The status with which a child of ours has stopped, or None."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -229,7 +250,7 @@ def own_stops():
         if i % 3 == 0:
             os.kill(job.program, signal.SIGSTOP)
             os.kill(job.program, signal.SIGCONT)
-    tap.ok(wait_for(lambda: state(job.pid) in 'SR' and state(job.program) in 'SR', 5), 'a hundred stops: all go on')
+    tap.ok(wait_for(lambda: state(job.pid) in 'SR' and state(job.program) in 'SR'), 'a hundred stops: all go on')
     tap.equal(job.end(b'\n')[0], 3, 'a hundred stops: it ends as it should')
     # the launcher alone
     job = Job(box).ready()
@@ -255,7 +276,7 @@ class Terminal:
     def type(self, text):
         os.write(self.fd, text.encode())
 
-    def expect(self, word, seconds=10):
+    def expect(self, word, seconds=30):
         """Reads until @word has come; it and what is before it is forgotten."""
         end = time.monotonic() + seconds
         while word not in self.text:
@@ -270,6 +291,13 @@ class Terminal:
             self.text += data
         before, _, self.text = self.text.partition(word)
         return before
+
+    def has(self, word, seconds):
+        """Whether @word comes within this time; it is not forgotten."""
+        end = time.monotonic() + seconds
+        while word not in self.text and select.select([self.fd], [], [], max(0, end - time.monotonic()))[0]:
+            self.text += os.read(self.fd, 4096).decode('utf-8', 'replace')
+        return word in self.text
 
     def counts(self):
         before = self.expect('"value": 0}')
@@ -329,9 +357,9 @@ def on_a_terminal():
     tap.equal(t.counts(), {'value': 0}, 'Ctrl-Z ignored: nobody stops')
     # in the background it stops when it reads
     t.type('$CPROF_RUN sh -c "read x; echo got:\\$x" &\n')
-    time.sleep(1)
-    t.type('\n')
-    tap.ok(t.expect('Stopped') is not None, 'reading in the background: stopped')
+    # the shell tells of it with the next prompt that it writes after it has learnt of it
+    tap.ok(wait_for(lambda: t.type('\n') or t.has('Stopped', 0.5)), 'reading in the background: stopped')
+    t.expect('Stopped')
     t.type('fg\n')
     time.sleep(0.3)
     t.type('word\n')

@@ -48,32 +48,65 @@ def is_state(state, wanted, is_late):
     return state == wanted or is_late and wanted in ('cond', 'sem') and state == 'futex'
 
 
-def check_profile(about, path, tids, is_late=False):
+def is_unseen(text):
+    """What stands for the stack of a thread that was not looked at in time."""
+    return '[not looked at: out of time]' in text or '[no answer: waits for a processor]' in text
+
+
+ENOUGH = 70e3  # ns for each thread, of the looker's own time: twice what it takes where nobody else wants the processors
+FINDING = 20e3  # and what it takes to find each, before the first is looked at
+UNTOUCHED = 50e6  # ns: with no more than that spent waiting for a processor, all are to be there
+SOON = 0.4e9  # ns: and when it was done by then, half of what it gives itself
+
+
+def check_unseen(about, unseen, total, given):
+    """
+    A snapshot keeps its time: on a busy machine it leaves out whom it could not look at by then, and says so. @given: how
+    long its thread ran and how long it waited for a processor. What it had time for must be there.
+    """
+    ran, waited = given
+    part = 0.999
+    if waited > UNTOUCHED and ran + waited > SOON:
+        part = min(part, max(0, ran / total - FINDING) / ENOUGH)
+    unseen = min(unseen, total)  # the main thread may be one of them
+    return tap.ok(total - unseen >= part * total, about + ': as many were looked at as there was time for',
+                  '%d of %d not, who looks ran for %.3f s and waited for %.3f s' % (unseen, total, ran / 1e9, waited / 1e9))
+
+
+def check_profile(about, path, tids, given, is_late=False):
     """@tids: name → tid of all but the main thread."""
     profile = Profile.read(path)
     check_header(about, path, 'threads')
     seen = collections.Counter()
-    wrong = []
+    wrong, unseen, unnamed = [], 0, 0
     for s in profile.samples:
+        if is_unseen(s.names):
+            unseen += s.values[0]
+            if 'thread' not in s.labels:  # there was no time for its name either
+                unnamed += s.values[0]
+                continue
         seen[s.labels.get('thread')] += s.values[0]
+        if is_unseen(s.names):
+            continue
         kind, number = str(s.labels.get('thread')).split('-') if '-' in str(s.labels.get('thread')) else ('', 0)
         if kind == 's':
             function, state = KINDS[int(number) % 8]
             if function not in s.names or not is_state(s.labels.get('state'), state, is_late):
                 wrong.append((s.labels, s.names))
     mains = {name: n for name, n in seen.items() if name not in tids}
-    tap.equal(len(tids.keys() - seen.keys()), 0, about + ': every thread is there')
-    tap.equal({n for name, n in seen.items() if name in tids}, {1}, about + ': once')
+    check_unseen(about, unseen, len(tids), given)
+    tap.equal(len(tids.keys() - seen.keys()), unnamed, about + ': every thread is there')
+    tap.equal({n for name, n in seen.items() if name in tids} | {1}, {1}, about + ': once')
     tap.equal(mains, {'crowd_asleep': 1}, about + ': the main thread, too, and none of ours')
     # the signal may find a thread on its way back from a look before
     tap.ok(len(wrong) <= len(tids) / 1000, about + ': states, and stacks', '%d wrong: %s' % (len(wrong), wrong[:4]))
     deaf = [s for s in profile.samples if str(s.labels.get('thread')).startswith('d-')]
-    tap.ok(all(s.names[0].startswith('[no answer') or 'in_asm' in s.names for s in deaf),
+    tap.ok(all(s.names[0].startswith('[no answer') or 'in_asm' in s.names or is_unseen(s.names) for s in deaf),
            about + ': those that hear no signal', str([(s.labels, s.names) for s in deaf]))
     return profile
 
 
-def check_all(about, path, tids, is_late=False):
+def check_all(about, path, tids, given, is_late=False):
     """One block for each thread."""
     with open(path) as file:
         blocks = [block.splitlines() for block in file.read().strip().split('\n\n')]
@@ -86,9 +119,11 @@ def check_all(about, path, tids, is_late=False):
     tap.equal((set(names) - set(listed), set(listed.values())), (set(), {1}), about + ': each tid once')
     tap.equal(len(listed), len(tids) + 1, about + ': and no other')
     wrong, unlined = [], []
+    unseen = [head.group(1) for head, block in zip(heads, blocks) if is_unseen('\n'.join(block[1:]))]
+    check_unseen(about, len(unseen), len(tids), given)
     for head, block in zip(heads, blocks):
         name = names.get(int(head.group(1)))
-        if name is None:
+        if name is None or head.group(1) in unseen:
             continue
         body = '\n'.join(block[1:])
         if head.group(3) != name:
@@ -107,7 +142,7 @@ def check_all(about, path, tids, is_late=False):
            '%d have none: %s' % (len(unlined), unlined[:2]))
     for head, block in zip(heads, blocks):
         name = names.get(int(head.group(1)), '')
-        if name.startswith('d-'):
+        if name.startswith('d-') and head.group(1) not in unseen:
             tap.note(' | '.join(block[:2]))
             if int(name[2:]) % 2 == 0:
                 tap.ok(head.group(2).startswith('running') and 'blocked' in head.group(2),
@@ -116,18 +151,21 @@ def check_all(about, path, tids, is_late=False):
                 tap.ok(head.group(2).startswith('sleep'), about + ': %s sleeps' % name, block[0])
 
 
-def check_text(about, path, total):
+def check_text(about, path, total, given):
     with open(path) as file:
         text = file.read()
     tap.equal(text.splitlines()[0], 'threads profile: total %d' % total, about + ': its first line')
     counts = [int(n) for n in re.findall(r'^(\d+) @', text, re.MULTILINE)]
     tap.equal(sum(counts), total, about + ': counts add up')
     tap.equal(counts, sorted(counts, reverse=True), about + ': the largest first')
+    entries = [e for e in text.split('\n\n') if is_unseen(e)]
+    unseen = sum(int(n) for n in re.findall(r'^(\d+) @', '\n'.join(entries), re.MULTILINE))
+    check_unseen(about, unseen, total - 1, given)
     line = re.search(r'^#\t0x[0-9a-f]+\tin_poll\+0x[0-9a-f]+\t\S*crowd_asleep\.c:\d+', text, re.MULTILINE)
-    tap.ok(line, about + ': functions and lines', text[:600])
+    tap.ok(line or unseen > total / 2, about + ': functions and lines', text[:600])
     # half of them are in poll(), by one way: whoever reads this wants one number for them
-    tap.ok(counts[0] >= total / 2 - 2 * DEAF, about + ': one entry for all that are at the same place',
-           'the largest of %d is %d' % (len(counts), counts[0]))
+    tap.ok(max(counts) >= total / 2 - 2 * DEAF - unseen, about + ': one entry for all that are at the same place',
+           'the largest of %d is %d' % (len(counts), max(counts)))
     if PPROF is None:
         tap.skip(about + ': go tool pprof', 'no go here')
         return
@@ -154,11 +192,14 @@ def linked(n, how='snapshots'):
     tids, end = whom(r.out.splitlines()[0]), r.truth
     about = '%d threads, %scprof_write' % (n, 'late ' if is_late else '')
     tap.equal(end['interrupted'], 0, about + ': nobody\'s wait was interrupted')
-    check_profile(about, os.path.join(box.root, 'first.pb.gz'), tids, is_late)
-    check_profile(about + ' again', os.path.join(box.root, 'again.pb.gz'), tids, is_late)
-    check_text(about + ', debug=1', os.path.join(box.root, 'text'), len(tids) + 1)
-    check_all(about + ', debug=2', os.path.join(box.root, 'all'), tids, is_late)
-    tap.note('%s took: ' % about + ', '.join('%s %.0f ms' % (k[:-3], v / 1e6) for k, v in end.items() if k.endswith('_ns')))
+    given = {k: (v['ran_ns'], v['waited_ns']) for k, v in end.items() if isinstance(v, dict)}
+    for key in ('first', 'again', 'text', 'all'):
+        tap.note('%s, %s took %.0f ms; who looks ran %.0f ms and waited %.0f ms' % (
+            about, key, end[key]['ns'] / 1e6, given[key][0] / 1e6, given[key][1] / 1e6))
+    check_profile(about, os.path.join(box.root, 'first.pb.gz'), tids, given['first'], is_late)
+    check_profile(about + ' again', os.path.join(box.root, 'again.pb.gz'), tids, given['again'], is_late)
+    check_text(about + ', debug=1', os.path.join(box.root, 'text'), len(tids) + 1, given['text'])
+    check_all(about + ', debug=2', os.path.join(box.root, 'all'), tids, given['all'], is_late)
     box.close()
     return end
 
@@ -167,18 +208,33 @@ def ten_thousand():
     """
     The whole never takes longer than 1 s. Around cprof_write() lies more than the snapshot: opening libraries, reading
     symbols, writing. A crowd of ten does all of that, too, for the same few stacks; what 10,000 take longer is the
-    snapshot and the text, so this is more than what is promised.
+    snapshot and the text, so this is more than what is promised. Time that the caller waits for a processor is not counted.
     """
     for how in ('snapshots', 'late'):
         many, few = linked(MANY, how), linked(10, how)
         if many and few:
-            for key in ('first_ns', 'again_ns'):
-                tap.between((many[key] - few[key]) / 1e9, -1, 1.0, '10,000 threads more, %s: seconds, %s' % (how, key[:-3]))
+            for key in ('first', 'again'):
+                tap.between((many[key]['ns'] - few[key]['ns']) / 1e9, -1, 1.0,
+                            '10,000 threads more, %s: seconds, %s' % (how, key))
 
 
 def child_of(pid):
     with open('/proc/%d/task/%d/children' % (pid, pid)) as f:
         return int(f.read().split()[0])
+
+
+def given_to_looker(pid):
+    """(ran, waited) in ns of the thread that looks in this process, since its start."""
+    for tid in os.listdir('/proc/%d/task' % pid):
+        try:
+            with open('/proc/%d/task/%s/comm' % (pid, tid)) as f:
+                if f.read() != 'cprof\n':
+                    continue
+            with open('/proc/%d/task/%s/schedstat' % (pid, tid)) as f:
+                return tuple(int(n) for n in f.read().split()[:2])
+        except OSError:
+            pass
+    return 0, 0
 
 
 class Held:
@@ -218,16 +274,21 @@ def under_the_launcher():
     held = Held(box, 'crowd_asleep', MANY, DEAF, 'hold')
     tids = whom(held.line())
     about = '%d threads, SIGQUIT' % len(tids)
+    before, before_exit = given_to_looker(child_of(held.p.pid)), (0, 0)
     for number in (1, 2):
         if held.ask(number):
-            check_profile(about, held.path('threads.%d.pb.gz' % number), tids)
-            check_all(about, held.path('threads.%d.txt' % number), tids)
+            now = given_to_looker(child_of(held.p.pid))
+            given = (now[0] - before[0], now[1] - before[1])
+            check_profile(about, held.path('threads.%d.pb.gz' % number), tids, given)
+            check_all(about, held.path('threads.%d.txt' % number), tids, given)
+            before, before_exit = now, given
     status, out = held.end()
     tap.equal((status, json.loads(out)['interrupted']), (0, 0), about + ': the program goes on, and its waits, too')
     said = [line for line in held.said().splitlines()]
     tap.ok(len(said) == 3 and all(line.startswith('cprof: ') for line in said),
            about + ': a line for each, and one at the end', '\n'.join(said))
-    check_profile('%d threads, at exit' % len(tids), held.path('threads.pb.gz'), tids)
+    # nobody can be asked any more what this one was given; the one before it will do
+    check_profile('%d threads, at exit' % len(tids), held.path('threads.pb.gz'), tids, before_exit)
     tap.equal(sorted(os.listdir(held.directory)), ['threads.1.pb.gz', 'threads.1.txt', 'threads.2.pb.gz', 'threads.2.txt',
                                                    'threads.pb.gz', 'threads.txt'], about + ': these files')
     tap.equal(box.leftovers(), [], about + ': nothing left behind')
@@ -240,6 +301,11 @@ def quit_is_the_programs():
     held = Held(box, 'pile', '-', spec='cpu')
     held.line()
     held.p.send_signal(signal.SIGQUIT)
+    # the signal is on its way for a while: a program whose input ends before that may end well
+    try:
+        held.p.wait(20)
+    except subprocess.TimeoutExpired:
+        tap.note('SIGQUIT has not come for 20 s')
     tap.equal(held.end()[0], -signal.SIGQUIT, 'without threads, SIGQUIT is passed on')
     box.close()
 

@@ -72,8 +72,11 @@ def owners_of_signals():
     tap.equal(r.truth, {'pending': 0, 'lost': 0, 'cut_short': 0}, 'pending without perf')
     plain, r = box.plain('guest', 'profiler'), box.run('guest', 'profiler')
     mine, theirs = r.truth, plain.truth
-    # ITIMER_PROF is looked at by the tick: one second of 10 ms gives 83 to 100, whoever else is there
-    tap.between(mine.pop('hits') / theirs.pop('hits'), 0.85, 1.15, 'the host\'s own profiler: its signals')
+    # The kernel counts ticks for it, of which a busy machine gives any number: as many as for the timer beside it, which we
+    # have nothing to do with, and those that met the process in the kernel, some 4 of 100.
+    for about, of in (('', mine), (' without us', theirs)):
+        hits, virtual = of.pop('hits'), of.pop('virtual')
+        tap.between(hits / max(1, virtual), 0.95, 1.15, 'the host\'s own profiler: its signals%s' % about)
     tap.equal((r.status, mine, r.own_err), (plain.status, theirs, plain.err), 'the host\'s own profiler: the same')
     tap.between(r.profile().total() / 1e9, 0.95, 1.1, 'the host\'s own profiler: ours counts beside it')
     box.close()

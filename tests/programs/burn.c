@@ -1,16 +1,19 @@
 /*
  * burn: CPU time in known shares.
  *
- *     burn split PERCENT SECONDS    burn_a PERCENT of the time, burn_b the rest
+ *     burn split PERCENT SECONDS [US]  burn_a PERCENT of the time, burn_b the rest
  *     burn threads SECONDS          four threads, one, two, three and four tenths of it
- *     burn kernel SECONDS           half in user code (burn_a), half in read() (burn_kernel)
+ *     burn kernel SECONDS [US]      half in user code (burn_a), half in read() (burn_kernel)
  *     burn beat PERIOD_US SECONDS N  burn_a and burn_b by turns, half a period each, in N threads
  *     burn deep DEPTH SECONDS       in a recursion
  *
- * Prints what it measured by its own clocks: {"burn_a": ns, …, "process_ns": ns}.
+ * Prints what it measured by its own clocks: {"burn_a": ns, …, "process_ns": ns}. With US: a CPU timer of that many
+ * microseconds runs beside, and {"struck": N, "squares_ms2": N} is when it really struck: the kernel looks at CPU timers at
+ * its tick, which on a busy machine does not meet a thread for a long time. The second is the sum of the distances' squares.
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "tests/programs/host.h"
@@ -30,11 +33,48 @@ static void print(const char *const *names, const int64_t *ns, int n)
 	printf("\"process_ns\": %lld}\n", (long long)process_ns());
 }
 
-static int split(int percent, double seconds)
+static volatile int64_t struck, struck_at, squares;
+
+static void on_timer(int sig)
+{
+	int64_t now = thread_ns(), us = (now - struck_at) / 1000;
+
+	(void)sig;
+	struck++;
+	struck_at = now;
+	squares += us * us;
+}
+
+/*
+ * Its signal has a higher number than a profiler's: when both come at once, the profiler finds the program where it was, not
+ * on its way into this handler.
+ */
+static void run_timer(int64_t us)
+{
+	struct sigaction action = {.sa_handler = on_timer, .sa_flags = SA_RESTART};
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 3};
+	struct itimerspec each = {{0, us * 1000}, {0, us * 1000}};
+	timer_t timer;
+
+	struck_at = thread_ns();
+	sigaction(SIGRTMIN + 3, &action, NULL);
+	if (us > 0 && timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &timer) == 0)
+		timer_settime(timer, 0, &each, NULL);
+}
+
+static void print_timer(int64_t us)
+{
+	if (us > 0)
+		printf("{\"struck\": %lld, \"squares_ms2\": %lld}\n", (long long)struck,
+		       (long long)squares / 1000000);
+}
+
+static int split(int percent, double seconds, int64_t timer_us)
 {
 	int64_t end = (int64_t)(seconds * 1e9), sum[2] = {0};
 	uint32_t random = 12345;
 
+	run_timer(timer_us);
 	while (sum[0] + sum[1] < end) {
 		/* slices of 3 to 9 ms, so that no rate is in step with them */
 		int64_t slice;
@@ -47,6 +87,7 @@ static int split(int percent, double seconds)
 		else
 			sum[1] += burn_b(slice);
 	}
+	print_timer(timer_us);
 	print((const char *const[]){"burn_a", "burn_b"}, sum, 2);
 	return 0;
 }
@@ -95,15 +136,17 @@ KEEP static int64_t burn_kernel(int64_t ns)
 	return now - begun;
 }
 
-static int kernel(double seconds)
+static int kernel(double seconds, int64_t timer_us)
 {
 	int64_t end = (int64_t)(seconds * 1e9), sum[2] = {0};
 
+	run_timer(timer_us);
 	while (sum[0] + sum[1] < end) {
 		sum[0] += burn_a(7 * MS);
 		while (sum[1] < sum[0])
 			sum[1] += burn_kernel(7 * MS);
 	}
+	print_timer(timer_us);
 	print((const char *const[]){"burn_a", "burn_kernel"}, sum, 2);
 	return 0;
 }
@@ -164,12 +207,12 @@ int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
 
-	if (strcmp(what, "split") == 0 && argc == 4)
-		return split(atoi(argv[2]), atof(argv[3]));
+	if (strcmp(what, "split") == 0 && argc >= 4)
+		return split(atoi(argv[2]), atof(argv[3]), argc > 4 ? atoll(argv[4]) : 0);
 	if (strcmp(what, "threads") == 0 && argc == 3)
 		return threads(atof(argv[2]));
-	if (strcmp(what, "kernel") == 0 && argc == 3)
-		return kernel(atof(argv[2]));
+	if (strcmp(what, "kernel") == 0 && argc >= 3)
+		return kernel(atof(argv[2]), argc > 3 ? atoll(argv[3]) : 0);
 	if (strcmp(what, "beat") == 0 && argc == 5 && atoi(argv[4]) <= 8)
 		return beat(atoll(argv[2]), atof(argv[3]), atoi(argv[4]));
 	if (strcmp(what, "deep") == 0 && argc == 4) {

@@ -173,11 +173,22 @@ static void on_info(int sig, siginfo_t *info, void *context)
 	errno = 77; /* the host's affair */
 }
 
-/* A profiler of the host's own. */
+static volatile sig_atomic_t virtual_hits;
+
+static void on_virtual(int sig)
+{
+	(void)sig;
+	virtual_hits++;
+}
+
+/*
+ * A profiler of the host's own. Beside it the interval timer that counts user time only, which is nearly all of it: both go
+ * by the ticks that met the process, and on a busy machine these are few.
+ */
 static int own_profiler(void)
 {
 	struct itimerval every = {{0, 10000}, {0, 10000}}, off = {{0, 0}, {0, 0}};
-	struct sigaction action = {0}, before, seen;
+	struct sigaction action = {0}, before, seen, beside = {0};
 	int same, mask_kept;
 
 	action.sa_sigaction = on_info;
@@ -189,12 +200,18 @@ static int own_profiler(void)
 	       (seen.sa_flags & SA_RESTART);
 	mask_kept = sigismember(&seen.sa_mask, SIGUSR1) == 1 &&
 		    sigismember(&seen.sa_mask, SIGUSR2) == 0;
+	beside.sa_handler = on_virtual;
+	beside.sa_flags = SA_RESTART;
+	sigaction(SIGVTALRM, &beside, NULL);
+	setitimer(ITIMER_VIRTUAL, &every, NULL);
 	setitimer(ITIMER_PROF, &every, NULL);
 	burn_a(1000 * MS);
 	setitimer(ITIMER_PROF, &off, NULL);
+	setitimer(ITIMER_VIRTUAL, &off, NULL);
 	printf("{\"default_before\": %d, \"same\": %d, \"mask\": %d, \"wrong\": %d, \"hits\": "
-	       "%d}\n",
-	       before.sa_handler == SIG_DFL, same, mask_kept, (int)wrong_info, (int)hits);
+	       "%d, \"virtual\": %d}\n",
+	       before.sa_handler == SIG_DFL, same, mask_kept, (int)wrong_info, (int)hits,
+	       (int)virtual_hits);
 	return 0;
 }
 

@@ -18,6 +18,8 @@ int main(void)
 			x = x * 3 + 1;
 		cprof_labels_restore(before);
 	}
+	cprof_alloc(&i, sizeof(i));
+	cprof_free(&i);
 	printf("%d\n", there);
 	return 0;
 }

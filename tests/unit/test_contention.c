@@ -26,7 +26,7 @@ static void test_charges(void)
 {
 	const void *lock = lock_at(1);
 	struct waiters *a, *b;
-	unsigned marked;
+	unsigned marked, later;
 
 	ok(!waiters_may_be(lock), "nobody has waited");
 	is_u64(waiters_charge(lock, 0, 50), 0, "nothing to charge");
@@ -58,6 +58,17 @@ static void test_charges(void)
 	a = waiters_enter(lock, 2000);
 	is_u64(waiters_charge(lock, waiters_mark(lock), 2010), 10 + 50, "it goes with the next");
 	waiters_leave(a, 2000, 2010, WAITERS_GOT_IT);
+
+	/* two releases, both charged late, and the second one first */
+	a = waiters_enter(lock, 2100);
+	b = waiters_enter(lock, 2100);
+	marked = waiters_mark(lock);
+	waiters_leave(a, 2100, 2200, WAITERS_GOT_IT);
+	later = waiters_mark(lock);
+	waiters_leave(b, 2100, 2230, WAITERS_GOT_IT);
+	is_u64(waiters_charge(lock, later, 2900), 30, "each finds its own: the second");
+	is_u64(waiters_charge(lock, marked, 2950), 200, "and the first");
+	ok(!waiters_may_be(lock), "and nothing is left");
 
 	a = waiters_enter(lock, 3000);
 	waiters_leave(a, 3000, 3050, WAITERS_GAVE_UP);
@@ -162,7 +173,8 @@ static void test_crowd(void)
 {
 	pthread_t ids[THREADS];
 	struct waiters *w;
-	uint64_t rest;
+	uint64_t rest, end = UINT64_C(1) << 62; /* later than all */
+	unsigned marked;
 
 	pthread_mutex_init(&crowd.mutex, NULL);
 	for (uintptr_t i = 0; i < THREADS; i++)
@@ -170,12 +182,10 @@ static void test_crowd(void)
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(ids[i], NULL);
 	/* what was kept aside comes out with one more */
-	rest = waiters_charge(&crowd.mutex, 0, clock_monotonic());
-	w = waiters_enter(&crowd.mutex, UINT64_C(1) << 62);
-	rest += waiters_charge(&crowd.mutex, 0, (UINT64_C(1) << 62) + UINT64_C(1000000000000)) -
-		UINT64_C(1000000000000);
-	waiters_leave(w, UINT64_C(1) << 62, (UINT64_C(1) << 62) + UINT64_C(1000000000000),
-		      WAITERS_GOT_IT);
+	w = waiters_enter(&crowd.mutex, end);
+	marked = waiters_mark(&crowd.mutex);
+	rest = waiters_charge(&crowd.mutex, marked, end + NS_PER_SECOND) - NS_PER_SECOND;
+	waiters_leave(w, end, end + NS_PER_SECOND, WAITERS_GOT_IT);
 	note("%" PRIu64 " contended releases, %" PRIu64 " ns waited, %" PRIu64 " ns left over",
 	     crowd.contended, crowd.waited, rest);
 	is_u64(crowd.charged + rest, crowd.waited,

@@ -92,6 +92,28 @@ static uint64_t address_of(uint64_t i, unsigned shape)
 	}
 }
 
+/* A block in each region, and twice as many regions as sets. */
+static void test_live_sparse(void)
+{
+	struct segment s = segment_make(SEGMENT_MIN_BYTES);
+	uint64_t sets = segment_count(&s, SEGMENT_LIVE, 0), what;
+	bool is_right = true;
+
+	live_expect(512 << 10);
+	for (uint64_t i = 0; i < 2 * sets; i++)
+		is_right = is_right &&
+			   live_put(&s, 0x7f0000000010 + (i / 64 * 3 << 26) + (i % 64 << 20), i);
+	ok(is_right, "two samples for each set, in stretches of 64 MiB: all find room");
+	for (uint64_t i = 0; i < 2 * sets; i++)
+		is_right = is_right &&
+			   live_take(&s, 0x7f0000000010 + (i / 64 * 3 << 26) + (i % 64 << 20),
+				     &what) &&
+			   what == i;
+	ok(is_right, "and are found");
+	live_expect(1);
+	segment_unmake(&s);
+}
+
 static void test_live(void)
 {
 	for (unsigned shape = 0; shape < 4; shape++) {
@@ -383,6 +405,7 @@ int main(void)
 	test_gaps();
 	test_classes();
 	test_live();
+	test_live_sparse();
 	test_live_threads();
 	test_exact();
 	test_rates();

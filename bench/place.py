@@ -1,0 +1,69 @@
+"""Where the programs are, what is installed, and what a command costs."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+
+from rounds import run
+
+NOTES = []
+
+
+def note(text):
+    NOTES.append(text)
+    print('  note: ' + text, flush=True)
+
+
+def library(name):
+    """The path by which the loader knows a library, None when it is not installed."""
+    for line in subprocess.run(['ldconfig', '-p'], capture_output=True, text=True).stdout.splitlines():
+        if line.strip().startswith(name + ' '):
+            return line.split('=>')[1].strip()
+    return None
+
+
+class Place:
+    """Where everything is, in a directory that any user may read: profiles of an unprivileged user need that."""
+
+    def __init__(self, build, programs):
+        self.work = tempfile.mkdtemp(prefix='cprof-bench-', dir='/tmp')
+        os.chmod(self.work, 0o755)
+        os.mkdir(self.work + '/cli')
+        os.mkdir(self.work + '/preload')
+        self.out = self.work + '/out'
+        os.mkdir(self.out)
+        os.chmod(self.out, 0o1777)
+        self.cprof = shutil.copy(build + '/cli/cprof', self.work + '/cli/cprof')
+        self.library = shutil.copy(build + '/preload/libcprof.so.0', self.work + '/preload/libcprof.so.0')
+        for name in ('load', 'spend', 'noperf', 'stacks', 'stacks-fp', 'nothing', 'sleepers', 'heap', 'locks', 'tcmalloc.so'):
+            if os.path.exists(programs + '/' + name):
+                shutil.copy(programs + '/' + name, self.work + '/' + name)
+        self.libprofiler = library('libprofiler.so.0')
+        if self.libprofiler is None:
+            note('gperftools is not installed: libprofiler is left out')
+        self.number = 0
+        self.lock = threading.Lock()
+
+    def program(self, name):
+        return self.work + '/' + name
+
+    def new(self):
+        """A path that nothing is at yet."""
+        with self.lock:
+            self.number += 1
+            return '%s/%d' % (self.out, self.number)
+
+    def remove(self):
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+def spent(place, before, command, env=None, total=False):
+    """CPU seconds of the program alone, and of all that ran."""
+    inner, outer = place.new(), place.new()
+    run([place.program('spend'), outer] + before +
+        (['env'] + ['%s=%s' % item for item in env.items()] if env else []) +
+        [place.program('spend'), inner] + command, cpu=0)
+    with open(inner) as f, open(outer) as g:
+        return int(f.read().split()[0]) / 1e9, int(g.read().split()[0]) / 1e9
