@@ -68,6 +68,8 @@ struct thread {
 	/* the stack this thread was given; 0 when unknown: then memory is probed before it is read */
 	uintptr_t stack_low, stack_high;
 
+	uint64_t
+		number; /* of the threads that somebody told us of, in their order; 0: one that was found */
 	uint64_t stack_bytes;      /* of its attributes */
 	uint32_t ends;             /* rounds of key destructors it went through */
 	unsigned char host_blocks; /* inherited: signals.h */
@@ -90,6 +92,7 @@ struct thread {
 	/* profiles/mutex: the locks it waits for, the last one innermost, and where it waits most of the time */
 	struct thread_lock_wait lock_waits[THREAD_LOCK_WAITS];
 	uint32_t lock_waits_n;
+	uint32_t short_waits; /* one after the other, too short to be kept */
 	uint32_t idle_votes, idle_waits;
 	uint64_t idle_site;
 

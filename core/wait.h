@@ -167,11 +167,13 @@ SIGSAFE static inline void wait_end(struct wait *w)
  *     WAITING(WAIT_JOIN, real.pthread_join, NULL);
  *     return WAITED(real.pthread_join(thread, result));
  */
-#define WAITING(code, function, object)                                            \
-	struct wait waiting __attribute__((cleanup(wait_end))) = {.thread = NULL}; \
-	/* 0x1b: relative to its own place, 4 bytes */                             \
-	__asm__ volatile(".cfi_personality 0x1b, wait_unwound");                   \
-	if (wait_is_wanted(wait_concern(code)))                                    \
+#define WAITING(code, function, object)                          \
+	struct wait waiting __attribute__((cleanup(wait_end)));  \
+	waiting.thread = NULL;                                   \
+	waiting.begun_ns = 0;                                    \
+	/* 0x1b: relative to its own place, 4 bytes */           \
+	__asm__ volatile(".cfi_personality 0x1b, wait_unwound"); \
+	if (wait_is_wanted(wait_concern(code)))                  \
 	wait_begin(&waiting, (code), WAIT_HERE(function), (object))
 
 /* Of a function that returns an error number, of one that returns -1 and sets errno, and of one that does so with files. */

@@ -10,6 +10,7 @@
 #include "cprof/cprof.h"
 #include "preload/process.h"
 #include "preload/real.h"
+#include "preload/wrap_alloc.h"
 
 static uintptr_t stack_end;
 static char session[128];
@@ -55,6 +56,7 @@ __attribute__((constructor)) static void boot(int argc, char **argv, char **envp
 	struct why why = {""};
 
 	real_resolve();
+	wrap_alloc_turn();
 	modules_note_start();
 	stack_end = (uintptr_t)argv; /* the arguments lie right behind the first frame */
 	log_set_debug(debug != NULL && strcmp(debug, "debug") == 0);

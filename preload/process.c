@@ -27,6 +27,7 @@
 #include "preload/own_work.h"
 #include "preload/real.h"
 #include "preload/rebind.h"
+#include "preload/wrap_alloc.h"
 #include "preload/wrap_operators.h"
 #include "preload/writing.h"
 #include "profiles/cpu/cpu.h"
@@ -42,7 +43,8 @@ static struct process {
 	bool main_has_left; /* the main thread, by pthread_exit() */
 	bool is_set_up;     /* the hooks below are in place */
 	pthread_key_t thread_key;
-	int owner; /* the pid that made the segment */
+	_Atomic uint64_t threads; /* that were counted */
+	int owner;                /* the pid that made the segment */
 } process = {.lock = {.rank = LOCK_CONTROL}};
 
 unsigned process_available(void)
@@ -142,6 +144,8 @@ static void know_caller(struct segment *s)
 		t = thread_reserve(s);
 		if (t == NULL)
 			return;
+		t->number =
+			atomic_fetch_add_explicit(&process.threads, 1, memory_order_relaxed) + 1;
 		t = thread_publish(s, t, (int)sys1(SYS_gettid, 0));
 	}
 	if (sys2(SYS_prctl, PR_GET_NAME, name) == 0)
@@ -189,6 +193,7 @@ static int set_up_once(struct why *why)
 	scan_hooks = (struct scan_hooks){thread_is_known, thread_is_gone};
 	modules_ours = (uintptr_t)set_up_once;
 	heap_prepare = wrap_operators_prepare;
+	heap_turned = wrap_alloc_turn;
 	process.is_set_up = true;
 	return 0;
 }
@@ -420,6 +425,7 @@ static void fork_child(void)
 	parent = *segment_own();
 	segment_disown();
 	process.lock = (struct lock){.rank = LOCK_CONTROL};
+	process.threads = 0;
 	modules_forked();
 	rebind_forked();
 	scan_forked();
@@ -487,6 +493,7 @@ struct thread *process_thread_reserve(const pthread_attr_t *attr, void *(*start)
 		pthread_attr_getstacksize(&standard, &size);
 		pthread_attr_destroy(&standard);
 	}
+	t->number = atomic_fetch_add_explicit(&process.threads, 1, memory_order_relaxed) + 1;
 	t->start = start;
 	t->start_argument = arg;
 	t->stack_bytes = size;
@@ -528,6 +535,7 @@ void *process_thread_main(void *thread)
 	uintptr_t frame = (uintptr_t)__builtin_frame_address(0), block = (uintptr_t)pthread_self();
 	uint32_t labels = atomic_load_explicit(&t->record->labels, memory_order_relaxed);
 	unsigned char held = held_by(t);
+	uint64_t number = t->number;
 	uintptr_t high = frame + 16, low = 0;
 	struct segment *s = segment_live();
 
@@ -541,6 +549,7 @@ void *process_thread_main(void *thread)
 	if (s != NULL) {
 		published = thread_publish(s, t, (int)sys1(SYS_gettid, 0));
 		atomic_store_explicit(&published->held, held, memory_order_relaxed);
+		published->number = number;
 		published->stack_low = low;
 		published->stack_high = low != 0 ? high : 0;
 		atomic_store_explicit(&published->record->labels, labels, memory_order_relaxed);

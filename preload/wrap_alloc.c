@@ -2,7 +2,8 @@
  * Wrappers of the allocator, whichever one it is: the next in the line of those that define these names.
  *
  * While nothing is to be looked at they are a jump, and leave no frame. They take no part in what the allocator does, so
- * results and errno are its own. Sizes are counted as they were asked for.
+ * results and errno are its own. Sizes are counted as they were asked for. The four that are called most jump to where
+ * a pointer says, which is the allocator's own function most of the time: any question would be as long as they are.
  *
  * Operators new and delete of the C++ library end here, too. An allocator with operators of its own, and what jemalloc
  * has beside malloc(), is the affair of rebind.h.
@@ -13,6 +14,7 @@
 
 #include "cprof/cprof.h"
 #include "preload/real.h"
+#include "preload/wrap_alloc.h"
 #include "profiles/heap/heap.h"
 
 /* In two functions, so that the one that is taken when nobody looks keeps no registers. */
@@ -23,43 +25,37 @@ WATCHED void *sampled_malloc(size_t size)
 	return heap_sample(real.malloc(size), size);
 }
 
-CPROF_PUBLIC void *malloc(size_t size)
+static void *watched_malloc(size_t size)
 {
-	return likely(heap_watches() == 0) || likely(heap_passes(size)) ? real.malloc(size)
-									: sampled_malloc(size);
+	return likely(heap_passes(size)) ? real.malloc(size) : sampled_malloc(size);
 }
 
-WATCHED void *watched_calloc(size_t n, size_t size)
+static void *watched_calloc(size_t n, size_t size)
 {
 	return heap_on_alloc(real.calloc(n, size),
 			     n * size); /* it has not overflown when there is a block */
 }
 
-CPROF_PUBLIC void *calloc(size_t n, size_t size)
-{
-	return likely(heap_watches() == 0) ? real.calloc(n, size) : watched_calloc(n, size);
-}
-
 /* What most frees go through while the heap is profiled has to be a jump, too: the rest stands elsewhere. */
-WATCHED void seldom_free(void *p)
+WATCHED void sampled_free(void *p)
 {
 	heap_forget((uintptr_t)p);
 	real.free(p);
 }
 
-CPROF_PUBLIC void free(void *p)
+static void watched_free(void *p)
 {
-	if (likely(heap_watches() == 0) || likely(!heap_may_be_live(p)))
+	if (likely(!heap_may_be_live(p)))
 		real.free(p);
 	else
-		seldom_free(p);
+		sampled_free(p);
 }
 
 /*
  * The old block leaves the live set before the call, for inside it the address may become another thread's. NULL for a size
  * of 0 means with some allocators that the block was freed, and with none that it is still there.
  */
-WATCHED void *watched_realloc(void *old, size_t size)
+static void *watched_realloc(void *old, size_t size)
 {
 	struct heap_taken taken;
 	void *p;
@@ -74,9 +70,67 @@ WATCHED void *watched_realloc(void *old, size_t size)
 	return heap_on_alloc(p, size);
 }
 
+/* Until the allocator's functions are known. */
+
+static void *unknown_malloc(size_t size)
+{
+	return real.malloc(size);
+}
+
+static void *unknown_calloc(size_t n, size_t size)
+{
+	return real.calloc(n, size);
+}
+
+static void *unknown_realloc(void *old, size_t size)
+{
+	return real.realloc(old, size);
+}
+
+static void unknown_free(void *p)
+{
+	real.free(p);
+}
+
+/* Read without order: who still goes the old way when it changes came a moment earlier. */
+static struct {
+	void *(*malloc)(size_t size);
+	void *(*calloc)(size_t n, size_t size);
+	void *(*realloc)(void *old, size_t size);
+	void (*free)(void *p);
+} way = {unknown_malloc, unknown_calloc, unknown_realloc, unknown_free};
+
+#define GO(name)       __atomic_load_n(&way.name, __ATOMIC_RELAXED)
+#define TAKE(name, to) __atomic_store_n(&way.name, to, __ATOMIC_RELAXED)
+
+void wrap_alloc_turn(void)
+{
+	bool is_watched = heap_watches() != 0;
+
+	TAKE(free, is_watched ? watched_free : real.free);
+	TAKE(malloc, is_watched ? watched_malloc : real.malloc);
+	TAKE(calloc, is_watched ? watched_calloc : real.calloc);
+	TAKE(realloc, is_watched ? watched_realloc : real.realloc);
+}
+
+CPROF_PUBLIC void *malloc(size_t size)
+{
+	return GO(malloc)(size);
+}
+
+CPROF_PUBLIC void *calloc(size_t n, size_t size)
+{
+	return GO(calloc)(n, size);
+}
+
 CPROF_PUBLIC void *realloc(void *old, size_t size)
 {
-	return likely(heap_watches() == 0) ? real.realloc(old, size) : watched_realloc(old, size);
+	return GO(realloc)(old, size);
+}
+
+CPROF_PUBLIC void free(void *p)
+{
+	GO(free)(p);
 }
 
 /* Not the next one's: what that does is known, and some of them call realloc(), which is ours. */

@@ -8,6 +8,13 @@
 #include "profiles/heap/live.h"
 
 int (*heap_prepare)(struct why *why);
+void (*heap_turned)(void);
+
+static void turn(void)
+{
+	if (heap_turned != NULL)
+		heap_turned();
+}
 
 static int heap_start(struct segment *s, const struct option_set *options, struct why *why)
 {
@@ -37,6 +44,7 @@ static int heap_start(struct segment *s, const struct option_set *options, struc
 		atomic_store_explicit(&run->begun_ns, clock_monotonic(), memory_order_relaxed);
 	atomic_store_explicit(&run->ended_ns, 0, memory_order_relaxed);
 	atomic_fetch_or_explicit(&heap_watch, HEAP_SAMPLES | HEAP_FOLLOWS, memory_order_release);
+	turn();
 	return 0;
 }
 
@@ -52,11 +60,13 @@ static void heap_stop(struct segment *s)
 
 static void heap_forked(void)
 {
-	atomic_fetch_and_explicit(&heap_watch, ~(HEAP_SAMPLES | HEAP_FOLLOWS),
-				  memory_order_relaxed);
+	if (heap_watches() == 0)
+		return; /* never on: the filter's pages stay untouched */
+	atomic_store_explicit(&heap_watch, 0, memory_order_relaxed);
 	memset((void *)heap_filter, 0, sizeof(heap_filter));
-	heap_settings.threads = 0;
+	heap_settings.strangers = 0;
 	heap_forget_thread();
+	turn();
 }
 
 struct heap_reader {

@@ -33,6 +33,9 @@ extern const struct profile_ops heap_profile, allocs_profile;
  */
 extern int (*heap_prepare)(struct why *why);
 
+/* Called when heap_watch has changed; NULL: nobody wants to know. */
+extern void (*heap_turned)(void);
+
 /* What the wrappers have to look at; 0: nothing. */
 #define HEAP_SAMPLES 1u /* allocations */
 #define HEAP_FOLLOWS 2u /* frees: there are, or were, sampled blocks */

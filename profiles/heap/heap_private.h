@@ -12,7 +12,7 @@
 struct heap_settings {
 	uint64_t mean; /* bytes between samples */
 	uint64_t seed;
-	_Atomic uint64_t threads; /* that began to count */
+	_Atomic uint64_t strangers; /* threads without a number that began to count */
 };
 extern struct heap_settings heap_settings;
 

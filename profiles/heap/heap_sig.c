@@ -141,6 +141,15 @@ static void draw(void)
 		heap_left = 1 + (uint64_t)sample_gap(&random_state, heap_settings.mean);
 }
 
+/* A number that the thread has in every run in which threads are started in the same order; else one that no other has. */
+static uint64_t number_of(const struct thread *t)
+{
+	if (t != NULL && t->number != 0)
+		return t->number;
+	return UINT64_C(1) << 32 |
+	       atomic_fetch_add_explicit(&heap_settings.strangers, 1, memory_order_relaxed);
+}
+
 __attribute__((noinline)) SIGSAFE static bool is_due(size_t size)
 {
 	if (likely(random_state != 0)) {
@@ -148,9 +157,7 @@ __attribute__((noinline)) SIGSAFE static bool is_due(size_t size)
 		return true;
 	}
 	/* a thread's first: nothing was drawn for it yet */
-	random_state = random_seed(
-		heap_settings.seed +
-		atomic_fetch_add_explicit(&heap_settings.threads, 1, memory_order_relaxed));
+	random_state = random_seed(heap_settings.seed ^ number_of(thread_self_block));
 	draw();
 	if (heap_passes(size))
 		return false;

@@ -255,7 +255,12 @@ static bool is_for_lock(unsigned code)
 	return wait_concern(code) & WAIT_COUNTED;
 }
 
-/* Before a wait for a lock, so that it does not have to be done with the lock. */
+/*
+ * Before a wait for a lock, so that it does not have to be done with the lock. In vain when the wait is too short to be kept:
+ * after some of those it is done when there comes a long one.
+ */
+#define SHORT_WAITS 4
+
 static void prepare(struct segment *s, struct thread *self, struct wait *w)
 {
 	struct wait_kept *kept = &w->kept;
@@ -371,7 +376,7 @@ SIGSAFE void contention_on_wait(struct wait *w)
 		leave_lost(self, w->begun_ns, (uintptr_t)w);
 	if (on & WAIT_COUNTED)
 		enter(s, self, w);
-	if (on & WAIT_TIMED)
+	if ((on & WAIT_TIMED) && (self == NULL || self->short_waits < SHORT_WAITS))
 		prepare(s, self, w);
 out:
 	errno = saved;
@@ -437,6 +442,8 @@ SIGSAFE void contention_on_wait_over(struct wait *w, uint64_t now_ns)
 		leave(self, w, now_ns);
 	if ((on & wait_concern(w->code) & (WAIT_TIMED | WAIT_IO)) && has_waited(w)) {
 		contention_weigh(now_ns - w->begun_ns, values);
+		if (self != NULL && is_for_lock(w->code))
+			self->short_waits = values[0] != 0 ? 0 : self->short_waits + 1;
 		if (values[0] != 0)
 			keep_wait(s, self, w, values);
 	}

@@ -24,6 +24,9 @@ CPROF = os.path.join(BUILD, 'cli', 'cprof')
 LIBRARY = os.path.join(BUILD, 'preload', 'libcprof.so.0')
 PROGRAMS = os.path.join(BUILD, 'tests', 'programs')
 CLOSING = re.compile(r'^cprof: ([\d,]+) samples, ([\d,]+) lost.*\n?', re.MULTILINE)
+# a shell that starts the tests in the background has these ignored, and so would all programs
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 TIMEOUT = 300  # seconds, for what hangs: 10 s of CPU time took 125 where twenty others wanted the processors
 
 

@@ -772,7 +772,8 @@ def text():
 GROUPS = {
     'exact': (exact, nothing_but_heap_has_jemallocs),
     'sampled': (sampled,),
-    'edges': (edges, edges_sampled),
+    'edges': (edges,),
+    'edges_sampled': (edges_sampled,),
     'ends': (endings, without_a_launcher, no_more_address_space, out_of_memory),
     'real': (real, redis),
     'text': (text,),

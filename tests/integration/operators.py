@@ -86,6 +86,10 @@ def hidden():
         tap.equal(r.status, 0, library + ' before us: runs')
         tap.ok(r.err.count('\n') == 1 and library in r.err and 'before libcprof.so' in r.err, library + ': is named', r.show())
         tap.ok(not os.path.exists(box.root + '/out'), library + ': no profile is written')
+        env['CPROF'] = 'cpu=1000,heap,threadcreate,out=' + box.root + '/out'
+        r = box.plain('operators_cxx_now', env=env, timeout=20)
+        tap.ok(r.status == 0 and r.err.count(library) == 1, library + ': once, too, when others go on', r.show())
+        tap.equal(sorted(os.listdir(box.root + '/out')), ['cpu.pb.gz', 'threadcreate.pb.gz'], library + ': and they do')
         box.close()
     # linked to a fixed address, malloc() is a stub in the program itself
     box = Box()

@@ -340,7 +340,7 @@ def every_wait():
 def answers():
     """The same results and errno of every call that waits, also where it is preloaded and off."""
     box = Box()
-    for name in ('answers', 'answers_checked', 'answers_jemalloc', 'early'):
+    for name in ('answers', 'answers_checked', 'answers_jemalloc', 'early', 'old_cond'):
         if not os.path.exists(program(name)):
             tap.skip(name, 'not built')
             continue
@@ -352,6 +352,7 @@ def answers():
         tap.equal((off.status, off.out, off.err), (plain.status, plain.out, plain.err), name + ', off: the same')
         for spec in WALLS[:2] if name == 'answers' else WALLS[:1]:
             both(box, name, spec=spec)
+        both(box, name, spec='block=1ns,mutex=1,block.io=on')
         if JEMALLOC:
             both(box, name, spec='wall', env={'LD_PRELOAD': JEMALLOC})
     box.close()
