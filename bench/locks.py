@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 
+from place import library, note
 from rounds import Rounds, in_turn, run
 
 # words, arguments, limit by way
@@ -12,6 +13,7 @@ LOADS = (
     ('2 threads that contend', ['contended', 2, 40000], {}),
     ('8 threads that contend', ['contended', 8, 10000], {}),
 )
+WRAPPERS = ('liblttng-ust-pthread-wrapper.so.1', 'liblttng-ust-pthread-wrapper.so.0')
 PEERS = ('lttng, idle', 'lttng, recording')
 
 
@@ -81,9 +83,10 @@ def measure(place, way, arguments, lttng):
     return float(said.split()[0])
 
 
-def part_locks(place, is_quick, wrapper, note):
+def part_locks(place, is_quick):
     """{words: {way: {ns, ratio: [median, low, high]}}}"""
     ways = ['none', 'off', 'block, mutex']
+    wrapper = next(filter(None, map(library, WRAPPERS)), None)
     lttng = {'wrapper': wrapper}
     if wrapper is None:
         note('liblttng-ust-pthread-wrapper.so is not installed: lttng is left out')

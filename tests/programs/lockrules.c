@@ -731,7 +731,7 @@ int main(int argc, char **argv)
 	int found = 0;
 
 	/* one that hangs is one that fails */
-	alarm(40);
+	alarm(25);
 	for (size_t i = 0; i < LENGTH(groups); i++) {
 		if (argc > 1 && strcmp(argv[1], groups[i].name) != 0)
 			continue;

@@ -88,8 +88,10 @@ static void timed()
 		say("timed_mutex try_lock", m.try_lock());
 		say("timed_mutex try_lock_for", m.try_lock_for(5ms));
 		say("timed_mutex in time", std::chrono::steady_clock::now() - begun >= 5ms);
-		say("timed_mutex try_lock_until", m.try_lock_until(std::chrono::system_clock::now() + 5ms));
-		say("timed_mutex try_lock_until, past", m.try_lock_until(std::chrono::steady_clock::now() - 5s));
+		say("timed_mutex try_lock_until",
+		    m.try_lock_until(std::chrono::system_clock::now() + 5ms));
+		say("timed_mutex try_lock_until, past",
+		    m.try_lock_until(std::chrono::steady_clock::now() - 5s));
 		say("recursive_timed_mutex try_lock", r.try_lock());
 		say("recursive_timed_mutex try_lock_for", r.try_lock_for(5ms));
 		say("shared_timed_mutex try_lock_shared", s.try_lock_shared());
@@ -127,8 +129,10 @@ static void conditions()
 	std::unique_lock<std::mutex> lock(m);
 
 	say("wait_for", c.wait_for(lock, 5ms) == std::cv_status::timeout);
-	say("wait_until", c.wait_until(lock, std::chrono::system_clock::now() + 5ms) == std::cv_status::timeout);
-	say("wait_until, past", c.wait_until(lock, std::chrono::steady_clock::now() - 1s) == std::cv_status::timeout);
+	say("wait_until",
+	    c.wait_until(lock, std::chrono::system_clock::now() + 5ms) == std::cv_status::timeout);
+	say("wait_until, past",
+	    c.wait_until(lock, std::chrono::steady_clock::now() - 1s) == std::cv_status::timeout);
 	say("wait_for, any", any.wait_for(lock, 5ms) == std::cv_status::timeout);
 	bool is_told = false;
 	std::thread teller([&] {
@@ -167,8 +171,11 @@ static void futures()
 	}
 	say_thrown("get, broken", [&] { broken.get(); });
 	say("async", std::async(std::launch::async, [] { return 43; }).get());
-	say_thrown("async, throws",
-		   [] { std::async(std::launch::async, []() -> int { throw std::logic_error("thrown"); }).get(); });
+	say_thrown("async, throws", [] {
+		std::async(std::launch::async, []() -> int {
+			throw std::logic_error("thrown");
+		}).get();
+	});
 	std::thread joined([] {});
 	joined.join();
 	say_thrown("join, joined", [&] { joined.join(); });
@@ -283,7 +290,7 @@ static void storm()
 
 int main()
 {
-	alarm(40);
+	alarm(25);
 	once();
 	timed();
 	conditions();

@@ -46,10 +46,10 @@ static int64_t now_ns()
 }
 
 /* A function that does one thing, under the name that C gives it. */
-#define ONE(name, call)                                              \
-	extern "C" __attribute__((noinline, used)) void name()       \
-	{                                                            \
-		call;                                                \
+#define ONE(name, call)                                               \
+	extern "C" __attribute__((noinline, used)) void name()        \
+	{                                                             \
+		call;                                                 \
 		__asm__ volatile("" ::: "memory"); /* no tail call */ \
 	}
 
@@ -63,7 +63,7 @@ std::condition_variable_any g_cond_any;
 static std::promise<int> promise;
 static std::future<int> future;
 static std::thread to_join;
-static std::atomic<int> may_end, in_once;
+static std::atomic<int> in_once;
 static std::once_flag *once;
 static bool told;
 static int tell[2];
@@ -228,28 +228,37 @@ struct site {
 };
 
 static site sites[] = {
-	{"mutex", "mutex", "g_mutex", "h_mutex", w_mutex, h_mutex, w_mutex, a_mutex, false, false, 0, 0, 0, 0},
-	{"recursive", "mutex", "g_recursive", "h_recursive", w_recursive, h_recursive, w_recursive, a_recursive, false,
-	 false, 0, 0, 0, 0},
-	{"timed", "mutex", "g_timed", "h_timed", w_timed, h_timed, w_timed, a_timed, false, false, 0, 0, 0, 0},
-	{"timed_until", "mutex", "g_timed", "h_timed_until", w_timed_until, h_timed_until, w_timed_until, a_timed_until,
-	 false, false, 0, 0, 0, 0},
-	{"timed_in_vain", "mutex", "g_timed", "h_timed_in_vain", w_timed_in_vain, h_timed_in_vain, w_timed, nothing, true, false, 0, 0, 0, 0},
-	{"shared", "rwlock", "g_shared", "h_shared", w_shared, h_shared, w_exclusive, after_shared, false, false, 0, 0, 0, 0},
-	{"exclusive", "rwlock", "g_shared", "h_exclusive", w_exclusive, h_exclusive, w_exclusive, a_exclusive, false, false,
+	{"mutex", "mutex", "g_mutex", "h_mutex", w_mutex, h_mutex, w_mutex, a_mutex, false, false,
 	 0, 0, 0, 0},
-	{"shared_timed", "rwlock", "g_shared_timed", "h_shared_timed", w_shared_timed, h_shared_timed, take_shared_timed,
-	 after_shared_timed, false, false, 0, 0, 0, 0},
+	{"recursive", "mutex", "g_recursive", "h_recursive", w_recursive, h_recursive, w_recursive,
+	 a_recursive, false, false, 0, 0, 0, 0},
+	{"timed", "mutex", "g_timed", "h_timed", w_timed, h_timed, w_timed, a_timed, false, false,
+	 0, 0, 0, 0},
+	{"timed_until", "mutex", "g_timed", "h_timed_until", w_timed_until, h_timed_until,
+	 w_timed_until, a_timed_until, false, false, 0, 0, 0, 0},
+	{"timed_in_vain", "mutex", "g_timed", "h_timed_in_vain", w_timed_in_vain, h_timed_in_vain,
+	 w_timed, nothing, true, false, 0, 0, 0, 0},
+	{"shared", "rwlock", "g_shared", "h_shared", w_shared, h_shared, w_exclusive, after_shared,
+	 false, false, 0, 0, 0, 0},
+	{"exclusive", "rwlock", "g_shared", "h_exclusive", w_exclusive, h_exclusive, w_exclusive,
+	 a_exclusive, false, false, 0, 0, 0, 0},
+	{"shared_timed", "rwlock", "g_shared_timed", "h_shared_timed", w_shared_timed,
+	 h_shared_timed, take_shared_timed, after_shared_timed, false, false, 0, 0, 0, 0},
 	{"cond", "cond", "g_cond", "", w_cond, h_cond, nothing, nothing, false, true, 0, 0, 0, 0},
-	{"cond_for", "cond", "g_cond", "", w_cond_for, h_cond, nothing, nothing, false, true, 0, 0, 0, 0},
-	{"cond_any", "cond", "", "", w_cond_any, h_cond_any, nothing, nothing, false, true, 0, 0, 0, 0},
-	{"future", "futex", "", "", w_future, h_future, new_future, nothing, false, true, 0, 0, 0, 0},
+	{"cond_for", "cond", "g_cond", "", w_cond_for, h_cond, nothing, nothing, false, true, 0, 0,
+	 0, 0},
+	{"cond_any", "cond", "", "", w_cond_any, h_cond_any, nothing, nothing, false, true, 0, 0, 0,
+	 0},
+	{"future", "futex", "", "", w_future, h_future, new_future, nothing, false, true, 0, 0, 0,
+	 0},
 	{"join", "join", "", "", w_join, h_tells, new_thread, nothing, false, false, 0, 0, 0, 0},
 	{"once", "once", "", "", w_once, h_tells, begin_once, after_once, false, false, 0, 0, 0, 0},
 #ifdef HAS_CXX20
 	{"latch", "futex", "", "", w_latch, h_latch, new_latch, nothing, false, true, 0, 0, 0, 0},
-	{"barrier", "futex", "", "", w_barrier, h_barrier, new_barrier, nothing, false, true, 0, 0, 0, 0},
-	{"semaphore", "futex", "", "", w_semaphore, h_semaphore, nothing, nothing, false, true, 0, 0, 0, 0},
+	{"barrier", "futex", "", "", w_barrier, h_barrier, new_barrier, nothing, false, true, 0, 0,
+	 0, 0},
+	{"semaphore", "futex", "", "", w_semaphore, h_semaphore, nothing, nothing, false, true, 0,
+	 0, 0, 0},
 	{"atomic", "futex", "", "", w_atomic, h_atomic, new_word, nothing, false, true, 0, 0, 0, 0},
 #endif
 };
@@ -341,10 +350,11 @@ int main(int argc, char **argv)
 	waiter.join();
 	printf("{\"sites\": {");
 	for (const site &s : sites) {
-		printf("%s\"w_%s\": {\"kind\": \"%s\", \"lock\": \"%s\", \"holder\": \"%s\", \"%s\": %d, \"ns\": %lld, "
+		printf("%s\"w_%s\": {\"kind\": \"%s\", \"lock\": \"%s\", \"holder\": \"%s\", "
+		       "\"%s\": %d, \"ns\": %lld, "
 		       "\"held_ns\": %lld, \"wrong\": 0}",
-		       comma, s.name, s.kind, s.lock, s.holder, s.may_repeat ? "at_least" : "count", s.count,
-		       (long long)s.ns, (long long)s.held_ns);
+		       comma, s.name, s.kind, s.lock, s.holder, s.may_repeat ? "at_least" : "count",
+		       s.count, (long long)s.ns, (long long)s.held_ns);
 		comma = ", ";
 	}
 	printf("}}\n");
