@@ -19,7 +19,7 @@ import heap
 import locks
 import samples
 import wall
-from place import NOTES, Place, library, note, spent
+from place import NOTES, Place, note, spent
 from rounds import Rounds, in_turn, run, spread
 
 QUICK = os.environ.get('QUICK', '') not in ('', '0')
@@ -367,8 +367,7 @@ def part_heap(place):
 
 
 def part_locks(place):
-    return locks.part_locks(place, QUICK, library('liblttng-ust-pthread-wrapper.so.1') or
-                            library('liblttng-ust-pthread-wrapper.so.0') or library('liblttng-ust-pthread-wrapper.so'), note)
+    return locks.part_locks(place, QUICK)
 
 
 PARTS = {'stacks': part_stacks, 'delivery': part_delivery, 'programs': part_programs, 'start': part_start,
