@@ -188,11 +188,11 @@ class Picture:
         for heading, target, bars in groups:
             self.text(24, self.y + 12, heading, 12, weight='bold')
             begin, labels = self.y, []
+            zero = at(0) if scale(0) > 0 else left
             for label, value, is_ours in bars:
                 self.text(left - 8, self.y + 12, label, 11, anchor='end', color=INK if is_ours else '#5c6b75')
-                self.box(min(at(value), at(0) if scale(0) > 0 else left), self.y + 2,
-                         abs(at(value) - (at(0) if scale(0) > 0 else left)), 12, OURS if is_ours else PEER)
-                labels.append((max(at(value), left) + 6, self.y + 12, show(value), 11))
+                self.box(min(at(value), zero), self.y + 2, abs(at(value) - zero), 12, OURS if is_ours else PEER)
+                labels.append((max(at(value), zero) + 6, self.y + 12, show(value), 11))
                 self.y += 17
             if target is not None:
                 self.line(at(target), begin, at(target), self.y, TARGET, 2)

@@ -238,6 +238,8 @@ static void start_witness(char **argv)
 		be_witness(launcher, job.program, answers[1]);
 	}
 	close(answers[1]);
+	/* a handler of ours may read what a question that it interrupts was told of */
+	fcntl(answers[0], F_SETFL, O_NONBLOCK);
 	job.answers = answers[0];
 	if (job.witness < 0) {
 		close(answers[0]);

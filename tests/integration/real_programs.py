@@ -162,7 +162,9 @@ def first_words():
         run += 1
         for spec in ('heap=1', 'all'):
             r = box.run(path, '--version', spec=spec, timeout=60)
-            tap.equal((r.status, r.out, r.own_err), (plain.status, plain.out, plain.err), '%s --version under %s' % (tool, spec))
+            # of one that brings its own malloc() cprof says that it cannot see it
+            said = ''.join(line for line in r.own_err.splitlines(True) if not line.startswith('cprof: '))
+            tap.equal((r.status, r.out, said), (plain.status, plain.out, plain.err), '%s --version under %s' % (tool, spec))
     box.close()
     tap.ok(run > 30, '%d programs' % run)
 

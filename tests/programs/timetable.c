@@ -20,8 +20,9 @@
  * "mainleaves" (the main thread leaves by pthread_exit(), and the last thread ends the process).
  *
  * Prints a line of JSON for each process: timed.h says what of a thread. "namesakes_ns" is how long new threads had the main
- * thread's name, until they got to giving themselves their own; "looker_late_ns" how long a thread called "cprof" waited for a
- * processor each time, on average.
+ * thread's name, until they got to giving themselves their own; "before_main_ns" how long the process was there when the main
+ * thread's life began, by the kernel's tick; "looker_late_ns" how long a thread called "cprof" waited for a processor each
+ * time, on average.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -486,6 +487,29 @@ static void finish(struct timed *t)
 			PHASE(t, "join", "main_join", main_join(i));
 }
 
+static int64_t before_main_ns;
+
+static int64_t age_of_process(void)
+{
+	FILE *file = fopen("/proc/self/stat", "r");
+	char text[1024] = "", *at;
+	struct timespec now = {0, 0};
+	int64_t ticks;
+
+	if (file != NULL) {
+		text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+		fclose(file);
+	}
+	at = strrchr(text, ')');
+	for (int field = 2; at != NULL && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	ticks = at != NULL ? strtoll(at, NULL, 10) : 0;
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return at == NULL ? 0
+			  : now.tv_sec * INT64_C(1000000000) + now.tv_nsec -
+				    ticks * (INT64_C(1000000000) / sysconf(_SC_CLK_TCK));
+}
+
 static int64_t looker_late(void)
 {
 	DIR *tasks = opendir("/proc/self/task");
@@ -538,8 +562,10 @@ static int print(const char *what)
 	for (size_t i = 0; i < ROWS; i++)
 		if (is_there[i])
 			namesakes += (named_ns[i] > 0 ? named_ns[i] : now_ns()) - made_ns[i];
-	printf("}, \"namesakes_ns\": %lld, \"looker_late_ns\": %lld, \"is_right\": %s}\n",
-	       (long long)namesakes, (long long)looker_late(), is_right ? "true" : "false");
+	printf("}, \"namesakes_ns\": %lld, \"before_main_ns\": %lld, \"looker_late_ns\": %lld, "
+	       "\"is_right\": %s}\n",
+	       (long long)namesakes, (long long)before_main_ns, (long long)looker_late(),
+	       is_right ? "true" : "false");
 	fflush(stdout);
 	return is_right ? 0 : 3;
 }
@@ -548,6 +574,7 @@ static void begin_main(void)
 {
 	memset(&main_timed, 0, sizeof(main_timed));
 	main_timed.name = "main";
+	before_main_ns = age_of_process();
 	timed_begin(&main_timed);
 }
 
