@@ -2,7 +2,7 @@
 """Measures cprof beside its peers: cpu.py BUILD PROGRAMS RESULTS [PART...]
 
 BUILD is a meson build directory, PROGRAMS where bench/run has put the programs of this folder, RESULTS a JSON file
-that is updated part by part: stacks, delivery, programs, start, wall, heap, locks. With QUICK=1 in the environment there are fewer rounds.
+that is updated part by part: stacks, delivery, sample, programs, start, wall, heap, locks. With QUICK=1 in the environment there are fewer rounds.
 """
 
 import concurrent.futures
@@ -252,6 +252,51 @@ def part_delivery(place):
     return table
 
 
+# One sample
+
+def part_sample(place):
+    """What a sample costs in all, from the same work at rates at which it shows; and what an empty handler does."""
+    ways = ['none', 'perf', 'cprof', 'none again']
+    if place.libprofiler is not None:
+        ways.insert(3, 'gperftools')
+    rates = (1000, 4000)
+    result = {}
+    print('\nOne sample, us of CPU time, all that comes with it (middle half of the rounds)')
+    for hz in rates:
+        costs, times = {}, Rounds()
+        for _, way in in_turn(ways, 5 if QUICK else 21):
+            out, env, before, how = place.new(), None, [], ['none']
+            if way == 'cprof':
+                before = [place.cprof, 'run', '-p', 'cpu=%d' % hz, '-o', out, '--']
+            elif way == 'gperftools':
+                env = {'CPUPROFILE': out, 'CPUPROFILE_FREQUENCY': str(hz), 'LD_PRELOAD': place.libprofiler}
+            elif way == 'perf':
+                how = ['perf', hz]
+            try:
+                said = run(before + [place.program('work')] + how, env, cpu=0).split()
+            except subprocess.CalledProcessError:
+                note('no perf clock here: what an empty handler costs is not known')
+                ways.remove(way)
+                continue
+            strikes = int(said[1])
+            if way == 'cprof':
+                strikes = samples.of_pprof(out + '/cpu.pb.gz')[1]
+                shutil.rmtree(out)
+            elif way == 'gperftools':
+                strikes = sum(columns[0] for columns, _ in samples.of_gperftools(out))
+                os.remove(out)
+            times.add(way, int(said[0]))
+            costs.setdefault(way, []).append((int(said[0]), strikes))
+        alone = [ns for way in ('none', 'none again') for ns, _ in costs[way]]
+        base = statistics.median(alone)
+        cells = {way: spread([(ns - base) / 1000 / max(1, strikes) for ns, strikes in of])
+                 for way, of in costs.items() if way[:4] != 'none'}
+        for way, us in cells.items():
+            print('  %5d Hz  %-12s %6.1f  [%.1f .. %.1f]' % (hz, way, *us))
+        result[hz] = {'us': cells, 'none again': times.ratio('none again', 'none')}
+    return result
+
+
 # Whole programs
 
 def make_inputs(work):
@@ -370,7 +415,7 @@ def part_locks(place):
     return locks.part_locks(place, QUICK)
 
 
-PARTS = {'stacks': part_stacks, 'delivery': part_delivery, 'programs': part_programs, 'start': part_start,
+PARTS = {'stacks': part_stacks, 'delivery': part_delivery, 'sample': part_sample, 'programs': part_programs, 'start': part_start,
          'wall': part_wall, 'heap': part_heap, 'locks': part_locks}
 
 

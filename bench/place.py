@@ -37,7 +37,7 @@ class Place:
         os.chmod(self.out, 0o1777)
         self.cprof = shutil.copy(build + '/cli/cprof', self.work + '/cli/cprof')
         self.library = shutil.copy(build + '/preload/libcprof.so.0', self.work + '/preload/libcprof.so.0')
-        for name in ('load', 'spend', 'noperf', 'stacks', 'stacks-fp', 'nothing', 'sleepers', 'heap', 'locks', 'tcmalloc.so'):
+        for name in ('load', 'work', 'spend', 'noperf', 'stacks', 'stacks-fp', 'nothing', 'sleepers', 'heap', 'locks', 'tcmalloc.so'):
             if os.path.exists(programs + '/' + name):
                 shutil.copy(programs + '/' + name, self.work + '/' + name)
         self.libprofiler = library('libprofiler.so.0')

@@ -120,6 +120,14 @@ def delivery_targets(r):
                          chance=table['kernel'][hz][way]['share_chance'])
 
 
+def sample_targets(r):
+    """Whole programs differ by more from run to run than what a hundred samples a second cost: told from one sample's cost."""
+    us = r['sample']['4000']['us']
+    for hz, limit in ((100, 1.01), (1000, 1.03)):
+        yield Target('CPU at %d Hz against none, by what one sample costs' % hz, 1 + us['cprof'][0] * hz / 1e6, limit,
+                     'an empty handler %.4f' % (1 + us['perf'][0] * hz / 1e6) if 'perf' in us else '', 4)
+
+
 def program_targets(r):
     for name, of in r['programs'].items():
         floor = 'none again %.3f' % of['none again'][0]
@@ -148,7 +156,7 @@ def locks_targets(r):
     return locks.locks_targets(r, Target)
 
 
-PARTS = {'stacks': stack_targets, 'delivery': delivery_targets, 'programs': program_targets, 'start': start_targets,
+PARTS = {'stacks': stack_targets, 'delivery': delivery_targets, 'sample': sample_targets, 'programs': program_targets, 'start': start_targets,
          'wall': wall_targets, 'heap': heap_targets, 'locks': locks_targets}
 
 
@@ -340,6 +348,16 @@ def page_delivery(r):
                      for way in ways])
 
 
+def page_sample(r):
+    yield '## One sample\n'
+    yield ('CPU time of one sample with all that comes with it, interrupt, signal and return, from programs that do the same work '
+           'each time; us. `perf` is a clock of the kernel\'s with a handler that does nothing: what any sampler has to pay '
+           'here.\n')
+    ways = list(r['sample']['4000']['us'])
+    yield table([''] + ways, [['%s Hz' % hz] + ['%.1f (%.1f to %.1f)' % tuple(of['us'][way]) if way in of['us'] else '-'
+                                                 for way in ways] for hz, of in r['sample'].items()])
+
+
 def page_programs(r):
     yield '## Whole programs\n'
     yield ('User and system CPU time against the program alone, median of the rounds and their middle half, pinned to one '
@@ -371,7 +389,7 @@ def page_locks(r):
     return locks.page_locks(r, table)
 
 
-PAGES = {'stacks': page_stacks, 'delivery': page_delivery, 'programs': page_programs, 'start': page_start,
+PAGES = {'stacks': page_stacks, 'delivery': page_delivery, 'sample': page_sample, 'programs': page_programs, 'start': page_start,
          'wall': page_wall, 'heap': page_heap, 'locks': page_locks}
 
 
