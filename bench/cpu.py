@@ -257,34 +257,27 @@ def part_delivery(place):
 def part_sample(place):
     """What a sample costs in all, from the same work at rates at which it shows; and what an empty handler does."""
     ways = ['none', 'perf', 'cprof', 'none again']
-    if place.libprofiler is not None:
-        ways.insert(3, 'gperftools')
     rates = (1000, 4000)
     result = {}
     print('\nOne sample, us of CPU time, all that comes with it (middle half of the rounds)')
     for hz in rates:
         costs, times = {}, Rounds()
         for _, way in in_turn(ways, 5 if QUICK else 21):
-            out, env, before, how = place.new(), None, [], ['none']
+            out, before, how = place.new(), [], ['none']
             if way == 'cprof':
                 before = [place.cprof, 'run', '-p', 'cpu=%d' % hz, '-o', out, '--']
-            elif way == 'gperftools':
-                env = {'CPUPROFILE': out, 'CPUPROFILE_FREQUENCY': str(hz), 'LD_PRELOAD': place.libprofiler}
             elif way == 'perf':
                 how = ['perf', hz]
             try:
-                said = run(before + [place.program('work')] + how, env, cpu=0).split()
+                said = run(before + [place.program('work')] + how, cpu=0).split()
             except subprocess.CalledProcessError:
                 note('no perf clock here: what an empty handler costs is not known')
-                ways.remove(way)
+                ways = [one for one in ways if one != way]
                 continue
             strikes = int(said[1])
             if way == 'cprof':
                 strikes = samples.of_pprof(out + '/cpu.pb.gz')[1]
                 shutil.rmtree(out)
-            elif way == 'gperftools':
-                strikes = sum(columns[0] for columns, _ in samples.of_gperftools(out))
-                os.remove(out)
             times.add(way, int(said[0]))
             costs.setdefault(way, []).append((int(said[0]), strikes))
         alone = [ns for way in ('none', 'none again') for ns, _ in costs[way]]

@@ -156,8 +156,8 @@ def locks_targets(r):
     return locks.locks_targets(r, Target)
 
 
-PARTS = {'stacks': stack_targets, 'delivery': delivery_targets, 'sample': sample_targets, 'programs': program_targets, 'start': start_targets,
-         'wall': wall_targets, 'heap': heap_targets, 'locks': locks_targets}
+PARTS = {'stacks': stack_targets, 'delivery': delivery_targets, 'sample': sample_targets,
+         'programs': program_targets, 'start': start_targets, 'wall': wall_targets, 'heap': heap_targets, 'locks': locks_targets}
 
 
 # The picture
@@ -389,8 +389,8 @@ def page_locks(r):
     return locks.page_locks(r, table)
 
 
-PAGES = {'stacks': page_stacks, 'delivery': page_delivery, 'sample': page_sample, 'programs': page_programs, 'start': page_start,
-         'wall': page_wall, 'heap': page_heap, 'locks': page_locks}
+PAGES = {'stacks': page_stacks, 'delivery': page_delivery, 'sample': page_sample, 'programs': page_programs,
+         'start': page_start, 'wall': page_wall, 'heap': page_heap, 'locks': page_locks}
 
 
 def page(r, rows):
