@@ -38,6 +38,20 @@ SIGSAFE void contention_released(const void *lock, unsigned marked, unsigned cod
 SIGSAFE void contention_kept(const void *lock, unsigned marked); /* it failed */
 
 /*
+ * Of a reader's release, between the two: of those that leave a lock, the last one is charged, and others keep it. Before it,
+ * with a look at the number of readers when that is asked for; and after it, true for who is to be charged (waiters.h).
+ */
+#define contention_leaves(lock, marked, readers)                          \
+	do {                                                              \
+		if (waiters_reader_leaves((lock), (marked)))              \
+			waiters_readers_are((lock), (marked), (readers)); \
+	} while (0)
+SIGSAFE static inline bool contention_left(const void *lock, unsigned marked)
+{
+	return waiters_reader_left(lock, marked);
+}
+
+/*
  * Of a release inside a call that waits, such as pthread_cond_wait(): before it, what it is to be charged with; after it,
  * which may be much later, the recording.
  */

@@ -43,11 +43,12 @@
 #define WAITERS_SEALS 4u
 
 struct waiters {
-	/* lock << 16 | marks << 12 | waiters: addresses of programs have 47 bits */
+	/* lock / 4 << 18 | marks << 12 | waiters: addresses of programs have 47 bits */
 	_Alignas(64) _Atomic uint64_t who;
 	_Atomic uint64_t sum; /* signed; with @who, one word of 16 bytes */
 	_Atomic uint64_t aside;
-	_Atomic uint64_t seals;                 /* how often it was sealed */
+	_Atomic uint32_t seals;                 /* how often it was sealed */
+	_Atomic uint32_t readers;               /* that are leaving: waiters_reader_leaves() */
 	_Atomic uint64_t sealed[WAITERS_SEALS]; /* by the number before it was */
 };
 
@@ -87,6 +88,19 @@ SIGSAFE uint64_t waiters_charge(const void *lock, unsigned marked, uint64_t now)
 
 /* Takes the marks of a release back that did not come to be. */
 SIGSAFE void waiters_unmark(const void *lock, unsigned marked);
+
+/*
+ * Of readers that leave a lock at once, one is the last, and which it is they cannot see in the lock: each may find the other
+ * still there. So who leaves joins a group before the release, with its mark, and when that is true looks how many readers
+ * there are and tells: at that moment none of the group is gone. Who is done last knows whether that were all.
+ */
+SIGSAFE bool waiters_reader_leaves(const void *lock, unsigned marked);
+SIGSAFE void waiters_readers_are(const void *lock, unsigned marked, uint32_t readers);
+/* After the release. True: all readers have left, and this one is to charge. */
+SIGSAFE bool waiters_reader_left(const void *lock, unsigned marked);
+
+/* What was charged by waiters_charge() and is not to be: it is the next one's. */
+SIGSAFE void waiters_give_back(const void *lock, uint64_t ns);
 
 /* The lock is no more. */
 SIGSAFE void waiters_forget(const void *lock);

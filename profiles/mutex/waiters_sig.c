@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/arch.h"
+#include "core/clock.h"
 
 _Atomic uint8_t waiters_filter[1u << WAITERS_FILTER_BITS];
 static struct waiters table[WAITERS_SETS][WAITERS_WAYS];
@@ -10,7 +11,9 @@ static struct waiters table[WAITERS_SETS][WAITERS_WAYS];
 #define COUNT_BITS  12
 #define COUNT_MAX   ((UINT64_C(1) << COUNT_BITS) - 1)
 #define MARK        (UINT64_C(1) << COUNT_BITS)
-#define MARKS_MAX   UINT64_C(15)
+#define MARKS_BITS  6
+#define MARKS_MAX   ((UINT64_C(1) << MARKS_BITS) - 1)
+#define IN_USE      ((UINT64_C(1) << (COUNT_BITS + MARKS_BITS)) - 1) /* waiters and marks */
 #define FILTER_FULL UINT8_MAX
 
 /* Both words of an entry, as they were read; a swap tells whether they were so at one time. */
@@ -20,7 +23,18 @@ struct both {
 
 static uint64_t lock_of(uint64_t who)
 {
-	return who >> 16;
+	return who >> (COUNT_BITS + MARKS_BITS) << 2;
+}
+
+/* Whoever sleeps for a lock sleeps on a word of it, so two of them are four bytes apart. */
+static uint64_t lock_at(const void *address)
+{
+	return (uint64_t)(uintptr_t)address & ~UINT64_C(3);
+}
+
+static uint64_t who_is(uint64_t lock)
+{
+	return lock >> 2 << (COUNT_BITS + MARKS_BITS);
 }
 
 static uint64_t count_of(uint64_t who)
@@ -40,7 +54,7 @@ static uint64_t marks_of(uint64_t who)
 /* Nobody waits, nobody is about to charge, and nothing is left to be charged. */
 static bool is_idle(uint64_t who, uint64_t sum)
 {
-	return (who & 0xffff) == 0 && sum == 0;
+	return (who & IN_USE) == 0 && sum == 0;
 }
 
 static struct both look_at(const struct waiters *w)
@@ -60,7 +74,7 @@ static void change_filter(uint64_t lock, int by)
 		;
 }
 
-static uint64_t seals_of(const struct waiters *w)
+static uint32_t seals_of(const struct waiters *w)
 {
 	return atomic_load_explicit(&w->seals, memory_order_acquire);
 }
@@ -125,10 +139,10 @@ static struct waiters *claim(uint64_t lock, uint64_t now, bool any)
 
 		if (before == lock) /* somebody was faster */
 			return waiters_enter((const void *)lock, now);
-		if ((old.word[0] & 0xffff) != 0 || (!was_idle && !any))
+		if ((old.word[0] & IN_USE) != 0 || (!was_idle && !any))
 			continue;
 		change_filter(lock, 1);
-		if (arch_swap_two(&set[i], old.word, lock << 16 | 1, -now)) {
+		if (arch_swap_two(&set[i], old.word, who_is(lock) | 1, -now)) {
 			clear(&set[i]);
 			if (!was_idle)
 				change_filter(before, -1);
@@ -142,7 +156,7 @@ static struct waiters *claim(uint64_t lock, uint64_t now, bool any)
 
 SIGSAFE struct waiters *waiters_enter(const void *address, uint64_t now)
 {
-	uint64_t lock = (uint64_t)(uintptr_t)address;
+	uint64_t lock = lock_at(address);
 	struct waiters *w = find(lock);
 
 	if (w != NULL) {
@@ -235,7 +249,7 @@ static unsigned mark(struct waiters *w, uint64_t lock)
 
 SIGSAFE unsigned waiters_mark(const void *address)
 {
-	uint64_t lock = (uint64_t)(uintptr_t)address;
+	uint64_t lock = lock_at(address);
 	struct waiters *set = set_of(lock);
 	unsigned marked = 0;
 
@@ -247,7 +261,7 @@ _Static_assert(WAITERS_WAYS *MARK_BITS <= 32, "they fit");
 
 SIGSAFE void waiters_unmark(const void *address, unsigned marked)
 {
-	struct waiters *set = set_of((uint64_t)(uintptr_t)address);
+	struct waiters *set = set_of(lock_at(address));
 
 	for (unsigned i = 0; i < WAITERS_WAYS; i++) {
 		struct both old = look_at(&set[i]);
@@ -301,7 +315,7 @@ static uint64_t charge(struct waiters *w, uint64_t lock, unsigned mark, uint64_t
 
 SIGSAFE uint64_t waiters_charge(const void *address, unsigned marked, uint64_t now)
 {
-	uint64_t lock = (uint64_t)(uintptr_t)address, charged = 0;
+	uint64_t lock = lock_at(address), charged = 0;
 	struct waiters *set = set_of(lock);
 
 	for (unsigned i = 0; i < WAITERS_WAYS; i++)
@@ -309,12 +323,77 @@ SIGSAFE uint64_t waiters_charge(const void *address, unsigned marked, uint64_t n
 	return charged;
 }
 
+/* ---- readers ---- */
+
+/* Of a group: whether it is known how many readers there are; who is in it and not done; how many stay when these are gone. */
+#define READERS_KNOWN (UINT32_C(1) << 31)
+#define READERS_ONE   (UINT32_C(1) << 20)
+#define READERS_MAX   (READERS_ONE - 1)
+_Static_assert(MARKS_MAX < READERS_KNOWN / READERS_ONE, "each of a group has a mark");
+
+/* The entry in which all who mark this lock meet: as a rule there is but one. */
+static struct waiters *meet(const void *address, unsigned marked)
+{
+	unsigned way = 0;
+
+	while (mark_of(marked, way) == 0)
+		way++;
+	return &set_of(lock_at(address))[way];
+}
+
+SIGSAFE bool waiters_reader_leaves(const void *address, unsigned marked)
+{
+	/* acq_rel: who finds the number known finds it, and with it all that was before, as it was */
+	return !(atomic_fetch_add_explicit(&meet(address, marked)->readers, READERS_ONE,
+					   memory_order_acq_rel) &
+		 READERS_KNOWN);
+}
+
+SIGSAFE void waiters_readers_are(const void *address, unsigned marked, uint32_t readers)
+{
+	_Atomic uint32_t *word = &meet(address, marked)->readers;
+	uint32_t was = atomic_load_explicit(word, memory_order_acquire);
+
+	if (readers > READERS_MAX)
+		readers = READERS_MAX;
+	while (!(was & READERS_KNOWN) &&
+	       !atomic_compare_exchange_weak_explicit(word, &was, was | READERS_KNOWN | readers,
+						      memory_order_acq_rel, memory_order_acquire))
+		;
+}
+
+SIGSAFE bool waiters_reader_left(const void *address, unsigned marked)
+{
+	_Atomic uint32_t *word = &meet(address, marked)->readers;
+	uint32_t was = atomic_load_explicit(word, memory_order_acquire), stay, is;
+
+	do {
+		if (was < READERS_ONE) /* a child of fork, made in a handler */
+			return false;
+		stay = was & READERS_MAX;
+		stay -= stay > 0;
+		is = (was & ~READERS_MAX) - READERS_ONE;
+		is = is >= READERS_KNOWN + READERS_ONE ? is | stay : 0;
+	} while (!atomic_compare_exchange_weak_explicit(word, &was, is, memory_order_acq_rel,
+							memory_order_acquire));
+	return is == 0 && stay == 0;
+}
+
+SIGSAFE void waiters_give_back(const void *address, uint64_t ns)
+{
+	uint64_t now = clock_monotonic();
+	struct waiters *w = waiters_enter(address, now - ns);
+
+	if (w != NULL)
+		waiters_leave(w, now - ns, now, WAITERS_GAVE_UP);
+}
+
 static void forget(struct waiters *w, uint64_t lock)
 {
 	struct both old = look_at(w);
 
 	/* one that has marks is about to be charged by who released it last */
-	while (lock_of(old.word[0]) == lock && (old.word[0] & 0xffff) == 0) {
+	while (lock_of(old.word[0]) == lock && (old.word[0] & IN_USE) == 0) {
 		if (change(w, &old, old.word[0], 0)) {
 			clear(w);
 			break;
@@ -324,7 +403,7 @@ static void forget(struct waiters *w, uint64_t lock)
 
 SIGSAFE void waiters_forget(const void *address)
 {
-	uint64_t lock = (uint64_t)(uintptr_t)address;
+	uint64_t lock = lock_at(address);
 	struct waiters *set = set_of(lock);
 
 	for (unsigned i = 0; i < WAITERS_WAYS; i++)

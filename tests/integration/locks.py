@@ -344,6 +344,34 @@ def parked():
     box.close()
 
 
+# ---- edges ----
+
+def check_known(about, p, known):
+    """Who is known to have let others wait, or to have waited, has just that; and those that did not have nothing."""
+    for function, of in known.items():
+        samples = at(p, function)
+        count, ns = sums(samples)
+        tap.equal(count, of['count'], '%s: %s: as often' % (about, function))
+        tap.ok(of['least_ns'] * 0.98 - 1e6 * (of['count'] > 0) <= ns <= of['most_ns'] * 1.02 + 1e6 * (of['count'] > 0),
+               '%s: %s: as long' % (about, function),
+               '%.3f ms; truly %.3f to %.3f ms' % (ns / 1e6, of['least_ns'] / 1e6, of['most_ns'] / 1e6))
+        cut = [s.names for s in samples if '[truncated]' in s.names]
+        tap.equal(cut, [], '%s: %s: whole stacks' % (about, function))
+
+
+def readers_that_leave_at_once():
+    """A release is charged for each time that a writer waited, and it is one."""
+    if not is_there('readers'):
+        return
+    box = Box()
+    for n, rounds in ((2, 3000), (3, 1000), (8, 300)):
+        r = box.run('lockedges', 'readers', rounds, n, spec=EXACT)
+        about = '%d readers' % n
+        if tap.ok(r.status == 0 and r.own_err == '' and len(r.out.splitlines()) == 1, about + ': runs', r.show()):
+            check_known(about, profile(r, 'mutex'), r.truth['mutex'])
+    box.close()
+
+
 # ---- real programs ----
 
 SQLITE = '''
@@ -473,6 +501,7 @@ GROUPS = {
     'timetable': (timetable, waits_in_files),
     'rates': (thresholds, sampled),
     'idle': (parked,),
+    'edges': (readers_that_leave_at_once,),
     'same': (answers_of_locks,),
 }
 if len(sys.argv) == 3 and sys.argv[2] in GROUPS:

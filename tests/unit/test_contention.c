@@ -101,6 +101,134 @@ static void test_charges(void)
 	ok(!waiters_may_be(lock), "and who waited then leaves as usual");
 }
 
+static void test_give_back(void)
+{
+	const void *lock = lock_at(2);
+	struct waiters *w = waiters_enter(lock, 100);
+
+	is_u64(waiters_charge(lock, 0, 150), 50, "a charge");
+	waiters_give_back(lock, 50);
+	is_u64(waiters_charge(lock, waiters_mark(lock), 170), 50 + 20,
+	       "of what released nothing: it is the next one's");
+	waiters_leave(w, 100, 170, WAITERS_GOT_IT);
+	ok(!waiters_may_be(lock), "once");
+	waiters_give_back(lock, 30);
+	is_u64(waiters_charge(lock, waiters_mark(lock), 999), 30,
+	       "also when nobody waits any more");
+	ok(!waiters_may_be(lock), "and that is all");
+}
+
+static void test_readers(void)
+{
+	const void *lock = lock_at(3);
+	struct waiters *w = waiters_enter(lock, 100);
+	unsigned a = waiters_mark(lock), b, c;
+
+	ok(waiters_reader_leaves(lock, a), "a reader leaves: it looks how many there are");
+	waiters_readers_are(lock, a, 2);
+	ok(!waiters_reader_left(lock, a), "not the last");
+	waiters_unmark(lock, a);
+	b = waiters_mark(lock);
+	ok(waiters_reader_leaves(lock, b), "later the other one");
+	waiters_readers_are(lock, b, 1);
+	ok(waiters_reader_left(lock, b), "which is");
+	is_u64(waiters_charge(lock, b, 150), 50, "it is charged");
+
+	a = waiters_mark(lock);
+	b = waiters_mark(lock);
+	ok(waiters_reader_leaves(lock, a) && waiters_reader_leaves(lock, b), "two at once");
+	waiters_readers_are(lock, b, 2);
+	waiters_readers_are(lock, a, 1); /* it looked when the other had gone */
+	ok(!waiters_reader_left(lock, b), "who is done first has not left last");
+	c = waiters_mark(lock);
+	ok(waiters_reader_left(lock, a), "the other one has");
+	is_u64(waiters_charge(lock, a, 190), 40, "and is charged");
+	waiters_unmark(lock, b);
+
+	b = waiters_mark(lock);
+	ok(waiters_reader_leaves(lock, b), "two of three");
+	waiters_readers_are(lock, b, 3);
+	ok(!waiters_reader_leaves(lock, c), "need not both look");
+	ok(!waiters_reader_left(lock, b) && !waiters_reader_left(lock, c), "one stays");
+	waiters_unmark(lock, b);
+	waiters_unmark(lock, c);
+	a = waiters_mark(lock);
+	waiters_reader_leaves(lock, a);
+	waiters_readers_are(lock, a, 1u << 28);
+	ok(!waiters_reader_left(lock, a), "more than it counts to");
+	a |= waiters_mark(lock);
+	waiters_charge(lock, a, 200);
+	waiters_leave(w, 100, 200, WAITERS_GOT_IT);
+	waiters_unmark(lock, a);
+	ok(!waiters_may_be(lock), "and nothing is left");
+	w = waiters_enter((const char *)lock + 4, 300);
+	is_u64(waiters_charge(lock, 0, 400), 0, "a neighbour four bytes on is another lock");
+	is_u64(waiters_charge((const char *)lock + 4, 0, 400), 100, "itself");
+	waiters_leave(w, 300, 400, WAITERS_GOT_IT);
+}
+
+/* Readers of a lock that leave all at once, round after round. */
+static struct {
+	_Atomic uint64_t readers, charged, charges, here;
+	_Atomic unsigned round;
+} leaving;
+#define LEAVING_ROUNDS 3000u
+
+static void *leaving_work(void *none)
+{
+	const void *lock = lock_at(4);
+
+	for (unsigned i = 1; i <= LEAVING_ROUNDS; i++) {
+		unsigned marked;
+
+		leaving.here++;
+		while (leaving.round < i)
+			sched_yield();
+		marked = waiters_mark(lock);
+		if (waiters_reader_leaves(lock, marked))
+			waiters_readers_are(lock, marked, (uint32_t)leaving.readers);
+		leaving.readers--; /* the release */
+		if (waiters_reader_left(lock, marked)) {
+			uint64_t ns = waiters_charge(lock, marked, 1000 * i + 100);
+
+			leaving.charged += ns;
+			leaving.charges++;
+		} else {
+			waiters_unmark(lock, marked);
+		}
+	}
+	return none;
+}
+
+static void test_readers_at_once(void)
+{
+	const void *lock = lock_at(4);
+	unsigned wrong = 0;
+	pthread_t ids[4];
+
+	for (unsigned i = 0; i < 4; i++)
+		pthread_create(&ids[i], NULL, leaving_work, NULL);
+	for (unsigned i = 1; i <= LEAVING_ROUNDS; i++) {
+		struct waiters *w;
+
+		while (leaving.here < 4 * i)
+			sched_yield();
+		/* all are done with the round before */
+		wrong += leaving.charges != i - 1;
+		leaving.readers = 4;
+		w = waiters_enter(lock, 1000 * i);
+		leaving.round = i;
+		while (leaving.readers > 0)
+			sched_yield();
+		waiters_leave(w, 1000 * i, 1000 * i + 100, WAITERS_GOT_IT);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		pthread_join(ids[i], NULL);
+	is_u64(wrong, 0, "four readers that leave at once: one is charged, each time");
+	is_u64(leaving.charges, LEAVING_ROUNDS, "as often as somebody waited");
+	is_u64(leaving.charged, LEAVING_ROUNDS * 100, "for as long");
+}
+
 static void test_room(void)
 {
 	uint64_t n = 0, charged = 0, room = WAITERS_SETS * WAITERS_WAYS;
@@ -466,6 +594,9 @@ int main(void)
 {
 	plan_begin();
 	test_charges();
+	test_give_back();
+	test_readers();
+	test_readers_at_once();
 	test_room();
 	test_crowd();
 	test_sites();
