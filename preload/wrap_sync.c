@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "cprof/cprof.h"
+#include "preload/lock_words.h"
 #include "preload/real.h"
 #include "profiles/mutex/contention.h"
 
@@ -21,28 +22,30 @@ static inline int error_of_c11(int result)
 
 /*
  * The mutex is released somewhere inside the call, and locked again before it returns. So this release is charged before the
- * call, and recorded after.
+ * call, and recorded after. A call that fails with one of two errors has not come to it.
  */
-static uint64_t charge_for(const void *mutex)
+static inline bool may_release(const void *mutex)
 {
-	return wait_is_wanted(WAIT_COUNTED) && contention_may_be(mutex) ? contention_charge(mutex)
-									: 0;
+	return wait_is_wanted(WAIT_COUNTED) && contention_may_be(mutex) && is_last_of_mtx(mutex);
 }
 
 #define ERROR(result) (result)
 #define WAITS_WITH(exported, name, parameters, arguments, error)                             \
 	__attribute__((noinline)) static int wait_in_##name parameters                       \
 	{                                                                                    \
-		uint64_t charge = charge_for(mutex);                                         \
-		int r;                                                                       \
+		struct contention_charge charge;                                             \
+		int r, failed;                                                               \
                                                                                              \
+		charge.of.ns = 0;                                                            \
+		if (may_release(mutex))                                                      \
+			contention_charge(&charge, mutex, WAIT_LOCK, WAIT_HERE(real.name));  \
 		{                                                                            \
 			WAITING(WAIT_COND, real.name, cond);                                 \
 			r = real.name arguments;                                             \
-			waiting.result = error(r);                                           \
+			waiting.result = failed = error(r);                                  \
 		}                                                                            \
-		if (unlikely(charge != 0))                                                   \
-			contention_charged(mutex, charge, WAIT_LOCK, (uintptr_t)real.name);  \
+		if (unlikely(charge.of.ns != 0))                                             \
+			contention_charged(&charge, failed != EPERM && failed != EINVAL);    \
 		return r;                                                                    \
 	}                                                                                    \
 	CPROF_PUBLIC int exported parameters;                                                \

@@ -53,10 +53,17 @@ SIGSAFE static inline bool contention_left(const void *lock, unsigned marked)
 
 /*
  * Of a release inside a call that waits, such as pthread_cond_wait(): before it, what it is to be charged with; after it,
- * which may be much later, the recording.
+ * which may be much later, the recording. A call that is left in the middle is recorded by contention_on_leave().
  */
-SIGSAFE uint64_t contention_charge(const void *lock);
-SIGSAFE void contention_charged(const void *lock, uint64_t ns, unsigned code, uintptr_t callee);
+struct contention_charge {
+	struct thread *thread; /* that remembers it; NULL: nobody does */
+	struct thread_charge of;
+	uint32_t process;
+};
+SIGSAFE void contention_charge(struct contention_charge *charge, const void *lock, unsigned code,
+			       struct wait_place place);
+/* @is_released: false when the call failed before that. */
+SIGSAFE void contention_charged(struct contention_charge *charge, bool is_released);
 
 /* ---- for wrappers of what makes and destroys locks, while anything but WAIT_SHOWN is on ---- */
 

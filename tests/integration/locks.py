@@ -359,6 +359,25 @@ def check_known(about, p, known):
         tap.equal(cut, [], '%s: %s: whole stacks' % (about, function))
 
 
+def releases_in_waits():
+    """To wait for a condition releases its mutex: not one that is held more than once, and also when the wait is left."""
+    if not is_there('releases in waits'):
+        return
+    box = Box()
+    r = box.run('lockedges', 'conditions', spec=EXACT)
+    if tap.ok(r.status == 0 and r.own_err == '' and len(r.out.splitlines()) == 1, 'conditions: runs', r.show()):
+        p, known = profile(r, 'mutex'), r.truth['mutex']
+        check_known('conditions', p, known)
+        others = [s for s in p.samples if not set(known) & set(s.names)]
+        tap.ok(sums(others)[1] < 5e6, 'conditions: nobody else made others wait',
+               str([(s.names[:5], s.values) for s in others]))
+        # the function that released stands on top, whoever ended it
+        for name in ('c_cancelled', 'c_jumped', 'c_exited', 'c_stayed'):
+            tap.equal({tuple(s.names[:2]) for s in at(p, name)},
+                      {('pthread_cond_wait', name)}, 'conditions: %s: its stack' % name)
+    box.close()
+
+
 def readers_that_leave_at_once():
     """A release is charged for each time that a writer waited, and it is one."""
     if not is_there('readers'):
@@ -501,7 +520,7 @@ GROUPS = {
     'timetable': (timetable, waits_in_files),
     'rates': (thresholds, sampled),
     'idle': (parked,),
-    'edges': (readers_that_leave_at_once,),
+    'edges': (releases_in_waits, readers_that_leave_at_once),
     'same': (answers_of_locks,),
 }
 if len(sys.argv) == 3 and sys.argv[2] in GROUPS:

@@ -161,9 +161,11 @@ static int unlock_mtx(void *m)
 
 /* ---- conditions ---- */
 
+/* One each: the way from a release to the waiter goes with the lock's next charge. */
 static pthread_mutex_t recursive = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+static pthread_mutex_t held_once = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static pthread_mutex_t checked = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
-static mtx_t c11;
+static mtx_t c11, c11_held_once;
 static pthread_cond_t never = PTHREAD_COND_INITIALIZER;
 static cnd_t c11_never;
 static struct timespec soon, bad;
@@ -171,11 +173,11 @@ static struct timespec soon, bad;
 ONE(w_inner, void, pthread_cond_timedwait(&never, &recursive, &soon))
 ONE(h_first, void, pthread_mutex_unlock(&recursive))
 ONE(h_last, void, pthread_mutex_unlock(&recursive))
-ONE(w_outer, void, pthread_cond_timedwait(&never, &recursive, &soon))
+ONE(w_outer, void, pthread_cond_timedwait(&never, &held_once, &soon))
 ONE(w_inner_c11, void, cnd_timedwait(&c11_never, &c11, &soon))
 ONE(h_first_c11, void, mtx_unlock(&c11))
 ONE(h_last_c11, void, mtx_unlock(&c11))
-ONE(w_outer_c11, void, cnd_timedwait(&c11_never, &c11, &soon))
+ONE(w_outer_c11, void, cnd_timedwait(&c11_never, &c11_held_once, &soon))
 ONE(w_refused, void, pthread_cond_wait(&never, &checked))
 ONE(w_bad_time, void, pthread_cond_timedwait(&never, &checked, &bad))
 ONE(h_after_refusal, void, pthread_mutex_unlock(&checked))
@@ -194,11 +196,11 @@ static void held_more_than_once(void)
 	h_last();
 	waiter_end("h_last");
 
-	pthread_mutex_lock(&recursive);
-	waiter_begin(lock_mutex, unlock_mutex, &recursive);
+	pthread_mutex_lock(&held_once);
+	waiter_begin(lock_mutex, unlock_mutex, &held_once);
 	soon = in_ms(CLOCK_REALTIME, 30);
 	w_outer();
-	pthread_mutex_unlock(&recursive);
+	pthread_mutex_unlock(&held_once);
 	waiter_end("w_outer");
 
 	mtx_lock(&c11);
@@ -213,11 +215,11 @@ static void held_more_than_once(void)
 	h_last_c11();
 	waiter_end("h_last_c11");
 
-	mtx_lock(&c11);
-	waiter_begin(lock_mtx, unlock_mtx, &c11);
+	mtx_lock(&c11_held_once);
+	waiter_begin(lock_mtx, unlock_mtx, &c11_held_once);
 	soon = in_ms(CLOCK_REALTIME, 30);
 	w_outer_c11();
-	mtx_unlock(&c11);
+	mtx_unlock(&c11_held_once);
 	waiter_end("w_outer_c11");
 }
 
@@ -375,6 +377,7 @@ static int conditions(void)
 {
 	other_start(&waiter.o);
 	mtx_init(&c11, mtx_timed | mtx_recursive);
+	mtx_init(&c11_held_once, mtx_timed | mtx_recursive);
 	cnd_init(&c11_never);
 	held_more_than_once();
 	refused();

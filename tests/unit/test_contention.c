@@ -512,6 +512,58 @@ static void test_left(void)
 	}
 }
 
+/* As pthread_cond_wait() does it. */
+__attribute__((noinline)) static void release_in_call(struct contention_charge *charge)
+{
+	contention_charge(charge, &in_data, WAIT_LOCK, WAIT_HERE(NULL));
+}
+
+static void test_charged_call(void)
+{
+	struct contention_charge charge, inner[THREAD_LOCK_WAITS];
+	struct thread *t;
+	struct waiters *w;
+	struct sums sums;
+
+	begin(10000, 0, 1);
+	t = thread_self_block;
+	w = waiters_enter(&in_data, clock_monotonic() - 1000000);
+	errno = 77;
+	release_in_call(&charge);
+	ok(charge.of.ns >= 1000000, "a release inside a call is charged before it");
+	is_u64(t->charges_n, 1, "and remembered");
+	is_u64(sums_of(&mutex_profile).rows, 0, "but not recorded yet");
+	wait_leave();
+	sums = sums_of(&mutex_profile);
+	ok(sums.values[0] == 1 && sums.values[1] == charge.of.ns,
+	   "a call that is left: it is recorded then");
+	contention_charged(&charge, true);
+	is_u64(sums_of(&mutex_profile).values[0], 1, "once, if it goes on all the same");
+	release_in_call(&charge);
+	contention_charged(&charge, true);
+	is_u64(sums_of(&mutex_profile).values[0], 2, "a call that returns");
+	release_in_call(&charge);
+	contention_charged(&charge, false);
+	is_u64(sums_of(&mutex_profile).values[0], 2, "one that fails has released nothing");
+	is_u64(t->charges_n, 0, "nothing is remembered any more");
+	for (unsigned i = 0; i < THREAD_LOCK_WAITS; i++)
+		release_in_call(&inner[i]);
+	release_in_call(&charge);
+	is_u64(t->charges_n, THREAD_LOCK_WAITS, "more than can be remembered");
+	contention_charged(&charge, true);
+	for (unsigned i = THREAD_LOCK_WAITS; i-- > 0;)
+		contention_charged(&inner[i], true);
+	is_u64(sums_of(&mutex_profile).values[0], 3 + THREAD_LOCK_WAITS,
+	       "are recorded when they return");
+	release_in_call(&charge);
+	contention_forked();
+	contention_charged(&charge, true);
+	is_u64(sums_of(&mutex_profile).values[0], 3 + THREAD_LOCK_WAITS,
+	       "a child of fork leaves it to its parent");
+	is_u64(errno, 77, "errno is kept");
+	(void)w;
+}
+
 static void test_released(void)
 {
 	struct sums sums;
@@ -603,6 +655,7 @@ int main(void)
 	test_kept();
 	test_stop_between();
 	test_left();
+	test_charged_call();
 	test_released();
 	test_rate();
 	test_idle();
