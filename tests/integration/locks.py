@@ -378,6 +378,27 @@ def releases_in_waits():
     box.close()
 
 
+def initializations():
+    """What a child of fork does anew it does not wait for, nor does who goes on with what another has begun."""
+    if not is_there('initializations'):
+        return
+    box = Box()
+    for spec in (EXACT, EXACT + ',wall'):
+        r = box.run('lockedges', 'once', spec=spec)
+        about = 'once, ' + spec
+        if not tap.ok(r.status == 0 and r.own_err == '', about + ': runs', r.show()):
+            continue
+        tap.equal(r.out.splitlines()[0], "the child's status: 0", about + ': its child, too')
+        known = r.truth['block']
+        child = Profile.read(os.path.join(r.directory, r.children()[0], 'block.pb.gz'))
+        check_known(about, profile(r, 'block'), {'o_taken_over': known['o_taken_over']})
+        check_known(about + ', child', child, {f: of for f, of in known.items() if f != 'o_taken_over'})
+        for p in (child, profile(r, 'block')):
+            kinds = {s.labels.get('kind') for s in p.samples if any(n.startswith('o_') for n in s.names)}
+            tap.equal(kinds, {'once'}, about + ': their kind')
+    box.close()
+
+
 def readers_that_leave_at_once():
     """A release is charged for each time that a writer waited, and it is one."""
     if not is_there('readers'):
@@ -520,7 +541,7 @@ GROUPS = {
     'timetable': (timetable, waits_in_files),
     'rates': (thresholds, sampled),
     'idle': (parked,),
-    'edges': (releases_in_waits, readers_that_leave_at_once),
+    'edges': (releases_in_waits, initializations, readers_that_leave_at_once),
     'same': (answers_of_locks,),
 }
 if len(sys.argv) == 3 and sys.argv[2] in GROUPS:
