@@ -499,6 +499,110 @@ def database():
     box.close()
 
 
+CLOSURES = '''
+use threads;
+sub closures { my $n = shift; my $sum = 0; for my $i (1 .. $n) { my $f = sub { $i }; $sum += $f->(); } return $sum }
+my @t = map { threads->create(\\&closures, $ARGV[0]) } 1 .. 4;
+my $sum = 0;
+$sum += $_->join for @t;
+print "$sum\\n";
+'''
+# perl counts who uses a piece of code, for all threads under one lock: closures are made and thrown away by these
+CLOSURE_LOCK, CLOSURE_HOLDERS = 'PL_op_mutex', ('Perl_pp_anoncode', 'Perl_cv_undef_flags')
+
+
+def address_of(pid, path, symbol):
+    """Where @symbol of @path is in the process; None."""
+    out = subprocess.run(['nm', '-D', path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode()
+    value = [line.split()[0] for line in out.splitlines() if line.endswith(' ' + symbol)]
+    with open('/proc/%d/maps' % pid) as f:
+        start = [line.split('-')[0] for line in f if line.rstrip().endswith(os.path.realpath(path))]
+    return int(value[0], 16) + int(start[0], 16) if value and start else None
+
+
+def seen_by_strace(box, argv, seconds):
+    """[(how often waited for, woken by: stack) by address], and the address of the lock; the process runs on its own."""
+    log = os.path.join(box.root, 'strace')
+    p = subprocess.Popen(argv, cwd=box.cwd, env=box.environment(), stdout=subprocess.DEVNULL)
+    try:
+        time.sleep(0.5)
+        address = address_of(p.pid, argv[0], CLOSURE_LOCK)
+        subprocess.run(['timeout', '-s', 'INT', str(seconds), 'strace', '-f', '-k', '-q', '-e', 'trace=futex', '-o', log, '-p',
+                        str(p.pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+    finally:
+        p.kill()
+        p.wait()
+    waited, wakers = collections.Counter(), []
+    begun, stack = {}, None  # by thread; the stack that is being read
+    with open(log, errors='replace') as f:
+        for line in f:
+            if line.startswith(' > '):
+                if stack is not None:
+                    stack.append(re.sub(r'.*\((\w*).*', r'\1', line.strip()))
+                continue
+            stack = None
+            tid = line.split()[0]
+            call = re.search(r'futex\((0x[0-9a-f]+), FUTEX_(WAIT|WAKE)', line)
+            if call:
+                begun[tid] = int(call.group(1), 16), call.group(2)
+                waited[begun[tid][0]] += call.group(2) == 'WAIT'
+            if '<unfinished' not in line and begun.get(tid, (0, ''))[1] == 'WAKE':
+                stack = []
+                wakers.append((begun[tid][0], stack))
+    return waited, wakers, address
+
+
+def interpreter():
+    """Threads of perl make closures, and wait for the lock on what they share: by name, with who holds it."""
+    perl = '/usr/bin/perl'
+    box = Box()
+    if not os.path.exists(perl) or box.plain(perl, '-Mthreads', '-e', '1').status != 0:
+        tap.skip('perl with threads', 'not installed')
+        return
+    argv = (perl, '-e', CLOSURES, '150000')
+    plain, r = box.plain(*argv), box.run(*argv, spec=EXACT)
+    tap.equal((r.status, r.out, r.own_err), (plain.status, plain.out, plain.err), 'perl: the same')
+    block, mutex = profile(r, 'block'), profile(r, 'mutex')
+    locks = collections.Counter()
+    for s in block.samples:
+        if s.labels.get('kind') == 'mutex':
+            locks[s.labels.get('lock')] += s.values[1]
+    tap.note('perl: locks: %s' % [(n, '%.1f ms' % (v / 1e6)) for n, v in locks.most_common(3)])
+    if os.cpu_count() == 1 and not locks:
+        tap.skip('perl: its lock', 'one processor, and nobody had to wait')
+        return
+    tap.ok(locks and locks.most_common(1)[0][0] == CLOSURE_LOCK, 'perl: its lock is on top, by name', str(locks))
+    holders, of_lock = collections.Counter(), collections.Counter()
+    for s in mutex.samples:
+        name = next((n for n in s.names if n in CLOSURE_HOLDERS), s.names[0])
+        holders[name] += s.values[1]
+        of_lock[name] += s.values[1] * (s.labels.get('lock') == CLOSURE_LOCK)
+    tap.note('perl: holders: %s' % [(n, '%.1f ms' % (v / 1e6)) for n, v in holders.most_common(4)])
+    tap.ok(holders and holders.most_common(1)[0][0] in CLOSURE_HOLDERS, 'perl: and who holds it', str(holders))
+    tap.ok(sum(of_lock[n] for n in CLOSURE_HOLDERS) > 0.95 * sum(of_lock.values()), 'perl: nearly nobody else does',
+           str(of_lock))
+    for name, p in (('block', block), ('mutex', mutex)):
+        top = box.command('top', '-tagfocus=lock=' + CLOSURE_LOCK, os.path.join(r.directory, name + '.pb.gz'))
+        tap.ok(any(n in top.out for n in CLOSURE_HOLDERS), 'perl: cprof top of %s shows them' % name, top.show())
+    # what the kernel was asked for, and from where
+    if shutil.which('strace') is None or shutil.which('nm') is None:
+        tap.skip('strace sees the same', 'no strace or no nm here')
+    elif b'stack-trace' not in subprocess.run(['strace', '-V'], stdout=subprocess.PIPE).stdout:
+        tap.skip('strace sees the same', 'this strace cannot show stacks')
+    else:
+        waited, wakers, address = seen_by_strace(box, argv[:-1] + ('100000000',), 3)
+        ours = [stack for at_address, stack in wakers if at_address == address and stack]
+        named = [stack for stack in ours if any(n in CLOSURE_HOLDERS for n in stack)]
+        tap.note('strace: waits %s, %s at %#x; woken %d times, by these holders %d' %
+                 (waited.most_common(2), CLOSURE_LOCK, address or 0, len(ours), len(named)))
+        if sum(waited.values()) < 10 or address is None or len(ours) < 5:
+            tap.skip('strace sees the same', 'too few waits were met: %d' % sum(waited.values()))
+        else:
+            tap.equal(waited.most_common(1)[0][0], address, 'strace: the lock that is waited for most is the same')
+            tap.ok(len(named) > 0.9 * len(ours), 'strace: and it is let go of by the same functions', str(ours[:3]))
+    box.close()
+
+
 def compressors():
     """Same output, byte by byte; their pools wait for work."""
     box = Box()
@@ -533,6 +637,7 @@ def compressors():
 def real_programs():
     if is_there('real programs'):
         database()
+        interpreter()
         compressors()
 
 
