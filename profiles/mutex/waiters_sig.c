@@ -14,6 +14,7 @@ static struct waiters table[WAITERS_SETS][WAITERS_WAYS];
 #define MARKS_BITS  6
 #define MARKS_MAX   ((UINT64_C(1) << MARKS_BITS) - 1)
 #define IN_USE      ((UINT64_C(1) << (COUNT_BITS + MARKS_BITS)) - 1) /* waiters and marks */
+#define LOCK_BITS   47 /* a futex may be asked for at any address */
 #define FILTER_FULL UINT8_MAX
 
 /* Both words of an entry, as they were read; a swap tells whether they were so at one time. */
@@ -26,10 +27,10 @@ static uint64_t lock_of(uint64_t who)
 	return who >> (COUNT_BITS + MARKS_BITS) << 2;
 }
 
-/* Whoever sleeps for a lock sleeps on a word of it, so two of them are four bytes apart. */
+/* As it stands in an entry. Whoever sleeps for a lock sleeps on a word of it, so two of them are four bytes apart. */
 static uint64_t lock_at(const void *address)
 {
-	return (uint64_t)(uintptr_t)address & ~UINT64_C(3);
+	return (uintptr_t)address & ((UINT64_C(1) << LOCK_BITS) - 4);
 }
 
 static uint64_t who_is(uint64_t lock)

@@ -165,6 +165,11 @@ static void test_readers(void)
 	is_u64(waiters_charge(lock, 0, 400), 0, "a neighbour four bytes on is another lock");
 	is_u64(waiters_charge((const char *)lock + 4, 0, 400), 100, "itself");
 	waiters_leave(w, 300, 400, WAITERS_GOT_IT);
+	lock = (const void *)UINT64_C(0xfff8123456789abc); /* of a futex() that will fail */
+	w = waiters_enter(lock, 300);
+	is_u64(waiters_charge(lock, 0, 400), 100, "an address that is none is one all the same");
+	waiters_leave(w, 300, 400, WAITERS_GOT_IT);
+	ok(!waiters_may_be(lock), "and leaves nothing either");
 }
 
 /* Readers of a lock that leave all at once, round after round. */
