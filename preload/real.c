@@ -167,6 +167,22 @@ static int visit_allocator(struct dl_phdr_info *info, size_t size, void *user)
 }
 
 /*
+ * The loader's own. A sanitizer's runtime stands in front of it with one that must not be called before the runtime has set
+ * itself up, in the course of which it calls malloc(). The look-up finds something, and so allocates nothing.
+ */
+static void each_file(int (*visit)(struct dl_phdr_info *info, size_t size, void *user), void *user)
+{
+	__typeof__(dl_iterate_phdr) *iterate = dl_iterate_phdr;
+#ifdef __x86_64__
+	void *symbol = dlvsym(RTLD_NEXT, "dl_iterate_phdr", "GLIBC_2.2.5");
+
+	if (symbol != NULL)
+		memcpy(&iterate, &symbol, sizeof(symbol));
+#endif
+	iterate(visit, user);
+}
+
+/*
  * The allocator's functions are looked up in the files themselves. Whoever calls them may be the loader inside dlsym(), or a
  * library inside its own constructor that cannot bear another call of malloc() now, which an unsuccessful dlsym() makes.
  */
@@ -177,10 +193,10 @@ static void find_allocator(void)
 
 	if (atomic_load_explicit(&allocator_is_known, memory_order_acquire))
 		return;
-	dl_iterate_phdr(visit_allocator, &search);
+	each_file(visit_allocator, &search);
 	if (real.malloc == early_malloc) { /* we came late, and stand behind the C library */
 		search.is_behind_us = true;
-		dl_iterate_phdr(visit_allocator, &search);
+		each_file(visit_allocator, &search);
 	}
 	atomic_store_explicit(&allocator_is_known, real.malloc != early_malloc,
 			      memory_order_release);
