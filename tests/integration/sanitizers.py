@@ -43,6 +43,16 @@ def watched(box, path, about, what='none', env=None):
     tap.equal(len(r.children()), 1, about + ': its child is recorded')
 
 
+def locking(box, path, about):
+    """The checker of lock orders sees the locks that the program takes, not what we try."""
+    plain = box.plain(path, 'order')
+    tap.ok('lock-order-inversion' in plain.err, about + ': finds a lock order', plain.show())
+    for spec in ('block=1ns,mutex=1', 'wall'):
+        r = box.run(path, 'order', spec=spec)
+        tap.equal((r.status, same(r.out), same(r.own_err)), (plain.status, same(plain.out), same(plain.err)),
+                  '%s, a lock order, %s: the same' % (about, spec))
+
+
 def all_of_them():
     finds = {'address': 'heap', 'undefined': 'overflow', 'thread': 'race', 'leak': 'leak',
              'address,undefined': 'overflow', 'memory': None}
@@ -57,6 +67,8 @@ def all_of_them():
             watched(box, path, about)
             if defect:
                 watched(box, path, '%s, %s' % (about, defect), defect)
+            if sanitizer == 'thread':
+                locking(box, path, about)
     tap.equal(box.leftovers(), [], 'nothing left behind')
     box.close()
 
