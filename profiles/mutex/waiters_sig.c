@@ -11,6 +11,8 @@ static struct waiters table[WAITERS_SETS][WAITERS_WAYS];
 #define COUNT_MAX   ((UINT64_C(1) << COUNT_BITS) - 1)
 #define MARK        (UINT64_C(1) << COUNT_BITS)
 #define MARKS_MAX   UINT64_C(15)
+#define LOCK_BITS   47
+#define CHARGED     (UINT64_C(1) << 63)
 #define FILTER_FULL UINT8_MAX
 
 /* Both words of an entry, as they were read; a swap tells whether they were so at one time. */
@@ -20,7 +22,13 @@ struct both {
 
 static uint64_t lock_of(uint64_t who)
 {
-	return who >> 16;
+	return (who & ~CHARGED) >> 16;
+}
+
+/* As it stands in an entry: a futex may be asked for at any address. */
+static uint64_t lock_at(const void *address)
+{
+	return (uintptr_t)address & ((UINT64_C(1) << LOCK_BITS) - 1);
 }
 
 static uint64_t count_of(uint64_t who)
@@ -142,15 +150,18 @@ static struct waiters *claim(uint64_t lock, uint64_t now, bool any)
 
 SIGSAFE struct waiters *waiters_enter(const void *address, uint64_t now)
 {
-	uint64_t lock = (uint64_t)(uintptr_t)address;
+	uint64_t lock = lock_at(address);
 	struct waiters *w = find(lock);
 
 	if (w != NULL) {
 		struct both old = look_at(w);
 
-		while (lock_of(old.word[0]) == lock && count_of(old.word[0]) < COUNT_MAX)
-			if (change(w, &old, old.word[0] + 1, old.word[1] - now))
+		while (lock_of(old.word[0]) == lock && count_of(old.word[0]) < COUNT_MAX) {
+			uint64_t before = count_of(old.word[0]) != 0 ? 0 : CHARGED;
+
+			if (change(w, &old, (old.word[0] & ~before) + 1, old.word[1] - now))
 				return w;
+		}
 		if (lock_of(old.word[0]) == lock)
 			return NULL;
 	}
@@ -158,8 +169,11 @@ SIGSAFE struct waiters *waiters_enter(const void *address, uint64_t now)
 	return w != NULL ? w : claim(lock, now, true);
 }
 
-/* All that was waited until @now, out of the sum. The caller is counted: the entry stays. */
-static uint64_t take_sum(struct waiters *w, uint64_t now, bool *ret_is_marked)
+/*
+ * All that was waited until @now, out of the sum. The caller is counted: the entry stays. @ret_who: what it was, with the marks
+ * of a release that is to be charged and CHARGED by one that was.
+ */
+static uint64_t take_sum(struct waiters *w, uint64_t now, uint64_t *ret_who)
 {
 	struct both old = look_at(w);
 	uint64_t open;
@@ -168,8 +182,8 @@ static uint64_t take_sum(struct waiters *w, uint64_t now, bool *ret_is_marked)
 		open = old.word[1] + count_of(old.word[0]) * now;
 		if ((int64_t)open < 0) /* charged at a later time than this */
 			open = 0;
-	} while (!change(w, &old, old.word[0], old.word[1] - open));
-	*ret_is_marked = marks_of(old.word[0]) != 0;
+	} while (!change(w, &old, old.word[0] & ~CHARGED, old.word[1] - open));
+	*ret_who = old.word[0];
 	return open;
 }
 
@@ -177,11 +191,13 @@ SIGSAFE void waiters_leave(struct waiters *w, uint64_t begun, uint64_t now, enum
 {
 	uint64_t sum, debt;
 	struct both old;
-	bool is_marked;
 
-	if (how == WAITERS_GOT_IT) {
-		uint64_t open = take_sum(w, now, &is_marked);
+	if (how == WAITERS_GOT_IT || how == WAITERS_GOT_SHARED) {
+		uint64_t who, open = take_sum(w, now, &who);
+		bool is_marked = marks_of(who) != 0;
 
+		if (how == WAITERS_GOT_SHARED && !is_marked && !(who & CHARGED))
+			open = 0; /* another process has released it */
 		if (open != 0)
 			atomic_fetch_add_explicit(is_marked ? sealed_at(w, seals_of(w)) : &w->aside,
 						  open, memory_order_relaxed);
@@ -235,7 +251,7 @@ static unsigned mark(struct waiters *w, uint64_t lock)
 
 SIGSAFE unsigned waiters_mark(const void *address)
 {
-	uint64_t lock = (uint64_t)(uintptr_t)address;
+	uint64_t lock = lock_at(address);
 	struct waiters *set = set_of(lock);
 	unsigned marked = 0;
 
@@ -247,7 +263,7 @@ _Static_assert(WAITERS_WAYS *MARK_BITS <= 32, "they fit");
 
 SIGSAFE void waiters_unmark(const void *address, unsigned marked)
 {
-	struct waiters *set = set_of((uint64_t)(uintptr_t)address);
+	struct waiters *set = set_of(lock_at(address));
 
 	for (unsigned i = 0; i < WAITERS_WAYS; i++) {
 		struct both old = look_at(&set[i]);
@@ -269,7 +285,7 @@ static uint64_t take_sealed(struct waiters *w, unsigned mark, bool *ret_is_seale
 
 static uint64_t charge(struct waiters *w, uint64_t lock, unsigned mark, uint64_t now)
 {
-	uint64_t open, charged, aside;
+	uint64_t open, charged, aside, who;
 	struct both old = look_at(w);
 	bool is_sealed, was_sealed;
 
@@ -285,7 +301,10 @@ static uint64_t charge(struct waiters *w, uint64_t lock, unsigned mark, uint64_t
 			open = 0;
 		if (open == 0 && mark == 0)
 			break;
-	} while (!change(w, &old, old.word[0] - (mark != 0 ? MARK : 0), old.word[1] - open));
+		who = old.word[0] - (mark != 0 ? MARK : 0);
+		if (!was_sealed && count_of(who) != 0)
+			who |= CHARGED;
+	} while (!change(w, &old, who, old.word[1] - open));
 	charged += open;
 	if (!was_sealed) /* just now? */
 		charged += take_sealed(w, mark, &is_sealed);
@@ -301,7 +320,7 @@ static uint64_t charge(struct waiters *w, uint64_t lock, unsigned mark, uint64_t
 
 SIGSAFE uint64_t waiters_charge(const void *address, unsigned marked, uint64_t now)
 {
-	uint64_t lock = (uint64_t)(uintptr_t)address, charged = 0;
+	uint64_t lock = lock_at(address), charged = 0;
 	struct waiters *set = set_of(lock);
 
 	for (unsigned i = 0; i < WAITERS_WAYS; i++)
@@ -324,7 +343,7 @@ static void forget(struct waiters *w, uint64_t lock)
 
 SIGSAFE void waiters_forget(const void *address)
 {
-	uint64_t lock = (uint64_t)(uintptr_t)address;
+	uint64_t lock = lock_at(address);
 	struct waiters *set = set_of(lock);
 
 	for (unsigned i = 0; i < WAITERS_WAYS; i++)

@@ -131,6 +131,21 @@ def is_there(about):
     return False
 
 
+def other_processes():
+    """Who waits for another process makes nobody else responsible for it."""
+    if not is_there('a lock of two processes'):
+        return
+    box = Box()
+    r = box.run('lockshared', spec=EXACT)
+    truth = r.truth
+    _, waited = sums(at(profile(r, 'block'), 'wait_for_child'))
+    tap.ok(is_close(waited, truth['waited_ns']), 'a lock of two processes: waited for the other', '%s: %d' % (truth, waited))
+    _, charged = sums(at(profile(r, 'mutex'), 'hold_a_little'))
+    tap.ok(charged <= truth['held_ns'] + 1e6, 'a lock of two processes: charged with what was its own',
+           '%d of %s' % (charged, truth))
+    box.close()
+
+
 # ---- the timetable ----
 
 def check_waiters(about, block, name, of):
@@ -487,7 +502,7 @@ def real_programs():
 
 GROUPS = {
     'real': (real_programs,),
-    'timetable': (timetable, waits_in_files),
+    'timetable': (timetable, waits_in_files, other_processes),
     'rates': (thresholds, sampled),
     'idle': (parked,),
     'same': (answers_of_locks, others_behind),
