@@ -10,45 +10,21 @@
  * A release comes first, and what there is to do about it after (profiles/mutex/contention.h).
  */
 #include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
 
 #include "cprof/cprof.h"
 #include "preload/lock_words.h"
+#include "preload/looks.h"
 #include "preload/real.h"
 #include "profiles/mutex/contention.h"
-
-#define NOT_RECOVERABLE (INT_MAX - 1)
-#define TAKEN_BITS      0x7ffffu /* of the word of one that protects; above is its ceiling */
-
-#define LET_IT (-1) /* the call shall find out by itself */
 
 /*
  * Of a robust mutex, one whose owner died is taken with an error, and a try of one that is beyond recovery leaves it locked
  * (glibc 2.36). Those that change priorities have rules of their own. So these are not tried but looked at.
  */
-__attribute__((noinline)) static int look_at_mutex(const pthread_mutex_t *mutex)
-{
-	uint32_t word = (uint32_t)__atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED), tid;
-	int owner = __atomic_load_n(&mutex->__data.__owner, __ATOMIC_RELAXED);
-	const struct thread *self = thread_self_block;
-
-	if (mutex->__data.__kind & PROTECTS) {
-		word &= TAKEN_BITS;
-		tid = (uint32_t)owner;
-	} else {
-		tid = word & FUTEX_TID_MASK;
-	}
-	if (word == 0 || word & FUTEX_OWNER_DIED || owner == NOT_RECOVERABLE ||
-	    (self != NULL && tid == (uint32_t)self->tid))
-		return LET_IT;
-	return EBUSY;
-}
-
 static inline int try_mutex(pthread_mutex_t *mutex)
 {
 	if (unlikely(mutex->__data.__kind & (ROBUST | INHERITS | PROTECTS)))
-		return look_at_mutex(mutex);
+		return looks_at_mutex(mutex);
 	return real.pthread_mutex_trylock(mutex);
 }
 

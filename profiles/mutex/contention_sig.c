@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -537,11 +538,27 @@ static bool has_waited(const struct wait *w)
 	}
 }
 
+/* Of glibc's locks; whoever asks has it. */
+#define MUTEX_IS_SHARED 128
+
+static bool is_shared(const struct wait *w)
+{
+	if (w->code == WAIT_LOCK)
+		return ((const pthread_mutex_t *)w->object)->__data.__kind & MUTEX_IS_SHARED;
+	return w->code == WAIT_RWLOCK &&
+	       ((const pthread_rwlock_t *)w->object)->__data.__shared != 0;
+}
+
+static enum waiters_end end_of(const struct wait *w)
+{
+	if (w->result == 0 || w->result == EOWNERDEAD)
+		return is_shared(w) ? WAITERS_GOT_SHARED : WAITERS_GOT_IT;
+	return has_waited(w) ? WAITERS_GAVE_UP : WAITERS_DID_NOT;
+}
+
 static void leave(struct thread *self, const struct wait *w, uint64_t now)
 {
-	enum waiters_end how = w->result == 0 || w->result == EOWNERDEAD ? WAITERS_GOT_IT
-			       : has_waited(w)                           ? WAITERS_GAVE_UP
-									 : WAITERS_DID_NOT;
+	enum waiters_end how = end_of(w);
 	bool is_there = self == NULL;
 
 	for (uint32_t i = 0; self != NULL && i < self->lock_waits_n; i++) {

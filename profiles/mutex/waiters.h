@@ -21,11 +21,15 @@
  * that the lock had when it was marked, and never its own. When the predecessor has been there already, the rest (from the
  * release until a thread got the lock) is kept aside; it goes with the next charge, and is no contention by itself.
  *
+ * Of a lock that other processes have, too, some releases are theirs. A waiter that gets such a lock when none of ours was
+ * marked or charged since the last one got it drops what was waited: it is nobody's here.
+ *
  * In front of the table is a filter of counts. It says 0 for a lock that nobody waited for since it was last released, and
  * that is all that an uncontended release looks at.
  *
  * Always true:
- *   - What was waited is charged once, is still in an entry, or was dropped by waiters_forget() or for room.
+ *   - What was waited is charged once, is still in an entry, or was dropped: by waiters_forget(), for room, for another
+ *     process.
  *   - An entry with waiters or marks in it is not given to another lock.
  *   - The filter's byte of a lock is not 0 while its entry has waiters, marks or a sum.
  */
@@ -43,7 +47,7 @@
 #define WAITERS_SEALS 4u
 
 struct waiters {
-	/* lock / 4 << 18 | marks << 12 | waiters: addresses of programs have 47 bits */
+	/* is charged << 63 | lock / 4 << 18 | marks << 12 | waiters: addresses of programs have 47 bits */
 	_Alignas(64) _Atomic uint64_t who;
 	_Atomic uint64_t sum; /* signed; with @who, one word of 16 bytes */
 	_Atomic uint64_t aside;
@@ -72,8 +76,9 @@ SIGSAFE struct waiters *waiters_enter(const void *lock, uint64_t now);
 
 enum waiters_end {
 	WAITERS_GOT_IT,
-	WAITERS_GAVE_UP, /* what it has waited is charged to the next release */
-	WAITERS_DID_NOT, /* it did not wait at all */
+	WAITERS_GOT_SHARED, /* the same, and other processes may have it, too */
+	WAITERS_GAVE_UP,    /* what it has waited is charged to the next release */
+	WAITERS_DID_NOT,    /* it did not wait at all */
 };
 SIGSAFE void waiters_leave(struct waiters *w, uint64_t begun, uint64_t now, enum waiters_end how);
 

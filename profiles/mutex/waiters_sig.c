@@ -15,6 +15,7 @@ static struct waiters table[WAITERS_SETS][WAITERS_WAYS];
 #define MARKS_MAX   ((UINT64_C(1) << MARKS_BITS) - 1)
 #define IN_USE      ((UINT64_C(1) << (COUNT_BITS + MARKS_BITS)) - 1) /* waiters and marks */
 #define LOCK_BITS   47 /* a futex may be asked for at any address */
+#define CHARGED     (UINT64_C(1) << 63)
 #define FILTER_FULL UINT8_MAX
 
 /* Both words of an entry, as they were read; a swap tells whether they were so at one time. */
@@ -24,7 +25,7 @@ struct both {
 
 static uint64_t lock_of(uint64_t who)
 {
-	return who >> (COUNT_BITS + MARKS_BITS) << 2;
+	return (who & ~CHARGED) >> (COUNT_BITS + MARKS_BITS) << 2;
 }
 
 /* As it stands in an entry. Whoever sleeps for a lock sleeps on a word of it, so two of them are four bytes apart. */
@@ -163,9 +164,12 @@ SIGSAFE struct waiters *waiters_enter(const void *address, uint64_t now)
 	if (w != NULL) {
 		struct both old = look_at(w);
 
-		while (lock_of(old.word[0]) == lock && count_of(old.word[0]) < COUNT_MAX)
-			if (change(w, &old, old.word[0] + 1, old.word[1] - now))
+		while (lock_of(old.word[0]) == lock && count_of(old.word[0]) < COUNT_MAX) {
+			uint64_t before = count_of(old.word[0]) != 0 ? 0 : CHARGED;
+
+			if (change(w, &old, (old.word[0] & ~before) + 1, old.word[1] - now))
 				return w;
+		}
 		if (lock_of(old.word[0]) == lock)
 			return NULL;
 	}
@@ -173,8 +177,11 @@ SIGSAFE struct waiters *waiters_enter(const void *address, uint64_t now)
 	return w != NULL ? w : claim(lock, now, true);
 }
 
-/* All that was waited until @now, out of the sum. The caller is counted: the entry stays. */
-static uint64_t take_sum(struct waiters *w, uint64_t now, bool *ret_is_marked)
+/*
+ * All that was waited until @now, out of the sum. The caller is counted: the entry stays. @ret_who: what it was, with the marks
+ * of a release that is to be charged and CHARGED by one that was.
+ */
+static uint64_t take_sum(struct waiters *w, uint64_t now, uint64_t *ret_who)
 {
 	struct both old = look_at(w);
 	uint64_t open;
@@ -183,8 +190,8 @@ static uint64_t take_sum(struct waiters *w, uint64_t now, bool *ret_is_marked)
 		open = old.word[1] + count_of(old.word[0]) * now;
 		if ((int64_t)open < 0) /* charged at a later time than this */
 			open = 0;
-	} while (!change(w, &old, old.word[0], old.word[1] - open));
-	*ret_is_marked = marks_of(old.word[0]) != 0;
+	} while (!change(w, &old, old.word[0] & ~CHARGED, old.word[1] - open));
+	*ret_who = old.word[0];
 	return open;
 }
 
@@ -192,11 +199,13 @@ SIGSAFE void waiters_leave(struct waiters *w, uint64_t begun, uint64_t now, enum
 {
 	uint64_t sum, debt;
 	struct both old;
-	bool is_marked;
 
-	if (how == WAITERS_GOT_IT) {
-		uint64_t open = take_sum(w, now, &is_marked);
+	if (how == WAITERS_GOT_IT || how == WAITERS_GOT_SHARED) {
+		uint64_t who, open = take_sum(w, now, &who);
+		bool is_marked = marks_of(who) != 0;
 
+		if (how == WAITERS_GOT_SHARED && !is_marked && !(who & CHARGED))
+			open = 0; /* another process has released it */
 		if (open != 0)
 			atomic_fetch_add_explicit(is_marked ? sealed_at(w, seals_of(w)) : &w->aside,
 						  open, memory_order_relaxed);
@@ -284,7 +293,7 @@ static uint64_t take_sealed(struct waiters *w, unsigned mark, bool *ret_is_seale
 
 static uint64_t charge(struct waiters *w, uint64_t lock, unsigned mark, uint64_t now)
 {
-	uint64_t open, charged, aside;
+	uint64_t open, charged, aside, who;
 	struct both old = look_at(w);
 	bool is_sealed, was_sealed;
 
@@ -300,7 +309,10 @@ static uint64_t charge(struct waiters *w, uint64_t lock, unsigned mark, uint64_t
 			open = 0;
 		if (open == 0 && mark == 0)
 			break;
-	} while (!change(w, &old, old.word[0] - (mark != 0 ? MARK : 0), old.word[1] - open));
+		who = old.word[0] - (mark != 0 ? MARK : 0);
+		if (!was_sealed && count_of(who) != 0)
+			who |= CHARGED;
+	} while (!change(w, &old, who, old.word[1] - open));
 	charged += open;
 	if (!was_sealed) /* just now? */
 		charged += take_sealed(w, mark, &is_sealed);

@@ -79,6 +79,30 @@ def answers_of_locks():
     box.close()
 
 
+def others_behind():
+    """A library that counts the program's calls counts the same ones, and waits are seen all the same."""
+    box = Box()
+    plain = box.plain('behind')
+    tap.ok(plain.status == 0 and 'pthread_mutex_lock: 102' in plain.out and 'trylock: 0' in plain.out, 'behind: runs',
+           plain.show())
+    for spec in RULE_SPECS:
+        if spec is None:
+            r = box.plain('behind', env={'LD_PRELOAD': LIBRARY})
+        elif 'block' in spec and not knows('block'):
+            continue
+        else:
+            r = box.run('behind', spec=spec)
+        tap.equal((r.status, r.out, r.own_err), (plain.status, plain.out, plain.err),
+                  'behind, %s: the same' % (spec or 'preloaded'))
+        if spec == EXACT:
+            for name in ('wait_for_mutex', 'wait_to_read'):
+                count, ns = sums(at(profile(r, 'block'), name))
+                tap.ok(count == 1 and 40e6 < ns < 1e9, 'behind: %s: one wait' % name, '%d, %d ns' % (count, ns))
+            count, _ = sums(at(profile(r, 'block'), 'take_all'))
+            tap.equal(count, 0, 'behind: a lock that is free is not waited for')
+    box.close()
+
+
 COLUMNS = [('contentions', 'count'), ('delay', 'nanoseconds')]
 EXACT = 'block=1ns,mutex=1'
 
@@ -105,6 +129,21 @@ def is_there(about):
         return True
     tap.skip(about, 'this cprof has no profiles "block" and "mutex"')
     return False
+
+
+def other_processes():
+    """Who waits for another process makes nobody else responsible for it."""
+    if not is_there('a lock of two processes'):
+        return
+    box = Box()
+    r = box.run('lockshared', spec=EXACT)
+    truth = r.truth
+    _, waited = sums(at(profile(r, 'block'), 'wait_for_child'))
+    tap.ok(is_close(waited, truth['waited_ns']), 'a lock of two processes: waited for the other', '%s: %d' % (truth, waited))
+    _, charged = sums(at(profile(r, 'mutex'), 'hold_a_little'))
+    tap.ok(charged <= truth['held_ns'] + 1e6, 'a lock of two processes: charged with what was its own',
+           '%d of %s' % (charged, truth))
+    box.close()
 
 
 # ---- the timetable ----
@@ -643,11 +682,11 @@ def real_programs():
 
 GROUPS = {
     'real': (real_programs,),
-    'timetable': (timetable, waits_in_files),
+    'timetable': (timetable, waits_in_files, other_processes),
     'rates': (thresholds, sampled),
     'idle': (parked,),
     'edges': (releases_in_waits, initializations, readers_that_leave_at_once),
-    'same': (answers_of_locks,),
+    'same': (answers_of_locks, others_behind),
 }
 if len(sys.argv) == 3 and sys.argv[2] in GROUPS:
     group = GROUPS[sys.argv.pop()]

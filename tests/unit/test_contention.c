@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,9 +18,21 @@
 
 static struct segment *segment;
 
+#define LOCKS_AT    UINT64_C(0x7f0000001000)
+#define LOCKS_BYTES (UINT64_C(1) << 20)
+
 static const void *lock_at(uintptr_t n)
 {
-	return (const void *)(0x7f0000001000 + n * 8);
+	return (const void *)(LOCKS_AT + n * 8);
+}
+
+/* Whoever has a lock may look at it. */
+static void make_locks(void)
+{
+	ok(mmap((void *)LOCKS_AT, LOCKS_BYTES, PROT_READ,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+		0) == (void *)LOCKS_AT,
+	   "room for locks");
 }
 
 static void test_charges(void)
@@ -69,6 +82,20 @@ static void test_charges(void)
 	is_u64(waiters_charge(lock, later, 2900), 30, "each finds its own: the second");
 	is_u64(waiters_charge(lock, marked, 2950), 200, "and the first");
 	ok(!waiters_may_be(lock), "and nothing is left");
+
+	/* a lock of several processes */
+	a = waiters_enter(lock, 2960);
+	b = waiters_enter(lock, 2970);
+	waiters_leave(a, 2960, 2980, WAITERS_GOT_SHARED);
+	is_u64(waiters_charge(lock, waiters_mark(lock), 2985), 5,
+	       "what was waited for another process is nobody's");
+	waiters_leave(b, 2970, 2987, WAITERS_GOT_SHARED);
+	a = waiters_enter(lock, 2990);
+	waiters_leave(a, 2990, 2995, WAITERS_GOT_SHARED);
+	a = waiters_enter(lock, 2996);
+	is_u64(waiters_charge(lock, waiters_mark(lock), 2997), 1 + 2,
+	       "the way from a release of ours is kept");
+	waiters_leave(a, 2996, 2997, WAITERS_GOT_SHARED);
 
 	a = waiters_enter(lock, 3000);
 	waiters_leave(a, 3000, 3050, WAITERS_GAVE_UP);
@@ -650,6 +677,7 @@ static void test_idle(void)
 int main(void)
 {
 	plan_begin();
+	make_locks();
 	test_charges();
 	test_give_back();
 	test_readers();
