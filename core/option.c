@@ -22,13 +22,16 @@ static const struct unit size_units[] = {
 	{NULL, 0},
 };
 
-static const struct unit duration_units[] = {
-	{"ns", 1}, {"us", 1000},
+/* The first is for what may be written without one. */
+static const struct unit rate_duration_units[] = {
+	{"", 1}, {"ns", 1}, {"us", 1000},
 	{"\xc2\xb5s", 1000}, {"\xce\xbcs", 1000}, /* both letters that look like a mu */
 	{"ms", 1000000}, {"s", 1000000000},
 	{"m", 60000000000}, {"min", 60000000000}, {"h", 3600000000000},
 	{NULL, 0},
 };
+
+static const struct unit *const duration_units = rate_duration_units + 1;
 
 static const struct unit rate_units[] = {{"", 1}, {"hz", 1}, {NULL, 0}};
 static const struct unit count_units[] = {{"", 1}, {NULL, 0}};
@@ -210,7 +213,7 @@ static int parse_quantity(struct slice value, const struct unit *units, bool is_
 	return 0;
 }
 
-/* What @word's unit may be, and what to say of another one. */
+/* What a number's unit may be, and what to say of another one. */
 struct unit_rule {
 	const struct unit *units;
 	bool is_nocase;
@@ -234,29 +237,34 @@ static struct unit_rule rule_of(enum option_kind kind)
 	}
 }
 
-static int parse_number(const struct option_word *word, struct slice value, uint64_t *ret,
-			struct why *why)
+/* A number of @word's; @prefix stands before it in the text, and @noun is what it is then. */
+static int parse_number_after(const struct option_word *word, const char *prefix, const char *noun,
+			      struct unit_rule rule, struct slice value, uint64_t *ret,
+			      struct why *why)
 {
-	struct unit_rule rule = rule_of(word->kind);
+	struct slice unit = value;
 	uint64_t n = 0;
 	int r;
 
 	r = parse_quantity(value, rule.units, rule.is_nocase, &n);
 	if (r == -EINVAL) {
-		why_set(why, "%s=%s: the %s must be a whole number, %s", word->name,
-			show(value).text, word->noun, show_range(word).text);
+		why_set(why, "%s=%s%s: the %s must be a whole number, %s, such as %s=%s%s",
+			word->name, prefix, show(value).text, noun, show_range(word).text,
+			word->name, prefix, word->standard);
 	} else if (r == -ENOENT) {
-		while (value.n > 0 && is_digit(value.at[0]))
-			cut(&value, 1);
-		if (value.n > 0)
-			why_set(why, "%s: unknown unit \"%s\"; %s, such as %s=%s", word->name,
-				show(value).text, rule.advice, word->name, word->standard);
+		while (unit.n > 0 && is_digit(unit.at[0]))
+			cut(&unit, 1);
+		if (unit.n > 0)
+			why_set(why, "%s=%s%s: unknown unit \"%s\"; %s, such as %s=%s%s",
+				word->name, prefix, show(value).text, show(unit).text, rule.advice,
+				word->name, prefix, word->standard);
 		else
-			why_set(why, "%s: the unit is missing; %s, such as %s=%s", word->name,
-				rule.advice, word->name, word->standard);
+			why_set(why, "%s=%s: the unit is missing; %s, such as %s=%s", word->name,
+				show(value).text, rule.advice, word->name, word->standard);
 	} else if (r == -ERANGE || n < word->min || n > word->max) {
-		why_set(why, "%s=%s: the %s must be %s", word->name, show(value).text, word->noun,
-			show_range(word).text);
+		why_set(why, "%s=%s%s: the %s must be %s, such as %s=%s%s", word->name, prefix,
+			show(value).text, noun, show_range(word).text, word->name, prefix,
+			word->standard);
 		r = -ERANGE;
 	}
 	if (r < 0)
@@ -265,17 +273,31 @@ static int parse_number(const struct option_word *word, struct slice value, uint
 	return 0;
 }
 
-/* As SetBlockProfileRate() of Go has it, with the prefix; without, a threshold. */
+static int parse_number(const struct option_word *word, struct slice value, uint64_t *ret,
+			struct why *why)
+{
+	return parse_number_after(word, "", word->noun, rule_of(word->kind), value, ret, why);
+}
+
+/* As SetBlockProfileRate() of Go has it, with the prefix: then a plain number is of nanoseconds. Without, a threshold. */
 static int parse_wait(const struct option_word *word, struct slice value, struct option_set *set,
 		      struct why *why)
 {
+	static const struct unit_rule rule = {
+		rate_duration_units, false,
+		"write ns, us, ms, s, m or h after the number, or nothing for nanoseconds"};
 	static const char prefix[] = "rate:";
 	size_t n = sizeof(prefix) - 1;
 
 	if (value.n < n || memcmp(value.at, prefix, n) != 0)
 		return parse_number(word, value, &set->block_ns, why);
 	cut(&value, n);
-	return parse_number(word, value, &set->block_rate_ns, why);
+	if (value.n == 0) {
+		why_set(why, "%s=%s: a value is expected: %s=%sNS, such as %s=%s%s", word->name,
+			prefix, word->name, prefix, word->name, prefix, word->standard);
+		return -EINVAL;
+	}
+	return parse_number_after(word, prefix, "rate", rule, value, &set->block_rate_ns, why);
 }
 
 static int parse_choice(const struct option_word *word, struct slice value, uint64_t *ret,

@@ -11,7 +11,7 @@
  *     rate     =  100 | 100hz
  *     size     =  4096 | 64k | 1m | 1g     KiB MiB GiB are the same; KB MB GB are powers of 1000
  *     duration =  10us                     ns us ms s m (or min) h, never without a unit
- *     wait     =  10us | rate:10us
+ *     wait     =  10us | rate:10us | rate:10000     the last in nanoseconds
  *
  * In the value of out= and http=, "\," is a comma and "\\" a backslash.
  *
@@ -117,7 +117,7 @@ enum option_kind {
 	OPTION_KIND_COUNT,
 	OPTION_KIND_SIZE,
 	OPTION_KIND_DURATION,
-	OPTION_KIND_WAIT, /* a duration, or "rate:" and one */
+	OPTION_KIND_WAIT, /* a duration, or "rate:" and one or nanoseconds */
 	OPTION_KIND_CHOICE,
 	OPTION_KIND_RING,    /* a duration or a size */
 	OPTION_KIND_PATTERN, /* a path with %n and its like */

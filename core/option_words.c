@@ -31,7 +31,7 @@ const struct option_word option_words[] = {
 	},
 	[OPTION_ID_BLOCK] = {
 		.name = "block", .value = "DURATION", .standard = "10us",
-		.about = "who waited; waits of at least so long, or rate:DURATION",
+		.about = "who waited; waits of at least so long, or rate:NS",
 		.kind = OPTION_KIND_WAIT, .needs = OPTION_BLOCK, FIELD(block_ns),
 		.noun = "shortest wait", .measure = "", .min = 1, .max = 3600000000000,
 	},

@@ -60,6 +60,15 @@ struct thread_lock_wait {
 };
 #define THREAD_LOCK_WAITS 4 /* one for each handler that interrupted one */
 
+/* A release inside a call that waits, to be recorded when that is over. */
+struct thread_charge {
+	const void *call; /* in the wrapper's frame */
+	const void *lock;
+	uint64_t ns;          /* what others waited for it until then */
+	uintptr_t pc, callee; /* where the caller goes on, and what it called */
+	unsigned code;
+};
+
 struct thread {
 	struct thread_record *record;
 	uint32_t index;
@@ -91,7 +100,8 @@ struct thread {
 
 	/* profiles/mutex: the locks it waits for, the last one innermost, and where it waits most of the time */
 	struct thread_lock_wait lock_waits[THREAD_LOCK_WAITS];
-	uint32_t lock_waits_n;
+	struct thread_charge charges[THREAD_LOCK_WAITS];
+	uint32_t lock_waits_n, charges_n;
 	uint32_t short_waits; /* one after the other, too short to be kept */
 	uint32_t idle_votes, idle_waits;
 	uint64_t idle_site;

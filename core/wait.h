@@ -116,7 +116,7 @@ struct wait_keeper {
 	/* sets @w->begun_ns, or it is not kept */
 	void (*begins)(struct wait *w);
 	void (*ends)(struct wait *w, uint64_t now_ns);
-	/* all waits that @t is in are left without being over */
+	/* all waits that @t, which calls, is in are left without being over */
 	void (*leaves)(struct thread *t);
 };
 extern struct wait_keeper wait_keeper;

@@ -230,7 +230,7 @@ SIGSAFE void wait_leave(void)
 		return;
 	if (atomic_load_explicit(&t->record->waits, memory_order_relaxed) != 0)
 		take_word(s, t);
-	if (t->lock_waits_n != 0)
+	if (t->lock_waits_n != 0 || t->charges_n != 0)
 		wait_keeper.leaves(t);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/dynamic.h"
+#include "preload/looks.h"
 
 static void find_allocator(void);
 static _Atomic bool allocator_is_known;
@@ -167,6 +168,22 @@ static int visit_allocator(struct dl_phdr_info *info, size_t size, void *user)
 }
 
 /*
+ * The loader's own. A sanitizer's runtime stands in front of it with one that must not be called before the runtime has set
+ * itself up, in the course of which it calls malloc(). The look-up finds something, and so allocates nothing.
+ */
+static void each_file(int (*visit)(struct dl_phdr_info *info, size_t size, void *user), void *user)
+{
+	__typeof__(dl_iterate_phdr) *iterate = dl_iterate_phdr;
+#ifdef __x86_64__
+	void *symbol = dlvsym(RTLD_NEXT, "dl_iterate_phdr", "GLIBC_2.2.5");
+
+	if (symbol != NULL)
+		memcpy(&iterate, &symbol, sizeof(symbol));
+#endif
+	iterate(visit, user);
+}
+
+/*
  * The allocator's functions are looked up in the files themselves. Whoever calls them may be the loader inside dlsym(), or a
  * library inside its own constructor that cannot bear another call of malloc() now, which an unsuccessful dlsym() makes.
  */
@@ -177,14 +194,74 @@ static void find_allocator(void)
 
 	if (atomic_load_explicit(&allocator_is_known, memory_order_acquire))
 		return;
-	dl_iterate_phdr(visit_allocator, &search);
+	each_file(visit_allocator, &search);
 	if (real.malloc == early_malloc) { /* we came late, and stand behind the C library */
 		search.is_behind_us = true;
-		dl_iterate_phdr(visit_allocator, &search);
+		each_file(visit_allocator, &search);
 	}
 	atomic_store_explicit(&allocator_is_known, real.malloc != early_malloc,
 			      memory_order_release);
 	errno = saved;
+}
+
+/* The file that the C library's functions for locks are in: its code. */
+struct lock_file {
+	uintptr_t address, start, end; /* of one of them, that nobody else defines */
+};
+
+static int visit_lock_file(struct dl_phdr_info *info, size_t size, void *user)
+{
+	struct lock_file *file = user;
+
+	(void)size;
+	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+		uintptr_t start = info->dlpi_addr + ph->p_vaddr;
+
+		if (ph->p_type != PT_LOAD || !(ph->p_flags & PF_X) || file->address < start ||
+		    file->address - start >= ph->p_memsz)
+			continue;
+		file->start = start;
+		file->end = start + ph->p_memsz;
+		return 1;
+	}
+	return 0;
+}
+
+/* False: it is of that file, or not there at all. */
+#define IS_OTHERS(file, name)         \
+	(real.name != early_##name && \
+	 ((uintptr_t)real.name < (file).start || (uintptr_t)real.name >= (file).end))
+
+static void look_where_others_stand(void)
+{
+	struct lock_file file = {0, 0, 0};
+
+	find_next("pthread_mutexattr_gettype", &file.address);
+	if (file.address != 0)
+		each_file(visit_lock_file, &file);
+	if (IS_OTHERS(file, pthread_mutex_lock) || IS_OTHERS(file, pthread_mutex_timedlock) ||
+	    IS_OTHERS(file, pthread_mutex_clocklock) || IS_OTHERS(file, pthread_mutex_unlock) ||
+	    IS_OTHERS(file, pthread_mutex_trylock))
+		real.pthread_mutex_trylock = looks_at_mutex;
+	if (IS_OTHERS(file, pthread_rwlock_rdlock) || IS_OTHERS(file, pthread_rwlock_timedrdlock) ||
+	    IS_OTHERS(file, pthread_rwlock_clockrdlock) || IS_OTHERS(file, pthread_rwlock_unlock) ||
+	    IS_OTHERS(file, pthread_rwlock_tryrdlock))
+		real.pthread_rwlock_tryrdlock = looks_at_read;
+	if (IS_OTHERS(file, pthread_rwlock_wrlock) || IS_OTHERS(file, pthread_rwlock_timedwrlock) ||
+	    IS_OTHERS(file, pthread_rwlock_clockwrlock) || IS_OTHERS(file, pthread_rwlock_unlock) ||
+	    IS_OTHERS(file, pthread_rwlock_trywrlock))
+		real.pthread_rwlock_trywrlock = looks_at_write;
+	if (IS_OTHERS(file, pthread_spin_lock) || IS_OTHERS(file, pthread_spin_unlock) ||
+	    IS_OTHERS(file, pthread_spin_trylock))
+		real.pthread_spin_trylock = looks_at_spin;
+	if (IS_OTHERS(file, mtx_lock) || IS_OTHERS(file, mtx_timedlock) ||
+	    IS_OTHERS(file, mtx_unlock) || IS_OTHERS(file, mtx_trylock))
+		real.mtx_trylock = looks_at_mtx;
+	if (IS_OTHERS(file, pthread_join) || IS_OTHERS(file, pthread_timedjoin_np) ||
+	    IS_OTHERS(file, pthread_clockjoin_np) || IS_OTHERS(file, thrd_join) ||
+	    IS_OTHERS(file, pthread_tryjoin_np))
+		real.pthread_tryjoin_np = looks_at_thread;
 }
 
 static void find_all(void)
@@ -212,6 +289,7 @@ static void find_all(void)
 	find_next("pthread_tryjoin_np", &real.pthread_tryjoin_np);
 	find_old("pthread_cond_wait", &real.old_cond_wait);
 	find_old("pthread_cond_timedwait", &real.old_cond_timedwait);
+	look_where_others_stand();
 	/* The last look-up must not be a tail call: dlsym takes the caller from the return address. */
 	__asm__ volatile("" ::: "memory");
 }

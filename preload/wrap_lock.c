@@ -10,46 +10,21 @@
  * A release comes first, and what there is to do about it after (profiles/mutex/contention.h).
  */
 #include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
 
 #include "cprof/cprof.h"
+#include "preload/lock_words.h"
+#include "preload/looks.h"
 #include "preload/real.h"
 #include "profiles/mutex/contention.h"
-
-/* Of a mutex (glibc, bits/struct_mutex.h and pthreadP.h). */
-enum { RECURSIVE = 1, TYPE = 3, ROBUST = 16, INHERITS = 32, PROTECTS = 64 };
-#define NOT_RECOVERABLE (INT_MAX - 1)
-#define TAKEN_BITS      0x7ffffu /* of the word of one that protects; above is its ceiling */
-
-#define LET_IT (-1) /* the call shall find out by itself */
 
 /*
  * Of a robust mutex, one whose owner died is taken with an error, and a try of one that is beyond recovery leaves it locked
  * (glibc 2.36). Those that change priorities have rules of their own. So these are not tried but looked at.
  */
-__attribute__((noinline)) static int look_at_mutex(const pthread_mutex_t *mutex)
-{
-	uint32_t word = (uint32_t)__atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED), tid;
-	int owner = __atomic_load_n(&mutex->__data.__owner, __ATOMIC_RELAXED);
-	const struct thread *self = thread_self_block;
-
-	if (mutex->__data.__kind & PROTECTS) {
-		word &= TAKEN_BITS;
-		tid = (uint32_t)owner;
-	} else {
-		tid = word & FUTEX_TID_MASK;
-	}
-	if (word == 0 || word & FUTEX_OWNER_DIED || owner == NOT_RECOVERABLE ||
-	    (self != NULL && tid == (uint32_t)self->tid))
-		return LET_IT;
-	return EBUSY;
-}
-
 static inline int try_mutex(pthread_mutex_t *mutex)
 {
 	if (unlikely(mutex->__data.__kind & (ROBUST | INHERITS | PROTECTS)))
-		return look_at_mutex(mutex);
+		return looks_at_mutex(mutex);
 	return real.pthread_mutex_trylock(mutex);
 }
 
@@ -164,23 +139,6 @@ TRIES(WAIT_LOCK, mtx_timedlock, (mtx_t *mutex, UNTIL), (mutex, until), mutex, tr
 
 /* ---- releases ---- */
 
-/* A recursive one is released by the last of its unlocks. */
-static inline bool is_last(const pthread_mutex_t *mutex)
-{
-	return (mutex->__data.__kind & TYPE) != RECURSIVE || mutex->__data.__count <= 1;
-}
-
-static inline bool is_last_of_mtx(const mtx_t *mutex)
-{
-	return is_last((const pthread_mutex_t *)(const void *)mutex); /* glibc's is one */
-}
-
-/* Of readers, the last. The number stands above three bits of other meaning. */
-static inline bool is_last_of_all(const pthread_rwlock_t *lock)
-{
-	return lock->__data.__cur_writer != 0 || lock->__data.__readers >> 3 <= 1;
-}
-
 static inline bool is_always(const volatile void *lock)
 {
 	(void)lock;
@@ -191,7 +149,7 @@ static inline bool is_always(const volatile void *lock)
  * Whoever sleeps for the lock was counted before it slept, so nobody has to look again after the release. One that comes at
  * this moment has next to nothing to wait for; what that is goes with the next charge.
  */
-#define RELEASES(code, name, type, is_released, shown)                                             \
+#define RELEASE(code, name, type, is_released, shown)                                              \
 	__attribute__((noinline)) static int release_in_##name(type *lock)                         \
 	{                                                                                          \
 		unsigned marked = 0;                                                               \
@@ -207,21 +165,48 @@ static inline bool is_always(const volatile void *lock)
 		else                                                                               \
 			contention_kept((const void *)lock, marked);                               \
 		return r;                                                                          \
-	}                                                                                          \
-	CPROF_PUBLIC int name(type *lock)                                                          \
-	{                                                                                          \
-		/* while nobody asks for it nobody is counted, as a rule */                        \
-		if (contention_may_be((const void *)lock))                                         \
-			return release_in_##name(lock);                                            \
-		return real.name(lock);                                                            \
 	}
 
-RELEASES(WAIT_LOCK, pthread_mutex_unlock, pthread_mutex_t, is_last, real.pthread_mutex_unlock)
-RELEASES(WAIT_RWLOCK, pthread_rwlock_unlock, pthread_rwlock_t, is_last_of_all,
-	 real.pthread_rwlock_unlock)
-RELEASES(WAIT_SPIN, pthread_spin_unlock, pthread_spinlock_t, is_always,
-	 NULL) /* glibc's is the same code as pthread_spin_init(), and would be shown as that */
-RELEASES(WAIT_LOCK, mtx_unlock, mtx_t, is_last_of_mtx, real.mtx_unlock)
+#define RELEASES(name, type)                                                \
+	CPROF_PUBLIC int name(type *lock)                                   \
+	{                                                                   \
+		/* while nobody asks for it nobody is counted, as a rule */ \
+		if (contention_may_be((const void *)lock))                  \
+			return release_in_##name(lock);                     \
+		return real.name(lock);                                     \
+	}
+
+/* A writer's as any other. Of readers that leave at once, one is charged. */
+__attribute__((noinline)) static int release_in_pthread_rwlock_unlock(pthread_rwlock_t *lock)
+{
+	bool is_reader = has_reader(lock);
+	unsigned marked = 0;
+	int r;
+
+	if (wait_is_wanted(WAIT_COUNTED))
+		marked = contention_releases(lock);
+	if (marked == 0)
+		return real.pthread_rwlock_unlock(lock);
+	if (is_reader)
+		contention_leaves(lock, marked, readers_of(lock));
+	r = real.pthread_rwlock_unlock(lock);
+	if ((!is_reader || contention_left(lock, marked)) && r == 0)
+		contention_released(lock, marked, WAIT_RWLOCK,
+				    (uintptr_t)real.pthread_rwlock_unlock);
+	else
+		contention_kept(lock, marked);
+	return r;
+}
+
+RELEASE(WAIT_LOCK, pthread_mutex_unlock, pthread_mutex_t, is_last, real.pthread_mutex_unlock)
+RELEASE(WAIT_SPIN, pthread_spin_unlock, pthread_spinlock_t, is_always,
+	NULL) /* glibc's is the same code as pthread_spin_init(), and would be shown as that */
+RELEASE(WAIT_LOCK, mtx_unlock, mtx_t, is_last_of_mtx, real.mtx_unlock)
+
+RELEASES(pthread_mutex_unlock, pthread_mutex_t)
+RELEASES(pthread_rwlock_unlock, pthread_rwlock_t)
+RELEASES(pthread_spin_unlock, pthread_spinlock_t)
+RELEASES(mtx_unlock, mtx_t)
 
 /* The names that old programs know them by. */
 #define ALSO(name, other) CPROF_PUBLIC __typeof__(name) other __attribute__((nothrow, alias(#name)))

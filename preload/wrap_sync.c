@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "cprof/cprof.h"
+#include "preload/lock_words.h"
 #include "preload/real.h"
 #include "profiles/mutex/contention.h"
 
@@ -21,28 +22,30 @@ static inline int error_of_c11(int result)
 
 /*
  * The mutex is released somewhere inside the call, and locked again before it returns. So this release is charged before the
- * call, and recorded after.
+ * call, and recorded after. A call that fails with one of two errors has not come to it.
  */
-static uint64_t charge_for(const void *mutex)
+static inline bool may_release(const void *mutex)
 {
-	return wait_is_wanted(WAIT_COUNTED) && contention_may_be(mutex) ? contention_charge(mutex)
-									: 0;
+	return wait_is_wanted(WAIT_COUNTED) && contention_may_be(mutex) && is_last_of_mtx(mutex);
 }
 
 #define ERROR(result) (result)
 #define WAITS_WITH(exported, name, parameters, arguments, error)                             \
 	__attribute__((noinline)) static int wait_in_##name parameters                       \
 	{                                                                                    \
-		uint64_t charge = charge_for(mutex);                                         \
-		int r;                                                                       \
+		struct contention_charge charge;                                             \
+		int r, failed;                                                               \
                                                                                              \
+		charge.of.ns = 0;                                                            \
+		if (may_release(mutex))                                                      \
+			contention_charge(&charge, mutex, WAIT_LOCK, WAIT_HERE(real.name));  \
 		{                                                                            \
 			WAITING(WAIT_COND, real.name, cond);                                 \
 			r = real.name arguments;                                             \
-			waiting.result = error(r);                                           \
+			waiting.result = failed = error(r);                                  \
 		}                                                                            \
-		if (unlikely(charge != 0))                                                   \
-			contention_charged(mutex, charge, WAIT_LOCK, (uintptr_t)real.name);  \
+		if (unlikely(charge.of.ns != 0))                                             \
+			contention_charged(&charge, failed != EPERM && failed != EINVAL);    \
 		return r;                                                                    \
 	}                                                                                    \
 	CPROF_PUBLIC int exported parameters;                                                \
@@ -174,18 +177,64 @@ JOINS(thrd_join, (thrd_t thread, int *result), (thread, result), has_joined_c11(
 /* ---- once ---- */
 
 /*
- * A thread is in it: glibc's first bit. In a child of fork it may be one of the parent's, and the call begins anew; what it
- * runs is then taken for a wait.
+ * glibc's first bit says that a thread is in it, and from the third on the word has the number of forks that this process
+ * descends from. One that was under way in the parent has another number: the call begins anew, and waits for nobody. The
+ * number stands nowhere but in such words, so it is read from one of ours.
  */
+#define UNDER_WAY    1
+#define FORKS(value) ((value) & ~3)
+
+static __thread pthread_once_t probe __attribute__((tls_model("initial-exec")));
+static __thread int forks __attribute__((tls_model("initial-exec")));
+
+static void read_probe(void)
+{
+	forks = FORKS(__atomic_load_n(&probe, __ATOMIC_RELAXED));
+}
+
+__attribute__((noinline)) static bool is_of_this_process(int value)
+{
+	probe = PTHREAD_ONCE_INIT;
+	real.pthread_once(&probe, read_probe);
+	return FORKS(value) == forks;
+}
+
 static inline bool is_under_way(const int *once)
 {
-	return __atomic_load_n(once, __ATOMIC_RELAXED) & 1;
+	int value = __atomic_load_n(once, __ATOMIC_RELAXED);
+
+	return value & UNDER_WAY && is_of_this_process(value);
 }
+
+/* When the thread that was at it is cancelled, one of those that wait goes on with it: its wait is over then. */
+struct once_wait {
+	struct wait *wait;
+	void (*run)(void);
+};
+static __thread struct once_wait *once_wait __attribute__((tls_model("initial-exec")));
+
+static void run_once(void)
+{
+	void (*run)(void) = once_wait->run;
+	struct wait *wait = once_wait->wait;
+
+	wait_end(wait);
+	wait->begun_ns = 0;
+	wait->thread = NULL;
+	run();
+}
+
+#define WAITS_ONCE(wait_for_it)                         \
+	struct once_wait *before = once_wait;           \
+	WAITING(WAIT_ONCE, real.wait_for_it, once);     \
+	once_wait = &(struct once_wait){&waiting, run}; \
+	real.wait_for_it(once, run_once);               \
+	once_wait = before
 
 __attribute__((noinline)) static int wait_in_pthread_once(pthread_once_t *once, void (*run)(void))
 {
-	WAITING(WAIT_ONCE, real.pthread_once, once);
-	return WAITED(real.pthread_once(once, run));
+	WAITS_ONCE(pthread_once);
+	return 0; /* glibc's always does */
 }
 
 CPROF_PUBLIC int pthread_once(pthread_once_t *once, void (*run)(void))
@@ -197,8 +246,7 @@ CPROF_PUBLIC int pthread_once(pthread_once_t *once, void (*run)(void))
 
 __attribute__((noinline)) static void wait_in_call_once(once_flag *once, void (*run)(void))
 {
-	WAITING(WAIT_ONCE, real.call_once, once);
-	real.call_once(once, run);
+	WAITS_ONCE(call_once);
 }
 
 CPROF_PUBLIC void call_once(once_flag *once, void (*run)(void))

@@ -131,7 +131,7 @@ static void record(struct segment *s, uint64_t address, size_t size)
 	thread_done(s, t);
 }
 
-/* The distance to the next sample, from the start of the block or, @is_after, from behind it. */
+/* The distance to the next sample, from the start of the block that is due or from behind it. */
 static void draw(void)
 {
 	heap_samples++;

@@ -38,11 +38,32 @@ SIGSAFE void contention_released(const void *lock, unsigned marked, unsigned cod
 SIGSAFE void contention_kept(const void *lock, unsigned marked); /* it failed */
 
 /*
- * Of a release inside a call that waits, such as pthread_cond_wait(): before it, what it is to be charged with; after it,
- * which may be much later, the recording.
+ * Of a reader's release, between the two: of those that leave a lock, the last one is charged, and others keep it. Before it,
+ * with a look at the number of readers when that is asked for; and after it, true for who is to be charged (waiters.h).
  */
-SIGSAFE uint64_t contention_charge(const void *lock);
-SIGSAFE void contention_charged(const void *lock, uint64_t ns, unsigned code, uintptr_t callee);
+#define contention_leaves(lock, marked, readers)                          \
+	do {                                                              \
+		if (waiters_reader_leaves((lock), (marked)))              \
+			waiters_readers_are((lock), (marked), (readers)); \
+	} while (0)
+SIGSAFE static inline bool contention_left(const void *lock, unsigned marked)
+{
+	return waiters_reader_left(lock, marked);
+}
+
+/*
+ * Of a release inside a call that waits, such as pthread_cond_wait(): before it, what it is to be charged with; after it,
+ * which may be much later, the recording. A call that is left in the middle is recorded by contention_on_leave().
+ */
+struct contention_charge {
+	struct thread *thread; /* that remembers it; NULL: nobody does */
+	struct thread_charge of;
+	uint32_t process;
+};
+SIGSAFE void contention_charge(struct contention_charge *charge, const void *lock, unsigned code,
+			       struct wait_place place);
+/* @is_released: false when the call failed before that. */
+SIGSAFE void contention_charged(struct contention_charge *charge, bool is_released);
 
 /* ---- for wrappers of what makes and destroys locks, while anything but WAIT_SHOWN is on ---- */
 

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -174,18 +175,30 @@ static const struct segment_module *module_of(const struct segment *s, uint64_t 
 		       : NULL;
 }
 
-static struct host_stack take_stack(struct segment *s, struct thread *t, uintptr_t callee)
+/* The first frame that is the host's, or @pc's. */
+static uint32_t find_host(const struct segment *s, const struct walk_result *walk, uintptr_t pc)
+{
+	const struct segment_module *m;
+	uint32_t i;
+
+	for (i = 0; pc != 0 && i < walk->depth; i++)
+		if (FRAME_ADDRESS(walk->frames[i]) == FRAME_ADDRESS(pc))
+			return i;
+	for (i = 0; i + 1 < walk->depth; i++)
+		if ((m = module_of(s, walk->frames[i])) == NULL || !m->is_ours)
+			break;
+	return i;
+}
+
+/* @pc: where it begins, when those above are not to be seen; 0. */
+static struct host_stack take_stack(struct segment *s, struct thread *t, uintptr_t callee,
+				    uintptr_t pc)
 {
 	struct walk_result walk = walk_here(s, t);
-	struct host_stack stack = {.frames = (uint64_t *)walk.frames, .depth = walk.depth};
-	const struct segment_module *m = NULL;
-	uint32_t index;
+	uint32_t first = find_host(s, &walk, pc), index;
+	struct host_stack stack = {(uint64_t *)walk.frames + first, 0, walk.depth - first, false};
 
-	while (stack.depth > 1 && (m = module_of(s, *stack.frames)) != NULL && m->is_ours) {
-		stack.frames++;
-		stack.depth--;
-	}
-	if (stack.depth == walk.depth || callee == 0)
+	if (first == 0 || callee == 0)
 		return stack;
 	stack.has_callee = true;
 	stack.frames--;
@@ -273,7 +286,7 @@ static void prepare(struct segment *s, struct thread *self, struct wait *w)
 	t = thread_begin(s);
 	if (t == NULL)
 		return;
-	stack = take_stack(s, t, w->place.callee);
+	stack = take_stack(s, t, w->place.callee, 0);
 	kept->labels = labels_of(s, self, w->code, w->object, false);
 	row = table_record(s, SEGMENT_NO_TABLE, stack.frames, stack.depth, kept->labels, NULL);
 	give_back(&stack);
@@ -308,7 +321,7 @@ static void keep_wait(struct segment *s, struct thread *self, const struct wait 
 		return;
 	}
 	if (!add_prepared(s, &w->kept, values)) {
-		stack = take_stack(s, t, w->place.callee);
+		stack = take_stack(s, t, w->place.callee, 0);
 		table_record(
 			s, SEGMENT_TABLE_BLOCK, stack.frames, stack.depth,
 			labels_of(s, self, w->code, w->object, is_idle_wait(s, self, w, &stack)),
@@ -316,6 +329,123 @@ static void keep_wait(struct segment *s, struct thread *self, const struct wait 
 		give_back(&stack);
 	}
 	thread_done(s, t);
+}
+
+/* ---- mutex ---- */
+
+/*
+ * @pc: where the stack begins, of a call that is left: below it is whoever leaves it. 0: where we are called.
+ */
+static void record_release(const void *lock, uint64_t ns, unsigned code, uintptr_t callee,
+			   uintptr_t pc)
+{
+	uint64_t n = contention_settings.mutex_n;
+	uint64_t values[MUTEX_COLUMNS] = {n, ns * n};
+	struct segment *s = segment_live();
+	struct thread *self, *t;
+	struct host_stack stack;
+	int saved = errno;
+
+	if (s == NULL || is_own_work(thread_self_block) || !wait_is_wanted(WAIT_COUNTED) ||
+	    !is_drawn(1, n))
+		return;
+	self = find_self(s);
+	t = walk_has_room(self) ? thread_begin(s) : NULL;
+	if (t == NULL) {
+		segment_count_lost(s, LOST_RELEASES, n);
+		goto out;
+	}
+	stack = take_stack(s, t, callee, pc);
+	table_record(s, SEGMENT_TABLE_MUTEX, stack.frames, stack.depth,
+		     labels_of(s, self, code, lock, false), values);
+	give_back(&stack);
+	thread_done(s, t);
+out:
+	errno = saved;
+}
+
+SIGSAFE unsigned contention_releases(const void *lock)
+{
+	return waiters_mark(lock);
+}
+
+SIGSAFE void contention_kept(const void *lock, unsigned marked)
+{
+	waiters_unmark(lock, marked);
+}
+
+SIGSAFE void contention_released(const void *lock, unsigned marked, unsigned code, uintptr_t callee)
+{
+	uint64_t ns = waiters_charge(lock, marked, clock_monotonic());
+
+	if (ns != 0)
+		record_release(lock, ns, code, callee, 0);
+}
+
+/* True for those further down the stack than @sp, which were left by a longjmp() that nobody told of. */
+static bool is_below(const struct thread *self, const void *frame, uintptr_t sp)
+{
+	return (uintptr_t)frame >= self->stack_low && (uintptr_t)frame < sp &&
+	       sp < self->stack_high;
+}
+
+SIGSAFE void contention_charge(struct contention_charge *charge, const void *lock, unsigned code,
+			       struct wait_place place)
+{
+	struct segment *s = segment_live();
+	struct thread *self;
+
+	if (s == NULL)
+		return;
+	charge->thread = NULL;
+	charge->process = contention_settings.process;
+	charge->of = (struct thread_charge){
+		.call = charge,
+		.lock = lock,
+		.ns = waiters_charge(lock, 0, clock_monotonic()),
+		.pc = place.pc - 1,
+		.callee = place.callee,
+		.code = code,
+	};
+	self = find_self(s);
+	if (charge->of.ns == 0 || self == NULL)
+		return;
+	while (self->charges_n > 0 &&
+	       is_below(self, self->charges[self->charges_n - 1].call, (uintptr_t)charge)) {
+		self->charges_n--;
+		segment_count_lost(s, LOST_RELEASES, 1);
+	}
+	if (self->charges_n == THREAD_LOCK_WAITS)
+		return;
+	charge->thread = self;
+	self->charges[self->charges_n] = charge->of;
+	atomic_signal_fence(memory_order_release);
+	self->charges_n++;
+}
+
+/* False when it has been recorded: a handler's longjmp() that stayed in the handler was taken for one out of the call. */
+static bool take_charge(struct thread *self, const void *call)
+{
+	for (uint32_t i = self->charges_n; i-- > 0;) {
+		if (self->charges[i].call != call)
+			continue;
+		self->charges_n = i;
+		return true;
+	}
+	return false;
+}
+
+SIGSAFE void contention_charged(struct contention_charge *charge, bool is_released)
+{
+	/* a child of fork, made in a handler: this is its parent's */
+	if (charge->process != contention_settings.process ||
+	    (charge->thread != NULL && !take_charge(charge->thread, charge)))
+		return;
+	if (is_released)
+		record_release(charge->of.lock, charge->of.ns, charge->of.code, charge->of.callee,
+			       0);
+	else
+		waiters_give_back(charge->of.lock, charge->of.ns);
 }
 
 /* ---- the keeper of waits ---- */
@@ -340,14 +470,12 @@ static void enter(struct segment *s, struct thread *self, struct wait *w)
 	}
 }
 
-/* Those further down the stack than @place were left by a longjmp() that nobody told of. */
 static void leave_lost(struct thread *self, uint64_t now, uintptr_t sp)
 {
 	while (self->lock_waits_n > 0) {
 		struct thread_lock_wait *last = &self->lock_waits[self->lock_waits_n - 1];
 
-		if ((uintptr_t)last->wait < self->stack_low || (uintptr_t)last->wait >= sp ||
-		    sp >= self->stack_high)
+		if (!is_below(self, last->wait, sp))
 			break;
 		self->lock_waits_n--;
 		waiters_leave(last->waiters, last->begun_ns, now, WAITERS_GAVE_UP);
@@ -387,6 +515,12 @@ SIGSAFE void contention_on_leave(struct thread *t)
 
 		waiters_leave(last->waiters, last->begun_ns, now, WAITERS_GAVE_UP);
 	}
+	/* the release has been, or is about to be done by whoever leaves; its frame is still there */
+	while (t->charges_n > 0) {
+		struct thread_charge of = t->charges[--t->charges_n];
+
+		record_release(of.lock, of.ns, of.code, of.callee, of.pc);
+	}
 }
 
 /* A call that failed for another reason than time or a signal did not wait. */
@@ -404,11 +538,27 @@ static bool has_waited(const struct wait *w)
 	}
 }
 
+/* Of glibc's locks; whoever asks has it. */
+#define MUTEX_IS_SHARED 128
+
+static bool is_shared(const struct wait *w)
+{
+	if (w->code == WAIT_LOCK)
+		return ((const pthread_mutex_t *)w->object)->__data.__kind & MUTEX_IS_SHARED;
+	return w->code == WAIT_RWLOCK &&
+	       ((const pthread_rwlock_t *)w->object)->__data.__shared != 0;
+}
+
+static enum waiters_end end_of(const struct wait *w)
+{
+	if (w->result == 0 || w->result == EOWNERDEAD)
+		return is_shared(w) ? WAITERS_GOT_SHARED : WAITERS_GOT_IT;
+	return has_waited(w) ? WAITERS_GAVE_UP : WAITERS_DID_NOT;
+}
+
 static void leave(struct thread *self, const struct wait *w, uint64_t now)
 {
-	enum waiters_end how = w->result == 0 || w->result == EOWNERDEAD ? WAITERS_GOT_IT
-			       : has_waited(w)                           ? WAITERS_GAVE_UP
-									 : WAITERS_DID_NOT;
+	enum waiters_end how = end_of(w);
 	bool is_there = self == NULL;
 
 	for (uint32_t i = 0; self != NULL && i < self->lock_waits_n; i++) {
@@ -444,59 +594,6 @@ SIGSAFE void contention_on_wait_over(struct wait *w, uint64_t now_ns)
 			keep_wait(s, self, w, values);
 	}
 	errno = saved;
-}
-
-/* ---- mutex ---- */
-
-SIGSAFE unsigned contention_releases(const void *lock)
-{
-	return waiters_mark(lock);
-}
-
-SIGSAFE void contention_kept(const void *lock, unsigned marked)
-{
-	waiters_unmark(lock, marked);
-}
-
-SIGSAFE uint64_t contention_charge(const void *lock)
-{
-	uint64_t ns = waiters_charge(lock, 0, clock_monotonic());
-
-	return ns != 0 && is_drawn(1, contention_settings.mutex_n) ? ns : 0;
-}
-
-SIGSAFE void contention_charged(const void *lock, uint64_t ns, unsigned code, uintptr_t callee)
-{
-	uint64_t n = contention_settings.mutex_n;
-	uint64_t values[MUTEX_COLUMNS] = {n, ns * n};
-	struct segment *s = segment_live();
-	struct thread *self, *t;
-	struct host_stack stack;
-	int saved = errno;
-
-	if (s == NULL || is_own_work(thread_self_block) || !wait_is_wanted(WAIT_COUNTED))
-		return;
-	self = find_self(s);
-	t = walk_has_room(self) ? thread_begin(s) : NULL;
-	if (t == NULL) {
-		segment_count_lost(s, LOST_RELEASES, n);
-		goto out;
-	}
-	stack = take_stack(s, t, callee);
-	table_record(s, SEGMENT_TABLE_MUTEX, stack.frames, stack.depth,
-		     labels_of(s, self, code, lock, false), values);
-	give_back(&stack);
-	thread_done(s, t);
-out:
-	errno = saved;
-}
-
-SIGSAFE void contention_released(const void *lock, unsigned marked, unsigned code, uintptr_t callee)
-{
-	uint64_t ns = waiters_charge(lock, marked, clock_monotonic());
-
-	if (ns != 0 && is_drawn(1, contention_settings.mutex_n))
-		contention_charged(lock, ns, code, callee);
 }
 
 SIGSAFE void contention_made(const void *lock, uintptr_t pc)

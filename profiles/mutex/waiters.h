@@ -21,11 +21,15 @@
  * that the lock had when it was marked, and never its own. When the predecessor has been there already, the rest (from the
  * release until a thread got the lock) is kept aside; it goes with the next charge, and is no contention by itself.
  *
+ * Of a lock that other processes have, too, some releases are theirs. A waiter that gets such a lock when none of ours was
+ * marked or charged since the last one got it drops what was waited: it is nobody's here.
+ *
  * In front of the table is a filter of counts. It says 0 for a lock that nobody waited for since it was last released, and
  * that is all that an uncontended release looks at.
  *
  * Always true:
- *   - What was waited is charged once, is still in an entry, or was dropped by waiters_forget() or for room.
+ *   - What was waited is charged once, is still in an entry, or was dropped: by waiters_forget(), for room, for another
+ *     process.
  *   - An entry with waiters or marks in it is not given to another lock.
  *   - The filter's byte of a lock is not 0 while its entry has waiters, marks or a sum.
  */
@@ -43,11 +47,12 @@
 #define WAITERS_SEALS 4u
 
 struct waiters {
-	/* lock << 16 | marks << 12 | waiters: addresses of programs have 47 bits */
+	/* is charged << 63 | lock / 4 << 18 | marks << 12 | waiters: addresses of programs have 47 bits */
 	_Alignas(64) _Atomic uint64_t who;
 	_Atomic uint64_t sum; /* signed; with @who, one word of 16 bytes */
 	_Atomic uint64_t aside;
-	_Atomic uint64_t seals;                 /* how often it was sealed */
+	_Atomic uint32_t seals;                 /* how often it was sealed */
+	_Atomic uint32_t readers;               /* that are leaving: waiters_reader_leaves() */
 	_Atomic uint64_t sealed[WAITERS_SEALS]; /* by the number before it was */
 };
 
@@ -71,8 +76,9 @@ SIGSAFE struct waiters *waiters_enter(const void *lock, uint64_t now);
 
 enum waiters_end {
 	WAITERS_GOT_IT,
-	WAITERS_GAVE_UP, /* what it has waited is charged to the next release */
-	WAITERS_DID_NOT, /* it did not wait at all */
+	WAITERS_GOT_SHARED, /* the same, and other processes may have it, too */
+	WAITERS_GAVE_UP,    /* what it has waited is charged to the next release */
+	WAITERS_DID_NOT,    /* it did not wait at all */
 };
 SIGSAFE void waiters_leave(struct waiters *w, uint64_t begun, uint64_t now, enum waiters_end how);
 
@@ -87,6 +93,19 @@ SIGSAFE uint64_t waiters_charge(const void *lock, unsigned marked, uint64_t now)
 
 /* Takes the marks of a release back that did not come to be. */
 SIGSAFE void waiters_unmark(const void *lock, unsigned marked);
+
+/*
+ * Of readers that leave a lock at once, one is the last, and which it is they cannot see in the lock: each may find the other
+ * still there. So who leaves joins a group before the release, with its mark, and when that is true looks how many readers
+ * there are and tells: at that moment none of the group is gone. Who is done last knows whether that were all.
+ */
+SIGSAFE bool waiters_reader_leaves(const void *lock, unsigned marked);
+SIGSAFE void waiters_readers_are(const void *lock, unsigned marked, uint32_t readers);
+/* After the release. True: all readers have left, and this one is to charge. */
+SIGSAFE bool waiters_reader_left(const void *lock, unsigned marked);
+
+/* What was charged by waiters_charge() and is not to be: it is the next one's. */
+SIGSAFE void waiters_give_back(const void *lock, uint64_t ns);
 
 /* The lock is no more. */
 SIGSAFE void waiters_forget(const void *lock);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/arch.h"
+#include "core/clock.h"
 
 _Atomic uint8_t waiters_filter[1u << WAITERS_FILTER_BITS];
 static struct waiters table[WAITERS_SETS][WAITERS_WAYS];
@@ -10,7 +11,11 @@ static struct waiters table[WAITERS_SETS][WAITERS_WAYS];
 #define COUNT_BITS  12
 #define COUNT_MAX   ((UINT64_C(1) << COUNT_BITS) - 1)
 #define MARK        (UINT64_C(1) << COUNT_BITS)
-#define MARKS_MAX   UINT64_C(15)
+#define MARKS_BITS  6
+#define MARKS_MAX   ((UINT64_C(1) << MARKS_BITS) - 1)
+#define IN_USE      ((UINT64_C(1) << (COUNT_BITS + MARKS_BITS)) - 1) /* waiters and marks */
+#define LOCK_BITS   47 /* a futex may be asked for at any address */
+#define CHARGED     (UINT64_C(1) << 63)
 #define FILTER_FULL UINT8_MAX
 
 /* Both words of an entry, as they were read; a swap tells whether they were so at one time. */
@@ -20,7 +25,18 @@ struct both {
 
 static uint64_t lock_of(uint64_t who)
 {
-	return who >> 16;
+	return (who & ~CHARGED) >> (COUNT_BITS + MARKS_BITS) << 2;
+}
+
+/* As it stands in an entry. Whoever sleeps for a lock sleeps on a word of it, so two of them are four bytes apart. */
+static uint64_t lock_at(const void *address)
+{
+	return (uintptr_t)address & ((UINT64_C(1) << LOCK_BITS) - 4);
+}
+
+static uint64_t who_is(uint64_t lock)
+{
+	return lock >> 2 << (COUNT_BITS + MARKS_BITS);
 }
 
 static uint64_t count_of(uint64_t who)
@@ -40,7 +56,7 @@ static uint64_t marks_of(uint64_t who)
 /* Nobody waits, nobody is about to charge, and nothing is left to be charged. */
 static bool is_idle(uint64_t who, uint64_t sum)
 {
-	return (who & 0xffff) == 0 && sum == 0;
+	return (who & IN_USE) == 0 && sum == 0;
 }
 
 static struct both look_at(const struct waiters *w)
@@ -60,7 +76,7 @@ static void change_filter(uint64_t lock, int by)
 		;
 }
 
-static uint64_t seals_of(const struct waiters *w)
+static uint32_t seals_of(const struct waiters *w)
 {
 	return atomic_load_explicit(&w->seals, memory_order_acquire);
 }
@@ -125,10 +141,10 @@ static struct waiters *claim(uint64_t lock, uint64_t now, bool any)
 
 		if (before == lock) /* somebody was faster */
 			return waiters_enter((const void *)lock, now);
-		if ((old.word[0] & 0xffff) != 0 || (!was_idle && !any))
+		if ((old.word[0] & IN_USE) != 0 || (!was_idle && !any))
 			continue;
 		change_filter(lock, 1);
-		if (arch_swap_two(&set[i], old.word, lock << 16 | 1, -now)) {
+		if (arch_swap_two(&set[i], old.word, who_is(lock) | 1, -now)) {
 			clear(&set[i]);
 			if (!was_idle)
 				change_filter(before, -1);
@@ -142,15 +158,18 @@ static struct waiters *claim(uint64_t lock, uint64_t now, bool any)
 
 SIGSAFE struct waiters *waiters_enter(const void *address, uint64_t now)
 {
-	uint64_t lock = (uint64_t)(uintptr_t)address;
+	uint64_t lock = lock_at(address);
 	struct waiters *w = find(lock);
 
 	if (w != NULL) {
 		struct both old = look_at(w);
 
-		while (lock_of(old.word[0]) == lock && count_of(old.word[0]) < COUNT_MAX)
-			if (change(w, &old, old.word[0] + 1, old.word[1] - now))
+		while (lock_of(old.word[0]) == lock && count_of(old.word[0]) < COUNT_MAX) {
+			uint64_t before = count_of(old.word[0]) != 0 ? 0 : CHARGED;
+
+			if (change(w, &old, (old.word[0] & ~before) + 1, old.word[1] - now))
 				return w;
+		}
 		if (lock_of(old.word[0]) == lock)
 			return NULL;
 	}
@@ -158,8 +177,11 @@ SIGSAFE struct waiters *waiters_enter(const void *address, uint64_t now)
 	return w != NULL ? w : claim(lock, now, true);
 }
 
-/* All that was waited until @now, out of the sum. The caller is counted: the entry stays. */
-static uint64_t take_sum(struct waiters *w, uint64_t now, bool *ret_is_marked)
+/*
+ * All that was waited until @now, out of the sum. The caller is counted: the entry stays. @ret_who: what it was, with the marks
+ * of a release that is to be charged and CHARGED by one that was.
+ */
+static uint64_t take_sum(struct waiters *w, uint64_t now, uint64_t *ret_who)
 {
 	struct both old = look_at(w);
 	uint64_t open;
@@ -168,8 +190,8 @@ static uint64_t take_sum(struct waiters *w, uint64_t now, bool *ret_is_marked)
 		open = old.word[1] + count_of(old.word[0]) * now;
 		if ((int64_t)open < 0) /* charged at a later time than this */
 			open = 0;
-	} while (!change(w, &old, old.word[0], old.word[1] - open));
-	*ret_is_marked = marks_of(old.word[0]) != 0;
+	} while (!change(w, &old, old.word[0] & ~CHARGED, old.word[1] - open));
+	*ret_who = old.word[0];
 	return open;
 }
 
@@ -177,11 +199,13 @@ SIGSAFE void waiters_leave(struct waiters *w, uint64_t begun, uint64_t now, enum
 {
 	uint64_t sum, debt;
 	struct both old;
-	bool is_marked;
 
-	if (how == WAITERS_GOT_IT) {
-		uint64_t open = take_sum(w, now, &is_marked);
+	if (how == WAITERS_GOT_IT || how == WAITERS_GOT_SHARED) {
+		uint64_t who, open = take_sum(w, now, &who);
+		bool is_marked = marks_of(who) != 0;
 
+		if (how == WAITERS_GOT_SHARED && !is_marked && !(who & CHARGED))
+			open = 0; /* another process has released it */
 		if (open != 0)
 			atomic_fetch_add_explicit(is_marked ? sealed_at(w, seals_of(w)) : &w->aside,
 						  open, memory_order_relaxed);
@@ -235,7 +259,7 @@ static unsigned mark(struct waiters *w, uint64_t lock)
 
 SIGSAFE unsigned waiters_mark(const void *address)
 {
-	uint64_t lock = (uint64_t)(uintptr_t)address;
+	uint64_t lock = lock_at(address);
 	struct waiters *set = set_of(lock);
 	unsigned marked = 0;
 
@@ -247,7 +271,7 @@ _Static_assert(WAITERS_WAYS *MARK_BITS <= 32, "they fit");
 
 SIGSAFE void waiters_unmark(const void *address, unsigned marked)
 {
-	struct waiters *set = set_of((uint64_t)(uintptr_t)address);
+	struct waiters *set = set_of(lock_at(address));
 
 	for (unsigned i = 0; i < WAITERS_WAYS; i++) {
 		struct both old = look_at(&set[i]);
@@ -269,7 +293,7 @@ static uint64_t take_sealed(struct waiters *w, unsigned mark, bool *ret_is_seale
 
 static uint64_t charge(struct waiters *w, uint64_t lock, unsigned mark, uint64_t now)
 {
-	uint64_t open, charged, aside;
+	uint64_t open, charged, aside, who;
 	struct both old = look_at(w);
 	bool is_sealed, was_sealed;
 
@@ -285,7 +309,10 @@ static uint64_t charge(struct waiters *w, uint64_t lock, unsigned mark, uint64_t
 			open = 0;
 		if (open == 0 && mark == 0)
 			break;
-	} while (!change(w, &old, old.word[0] - (mark != 0 ? MARK : 0), old.word[1] - open));
+		who = old.word[0] - (mark != 0 ? MARK : 0);
+		if (!was_sealed && count_of(who) != 0)
+			who |= CHARGED;
+	} while (!change(w, &old, who, old.word[1] - open));
 	charged += open;
 	if (!was_sealed) /* just now? */
 		charged += take_sealed(w, mark, &is_sealed);
@@ -301,7 +328,7 @@ static uint64_t charge(struct waiters *w, uint64_t lock, unsigned mark, uint64_t
 
 SIGSAFE uint64_t waiters_charge(const void *address, unsigned marked, uint64_t now)
 {
-	uint64_t lock = (uint64_t)(uintptr_t)address, charged = 0;
+	uint64_t lock = lock_at(address), charged = 0;
 	struct waiters *set = set_of(lock);
 
 	for (unsigned i = 0; i < WAITERS_WAYS; i++)
@@ -309,12 +336,77 @@ SIGSAFE uint64_t waiters_charge(const void *address, unsigned marked, uint64_t n
 	return charged;
 }
 
+/* ---- readers ---- */
+
+/* Of a group: whether it is known how many readers there are; who is in it and not done; how many stay when these are gone. */
+#define READERS_KNOWN (UINT32_C(1) << 31)
+#define READERS_ONE   (UINT32_C(1) << 20)
+#define READERS_MAX   (READERS_ONE - 1)
+_Static_assert(MARKS_MAX < READERS_KNOWN / READERS_ONE, "each of a group has a mark");
+
+/* The entry in which all who mark this lock meet: as a rule there is but one. */
+static struct waiters *meet(const void *address, unsigned marked)
+{
+	unsigned way = 0;
+
+	while (mark_of(marked, way) == 0)
+		way++;
+	return &set_of(lock_at(address))[way];
+}
+
+SIGSAFE bool waiters_reader_leaves(const void *address, unsigned marked)
+{
+	/* acq_rel: who finds the number known finds it, and with it all that was before, as it was */
+	return !(atomic_fetch_add_explicit(&meet(address, marked)->readers, READERS_ONE,
+					   memory_order_acq_rel) &
+		 READERS_KNOWN);
+}
+
+SIGSAFE void waiters_readers_are(const void *address, unsigned marked, uint32_t readers)
+{
+	_Atomic uint32_t *word = &meet(address, marked)->readers;
+	uint32_t was = atomic_load_explicit(word, memory_order_acquire);
+
+	if (readers > READERS_MAX)
+		readers = READERS_MAX;
+	while (!(was & READERS_KNOWN) &&
+	       !atomic_compare_exchange_weak_explicit(word, &was, was | READERS_KNOWN | readers,
+						      memory_order_acq_rel, memory_order_acquire))
+		;
+}
+
+SIGSAFE bool waiters_reader_left(const void *address, unsigned marked)
+{
+	_Atomic uint32_t *word = &meet(address, marked)->readers;
+	uint32_t was = atomic_load_explicit(word, memory_order_acquire), stay, is;
+
+	do {
+		if (was < READERS_ONE) /* a child of fork, made in a handler */
+			return false;
+		stay = was & READERS_MAX;
+		stay -= stay > 0;
+		is = (was & ~READERS_MAX) - READERS_ONE;
+		is = is >= READERS_KNOWN + READERS_ONE ? is | stay : 0;
+	} while (!atomic_compare_exchange_weak_explicit(word, &was, is, memory_order_acq_rel,
+							memory_order_acquire));
+	return is == 0 && stay == 0;
+}
+
+SIGSAFE void waiters_give_back(const void *address, uint64_t ns)
+{
+	uint64_t now = clock_monotonic();
+	struct waiters *w = waiters_enter(address, now - ns);
+
+	if (w != NULL)
+		waiters_leave(w, now - ns, now, WAITERS_GAVE_UP);
+}
+
 static void forget(struct waiters *w, uint64_t lock)
 {
 	struct both old = look_at(w);
 
 	/* one that has marks is about to be charged by who released it last */
-	while (lock_of(old.word[0]) == lock && (old.word[0] & 0xffff) == 0) {
+	while (lock_of(old.word[0]) == lock && (old.word[0] & IN_USE) == 0) {
 		if (change(w, &old, old.word[0], 0)) {
 			clear(w);
 			break;
@@ -324,7 +416,7 @@ static void forget(struct waiters *w, uint64_t lock)
 
 SIGSAFE void waiters_forget(const void *address)
 {
-	uint64_t lock = (uint64_t)(uintptr_t)address;
+	uint64_t lock = lock_at(address);
 	struct waiters *set = set_of(lock);
 
 	for (unsigned i = 0; i < WAITERS_WAYS; i++)

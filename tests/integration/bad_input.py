@@ -57,8 +57,14 @@ def specs():
     for spec, words in (('cup', ['cup', 'cpu']), ('cpu=0', ['cpu', '0']), ('cpu=10001', ['10001', '10000']),
                         ('cpu=fast', ['fast']), ('cpu,depth=x', ['depth']), ('', ['no profile']), ('cpu,,wall', []),
                         ('trace', ['trace']), ('depth=10', ['no profile']), ('cpu,memory=1', ['memory']),
+                        ('block=rate:', ['block=rate:NS', 'block=rate:10us']), ('block=rate:0', ['block=rate:0', '1ns', 'block=rate:10us']),
+                        ('block=rate:5x', ['block=rate:5x', 'nanoseconds', 'block=rate:10us']),
+                        ('block=0', ['block=0', 'unit', 'block=10us']), ('mutex=0', ['mutex=0', '1 to', 'mutex=10']),
+                        ('mutex=x', ['mutex=x', 'whole number', 'mutex=10']),
                         ('cpu=100,cpu=200', ['cpu']), ('cpu' * 3000, []), ('cpu,unwind=guess', ['unwind'])):
         refused(box, box.run('nothing', spec=spec), 125, words, '-p %.20s' % (spec or "''"))
+    r = box.run('nothing', spec='block=rate:200000')
+    tap.equal((r.status, r.out), (0, 'nothing\n'), '-p block=rate:200000, nanoseconds as in Go: %s' % r.err.strip())
     box.close()
 
 

@@ -79,6 +79,30 @@ def answers_of_locks():
     box.close()
 
 
+def others_behind():
+    """A library that counts the program's calls counts the same ones, and waits are seen all the same."""
+    box = Box()
+    plain = box.plain('behind')
+    tap.ok(plain.status == 0 and 'pthread_mutex_lock: 102' in plain.out and 'trylock: 0' in plain.out, 'behind: runs',
+           plain.show())
+    for spec in RULE_SPECS:
+        if spec is None:
+            r = box.plain('behind', env={'LD_PRELOAD': LIBRARY})
+        elif 'block' in spec and not knows('block'):
+            continue
+        else:
+            r = box.run('behind', spec=spec)
+        tap.equal((r.status, r.out, r.own_err), (plain.status, plain.out, plain.err),
+                  'behind, %s: the same' % (spec or 'preloaded'))
+        if spec == EXACT:
+            for name in ('wait_for_mutex', 'wait_to_read'):
+                count, ns = sums(at(profile(r, 'block'), name))
+                tap.ok(count == 1 and 40e6 < ns < 1e9, 'behind: %s: one wait' % name, '%d, %d ns' % (count, ns))
+            count, _ = sums(at(profile(r, 'block'), 'take_all'))
+            tap.equal(count, 0, 'behind: a lock that is free is not waited for')
+    box.close()
+
+
 COLUMNS = [('contentions', 'count'), ('delay', 'nanoseconds')]
 EXACT = 'block=1ns,mutex=1'
 
@@ -105,6 +129,21 @@ def is_there(about):
         return True
     tap.skip(about, 'this cprof has no profiles "block" and "mutex"')
     return False
+
+
+def other_processes():
+    """Who waits for another process makes nobody else responsible for it."""
+    if not is_there('a lock of two processes'):
+        return
+    box = Box()
+    r = box.run('lockshared', spec=EXACT)
+    truth = r.truth
+    _, waited = sums(at(profile(r, 'block'), 'wait_for_child'))
+    tap.ok(is_close(waited, truth['waited_ns']), 'a lock of two processes: waited for the other', '%s: %d' % (truth, waited))
+    _, charged = sums(at(profile(r, 'mutex'), 'hold_a_little'))
+    tap.ok(charged <= truth['held_ns'] + 1e6, 'a lock of two processes: charged with what was its own',
+           '%d of %s' % (charged, truth))
+    box.close()
 
 
 # ---- the timetable ----
@@ -344,6 +383,74 @@ def parked():
     box.close()
 
 
+# ---- edges ----
+
+def check_known(about, p, known):
+    """Who is known to have let others wait, or to have waited, has just that; and those that did not have nothing."""
+    for function, of in known.items():
+        samples = at(p, function)
+        count, ns = sums(samples)
+        tap.equal(count, of['count'], '%s: %s: as often' % (about, function))
+        tap.ok(of['least_ns'] * 0.98 - 1e6 * (of['count'] > 0) <= ns <= of['most_ns'] * 1.02 + 1e6 * (of['count'] > 0),
+               '%s: %s: as long' % (about, function),
+               '%.3f ms; truly %.3f to %.3f ms' % (ns / 1e6, of['least_ns'] / 1e6, of['most_ns'] / 1e6))
+        cut = [s.names for s in samples if '[truncated]' in s.names]
+        tap.equal(cut, [], '%s: %s: whole stacks' % (about, function))
+
+
+def releases_in_waits():
+    """To wait for a condition releases its mutex: not one that is held more than once, and also when the wait is left."""
+    if not is_there('releases in waits'):
+        return
+    box = Box()
+    r = box.run('lockedges', 'conditions', spec=EXACT)
+    if tap.ok(r.status == 0 and r.own_err == '' and len(r.out.splitlines()) == 1, 'conditions: runs', r.show()):
+        p, known = profile(r, 'mutex'), r.truth['mutex']
+        check_known('conditions', p, known)
+        others = [s for s in p.samples if not set(known) & set(s.names)]
+        tap.ok(sums(others)[1] < 5e6, 'conditions: nobody else made others wait',
+               str([(s.names[:5], s.values) for s in others]))
+        # the function that released stands on top, whoever ended it
+        for name in ('c_cancelled', 'c_jumped', 'c_exited', 'c_stayed'):
+            tap.equal({tuple(s.names[:2]) for s in at(p, name)},
+                      {('pthread_cond_wait', name)}, 'conditions: %s: its stack' % name)
+    box.close()
+
+
+def initializations():
+    """What a child of fork does anew it does not wait for, nor does who goes on with what another has begun."""
+    if not is_there('initializations'):
+        return
+    box = Box()
+    for spec in (EXACT, EXACT + ',wall'):
+        r = box.run('lockedges', 'once', spec=spec)
+        about = 'once, ' + spec
+        if not tap.ok(r.status == 0 and r.own_err == '', about + ': runs', r.show()):
+            continue
+        tap.equal(r.out.splitlines()[0], "the child's status: 0", about + ': its child, too')
+        known = r.truth['block']
+        child = Profile.read(os.path.join(r.directory, r.children()[0], 'block.pb.gz'))
+        check_known(about, profile(r, 'block'), {'o_taken_over': known['o_taken_over']})
+        check_known(about + ', child', child, {f: of for f, of in known.items() if f != 'o_taken_over'})
+        for p in (child, profile(r, 'block')):
+            kinds = {s.labels.get('kind') for s in p.samples if any(n.startswith('o_') for n in s.names)}
+            tap.equal(kinds, {'once'}, about + ': their kind')
+    box.close()
+
+
+def readers_that_leave_at_once():
+    """A release is charged for each time that a writer waited, and it is one."""
+    if not is_there('readers'):
+        return
+    box = Box()
+    for n, rounds in ((2, 3000), (3, 1000), (8, 300)):
+        r = box.run('lockedges', 'readers', rounds, n, spec=EXACT)
+        about = '%d readers' % n
+        if tap.ok(r.status == 0 and r.own_err == '' and len(r.out.splitlines()) == 1, about + ': runs', r.show()):
+            check_known(about, profile(r, 'mutex'), r.truth['mutex'])
+    box.close()
+
+
 # ---- real programs ----
 
 SQLITE = '''
@@ -431,6 +538,110 @@ def database():
     box.close()
 
 
+CLOSURES = '''
+use threads;
+sub closures { my $n = shift; my $sum = 0; for my $i (1 .. $n) { my $f = sub { $i }; $sum += $f->(); } return $sum }
+my @t = map { threads->create(\\&closures, $ARGV[0]) } 1 .. 4;
+my $sum = 0;
+$sum += $_->join for @t;
+print "$sum\\n";
+'''
+# perl counts who uses a piece of code, for all threads under one lock: closures are made and thrown away by these
+CLOSURE_LOCK, CLOSURE_HOLDERS = 'PL_op_mutex', ('Perl_pp_anoncode', 'Perl_cv_undef_flags')
+
+
+def address_of(pid, path, symbol):
+    """Where @symbol of @path is in the process; None."""
+    out = subprocess.run(['nm', '-D', path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode()
+    value = [line.split()[0] for line in out.splitlines() if line.endswith(' ' + symbol)]
+    with open('/proc/%d/maps' % pid) as f:
+        start = [line.split('-')[0] for line in f if line.rstrip().endswith(os.path.realpath(path))]
+    return int(value[0], 16) + int(start[0], 16) if value and start else None
+
+
+def seen_by_strace(box, argv, seconds):
+    """[(how often waited for, woken by: stack) by address], and the address of the lock; the process runs on its own."""
+    log = os.path.join(box.root, 'strace')
+    p = subprocess.Popen(argv, cwd=box.cwd, env=box.environment(), stdout=subprocess.DEVNULL)
+    try:
+        time.sleep(0.5)
+        address = address_of(p.pid, argv[0], CLOSURE_LOCK)
+        subprocess.run(['timeout', '-s', 'INT', str(seconds), 'strace', '-f', '-k', '-q', '-e', 'trace=futex', '-o', log, '-p',
+                        str(p.pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+    finally:
+        p.kill()
+        p.wait()
+    waited, wakers = collections.Counter(), []
+    begun, stack = {}, None  # by thread; the stack that is being read
+    with open(log, errors='replace') as f:
+        for line in f:
+            if line.startswith(' > '):
+                if stack is not None:
+                    stack.append(re.sub(r'.*\((\w*).*', r'\1', line.strip()))
+                continue
+            stack = None
+            tid = line.split()[0]
+            call = re.search(r'futex\((0x[0-9a-f]+), FUTEX_(WAIT|WAKE)', line)
+            if call:
+                begun[tid] = int(call.group(1), 16), call.group(2)
+                waited[begun[tid][0]] += call.group(2) == 'WAIT'
+            if '<unfinished' not in line and begun.get(tid, (0, ''))[1] == 'WAKE':
+                stack = []
+                wakers.append((begun[tid][0], stack))
+    return waited, wakers, address
+
+
+def interpreter():
+    """Threads of perl make closures, and wait for the lock on what they share: by name, with who holds it."""
+    perl = '/usr/bin/perl'
+    box = Box()
+    if not os.path.exists(perl) or box.plain(perl, '-Mthreads', '-e', '1').status != 0:
+        tap.skip('perl with threads', 'not installed')
+        return
+    argv = (perl, '-e', CLOSURES, '150000')
+    plain, r = box.plain(*argv), box.run(*argv, spec=EXACT)
+    tap.equal((r.status, r.out, r.own_err), (plain.status, plain.out, plain.err), 'perl: the same')
+    block, mutex = profile(r, 'block'), profile(r, 'mutex')
+    locks = collections.Counter()
+    for s in block.samples:
+        if s.labels.get('kind') == 'mutex':
+            locks[s.labels.get('lock')] += s.values[1]
+    tap.note('perl: locks: %s' % [(n, '%.1f ms' % (v / 1e6)) for n, v in locks.most_common(3)])
+    if os.cpu_count() == 1 and not locks:
+        tap.skip('perl: its lock', 'one processor, and nobody had to wait')
+        return
+    tap.ok(locks and locks.most_common(1)[0][0] == CLOSURE_LOCK, 'perl: its lock is on top, by name', str(locks))
+    holders, of_lock = collections.Counter(), collections.Counter()
+    for s in mutex.samples:
+        name = next((n for n in s.names if n in CLOSURE_HOLDERS), s.names[0])
+        holders[name] += s.values[1]
+        of_lock[name] += s.values[1] * (s.labels.get('lock') == CLOSURE_LOCK)
+    tap.note('perl: holders: %s' % [(n, '%.1f ms' % (v / 1e6)) for n, v in holders.most_common(4)])
+    tap.ok(holders and holders.most_common(1)[0][0] in CLOSURE_HOLDERS, 'perl: and who holds it', str(holders))
+    tap.ok(sum(of_lock[n] for n in CLOSURE_HOLDERS) > 0.95 * sum(of_lock.values()), 'perl: nearly nobody else does',
+           str(of_lock))
+    for name, p in (('block', block), ('mutex', mutex)):
+        top = box.command('top', '-tagfocus=lock=' + CLOSURE_LOCK, os.path.join(r.directory, name + '.pb.gz'))
+        tap.ok(any(n in top.out for n in CLOSURE_HOLDERS), 'perl: cprof top of %s shows them' % name, top.show())
+    # what the kernel was asked for, and from where
+    if shutil.which('strace') is None or shutil.which('nm') is None:
+        tap.skip('strace sees the same', 'no strace or no nm here')
+    elif b'stack-trace' not in subprocess.run(['strace', '-V'], stdout=subprocess.PIPE).stdout:
+        tap.skip('strace sees the same', 'this strace cannot show stacks')
+    else:
+        waited, wakers, address = seen_by_strace(box, argv[:-1] + ('100000000',), 3)
+        ours = [stack for at_address, stack in wakers if at_address == address and stack]
+        named = [stack for stack in ours if any(n in CLOSURE_HOLDERS for n in stack)]
+        tap.note('strace: waits %s, %s at %#x; woken %d times, by these holders %d' %
+                 (waited.most_common(2), CLOSURE_LOCK, address or 0, len(ours), len(named)))
+        if sum(waited.values()) < 10 or address is None or len(ours) < 5:
+            tap.skip('strace sees the same', 'too few waits were met: %d' % sum(waited.values()))
+        else:
+            tap.equal(waited.most_common(1)[0][0], address, 'strace: the lock that is waited for most is the same')
+            tap.ok(len(named) > 0.9 * len(ours), 'strace: and it is let go of by the same functions', str(ours[:3]))
+    box.close()
+
+
 def compressors():
     """Same output, byte by byte; their pools wait for work."""
     box = Box()
@@ -465,15 +676,17 @@ def compressors():
 def real_programs():
     if is_there('real programs'):
         database()
+        interpreter()
         compressors()
 
 
 GROUPS = {
     'real': (real_programs,),
-    'timetable': (timetable, waits_in_files),
+    'timetable': (timetable, waits_in_files, other_processes),
     'rates': (thresholds, sampled),
     'idle': (parked,),
-    'same': (answers_of_locks,),
+    'edges': (releases_in_waits, initializations, readers_that_leave_at_once),
+    'same': (answers_of_locks, others_behind),
 }
 if len(sys.argv) == 3 and sys.argv[2] in GROUPS:
     group = GROUPS[sys.argv.pop()]

@@ -1,7 +1,7 @@
 /*
  * sanitized: what the compilers' sanitizers look for, and work in two threads beside it.
  *
- *     sanitized none|heap|overflow|race|leak
+ *     sanitized none|heap|overflow|race|leak|order
  *
  * With -DOWN_OPTIONS it brings defaults for the address sanitizer of its own. The test builds it, once for each sanitizer.
  */
@@ -47,6 +47,30 @@ KEEP static int past_the_end(int size)
 	return c;
 }
 
+/* Never at the same time, and yet a deadlock to be. */
+static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER, two = PTHREAD_MUTEX_INITIALIZER;
+
+static void *lock_both(void *arg)
+{
+	pthread_mutex_t *first = arg, *second = first == &one ? &two : &one;
+
+	pthread_mutex_lock(first);
+	pthread_mutex_lock(second);
+	pthread_mutex_unlock(second);
+	pthread_mutex_unlock(first);
+	return NULL;
+}
+
+static void lock_in_both_orders(void)
+{
+	pthread_t id;
+
+	for (int i = 0; i < 2; i++) {
+		pthread_create(&id, NULL, lock_both, i == 0 ? &one : &two);
+		pthread_join(id, NULL);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -64,6 +88,8 @@ int main(int argc, char **argv)
 	wait(NULL);
 	if (strcmp(what, "overflow") == 0)
 		most = most + argc;
+	if (strcmp(what, "order") == 0)
+		lock_in_both_orders();
 	if (strcmp(what, "leak") == 0)
 		host_sink = (uintptr_t)malloc(77) & 1;
 	burn_main(150 * MS);

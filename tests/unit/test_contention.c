@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,9 +18,21 @@
 
 static struct segment *segment;
 
+#define LOCKS_AT    UINT64_C(0x7f0000001000)
+#define LOCKS_BYTES (UINT64_C(1) << 20)
+
 static const void *lock_at(uintptr_t n)
 {
-	return (const void *)(0x7f0000001000 + n * 8);
+	return (const void *)(LOCKS_AT + n * 8);
+}
+
+/* Whoever has a lock may look at it. */
+static void make_locks(void)
+{
+	ok(mmap((void *)LOCKS_AT, LOCKS_BYTES, PROT_READ,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+		0) == (void *)LOCKS_AT,
+	   "room for locks");
 }
 
 static void test_charges(void)
@@ -70,6 +83,20 @@ static void test_charges(void)
 	is_u64(waiters_charge(lock, marked, 2950), 200, "and the first");
 	ok(!waiters_may_be(lock), "and nothing is left");
 
+	/* a lock of several processes */
+	a = waiters_enter(lock, 2960);
+	b = waiters_enter(lock, 2970);
+	waiters_leave(a, 2960, 2980, WAITERS_GOT_SHARED);
+	is_u64(waiters_charge(lock, waiters_mark(lock), 2985), 5,
+	       "what was waited for another process is nobody's");
+	waiters_leave(b, 2970, 2987, WAITERS_GOT_SHARED);
+	a = waiters_enter(lock, 2990);
+	waiters_leave(a, 2990, 2995, WAITERS_GOT_SHARED);
+	a = waiters_enter(lock, 2996);
+	is_u64(waiters_charge(lock, waiters_mark(lock), 2997), 1 + 2,
+	       "the way from a release of ours is kept");
+	waiters_leave(a, 2996, 2997, WAITERS_GOT_SHARED);
+
 	a = waiters_enter(lock, 3000);
 	waiters_leave(a, 3000, 3050, WAITERS_GAVE_UP);
 	ok(waiters_may_be(lock), "one that gave up");
@@ -99,6 +126,139 @@ static void test_charges(void)
 	       "begun anew: what was waited before is nobody's");
 	waiters_leave(a, 8000, 8130, WAITERS_GOT_IT);
 	ok(!waiters_may_be(lock), "and who waited then leaves as usual");
+}
+
+static void test_give_back(void)
+{
+	const void *lock = lock_at(2);
+	struct waiters *w = waiters_enter(lock, 100);
+
+	is_u64(waiters_charge(lock, 0, 150), 50, "a charge");
+	waiters_give_back(lock, 50);
+	is_u64(waiters_charge(lock, waiters_mark(lock), 170), 50 + 20,
+	       "of what released nothing: it is the next one's");
+	waiters_leave(w, 100, 170, WAITERS_GOT_IT);
+	ok(!waiters_may_be(lock), "once");
+	waiters_give_back(lock, 30);
+	is_u64(waiters_charge(lock, waiters_mark(lock), 999), 30,
+	       "also when nobody waits any more");
+	ok(!waiters_may_be(lock), "and that is all");
+}
+
+static void test_readers(void)
+{
+	const void *lock = lock_at(3);
+	struct waiters *w = waiters_enter(lock, 100);
+	unsigned a = waiters_mark(lock), b, c;
+
+	ok(waiters_reader_leaves(lock, a), "a reader leaves: it looks how many there are");
+	waiters_readers_are(lock, a, 2);
+	ok(!waiters_reader_left(lock, a), "not the last");
+	waiters_unmark(lock, a);
+	b = waiters_mark(lock);
+	ok(waiters_reader_leaves(lock, b), "later the other one");
+	waiters_readers_are(lock, b, 1);
+	ok(waiters_reader_left(lock, b), "which is");
+	is_u64(waiters_charge(lock, b, 150), 50, "it is charged");
+
+	a = waiters_mark(lock);
+	b = waiters_mark(lock);
+	ok(waiters_reader_leaves(lock, a) && waiters_reader_leaves(lock, b), "two at once");
+	waiters_readers_are(lock, b, 2);
+	waiters_readers_are(lock, a, 1); /* it looked when the other had gone */
+	ok(!waiters_reader_left(lock, b), "who is done first has not left last");
+	c = waiters_mark(lock);
+	ok(waiters_reader_left(lock, a), "the other one has");
+	is_u64(waiters_charge(lock, a, 190), 40, "and is charged");
+	waiters_unmark(lock, b);
+
+	b = waiters_mark(lock);
+	ok(waiters_reader_leaves(lock, b), "two of three");
+	waiters_readers_are(lock, b, 3);
+	ok(!waiters_reader_leaves(lock, c), "need not both look");
+	ok(!waiters_reader_left(lock, b) && !waiters_reader_left(lock, c), "one stays");
+	waiters_unmark(lock, b);
+	waiters_unmark(lock, c);
+	a = waiters_mark(lock);
+	waiters_reader_leaves(lock, a);
+	waiters_readers_are(lock, a, 1u << 28);
+	ok(!waiters_reader_left(lock, a), "more than it counts to");
+	a |= waiters_mark(lock);
+	waiters_charge(lock, a, 200);
+	waiters_leave(w, 100, 200, WAITERS_GOT_IT);
+	waiters_unmark(lock, a);
+	ok(!waiters_may_be(lock), "and nothing is left");
+	w = waiters_enter((const char *)lock + 4, 300);
+	is_u64(waiters_charge(lock, 0, 400), 0, "a neighbour four bytes on is another lock");
+	is_u64(waiters_charge((const char *)lock + 4, 0, 400), 100, "itself");
+	waiters_leave(w, 300, 400, WAITERS_GOT_IT);
+	lock = (const void *)UINT64_C(0xfff8123456789abc); /* of a futex() that will fail */
+	w = waiters_enter(lock, 300);
+	is_u64(waiters_charge(lock, 0, 400), 100, "an address that is none is one all the same");
+	waiters_leave(w, 300, 400, WAITERS_GOT_IT);
+	ok(!waiters_may_be(lock), "and leaves nothing either");
+}
+
+/* Readers of a lock that leave all at once, round after round. */
+static struct {
+	_Atomic uint64_t readers, charged, charges, here;
+	_Atomic unsigned round;
+} leaving;
+#define LEAVING_ROUNDS 3000u
+
+static void *leaving_work(void *none)
+{
+	const void *lock = lock_at(4);
+
+	for (unsigned i = 1; i <= LEAVING_ROUNDS; i++) {
+		unsigned marked;
+
+		leaving.here++;
+		while (leaving.round < i)
+			sched_yield();
+		marked = waiters_mark(lock);
+		if (waiters_reader_leaves(lock, marked))
+			waiters_readers_are(lock, marked, (uint32_t)leaving.readers);
+		leaving.readers--; /* the release */
+		if (waiters_reader_left(lock, marked)) {
+			uint64_t ns = waiters_charge(lock, marked, 1000 * i + 100);
+
+			leaving.charged += ns;
+			leaving.charges++;
+		} else {
+			waiters_unmark(lock, marked);
+		}
+	}
+	return none;
+}
+
+static void test_readers_at_once(void)
+{
+	const void *lock = lock_at(4);
+	unsigned wrong = 0;
+	pthread_t ids[4];
+
+	for (unsigned i = 0; i < 4; i++)
+		pthread_create(&ids[i], NULL, leaving_work, NULL);
+	for (unsigned i = 1; i <= LEAVING_ROUNDS; i++) {
+		struct waiters *w;
+
+		while (leaving.here < 4 * i)
+			sched_yield();
+		/* all are done with the round before */
+		wrong += leaving.charges != i - 1;
+		leaving.readers = 4;
+		w = waiters_enter(lock, 1000 * i);
+		leaving.round = i;
+		while (leaving.readers > 0)
+			sched_yield();
+		waiters_leave(w, 1000 * i, 1000 * i + 100, WAITERS_GOT_IT);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		pthread_join(ids[i], NULL);
+	is_u64(wrong, 0, "four readers that leave at once: one is charged, each time");
+	is_u64(leaving.charges, LEAVING_ROUNDS, "as often as somebody waited");
+	is_u64(leaving.charged, LEAVING_ROUNDS * 100, "for as long");
 }
 
 static void test_room(void)
@@ -384,6 +544,58 @@ static void test_left(void)
 	}
 }
 
+/* As pthread_cond_wait() does it. */
+__attribute__((noinline)) static void release_in_call(struct contention_charge *charge)
+{
+	contention_charge(charge, &in_data, WAIT_LOCK, WAIT_HERE(NULL));
+}
+
+static void test_charged_call(void)
+{
+	struct contention_charge charge, inner[THREAD_LOCK_WAITS];
+	struct thread *t;
+	struct waiters *w;
+	struct sums sums;
+
+	begin(10000, 0, 1);
+	t = thread_self_block;
+	w = waiters_enter(&in_data, clock_monotonic() - 1000000);
+	errno = 77;
+	release_in_call(&charge);
+	ok(charge.of.ns >= 1000000, "a release inside a call is charged before it");
+	is_u64(t->charges_n, 1, "and remembered");
+	is_u64(sums_of(&mutex_profile).rows, 0, "but not recorded yet");
+	wait_leave();
+	sums = sums_of(&mutex_profile);
+	ok(sums.values[0] == 1 && sums.values[1] == charge.of.ns,
+	   "a call that is left: it is recorded then");
+	contention_charged(&charge, true);
+	is_u64(sums_of(&mutex_profile).values[0], 1, "once, if it goes on all the same");
+	release_in_call(&charge);
+	contention_charged(&charge, true);
+	is_u64(sums_of(&mutex_profile).values[0], 2, "a call that returns");
+	release_in_call(&charge);
+	contention_charged(&charge, false);
+	is_u64(sums_of(&mutex_profile).values[0], 2, "one that fails has released nothing");
+	is_u64(t->charges_n, 0, "nothing is remembered any more");
+	for (unsigned i = 0; i < THREAD_LOCK_WAITS; i++)
+		release_in_call(&inner[i]);
+	release_in_call(&charge);
+	is_u64(t->charges_n, THREAD_LOCK_WAITS, "more than can be remembered");
+	contention_charged(&charge, true);
+	for (unsigned i = THREAD_LOCK_WAITS; i-- > 0;)
+		contention_charged(&inner[i], true);
+	is_u64(sums_of(&mutex_profile).values[0], 3 + THREAD_LOCK_WAITS,
+	       "are recorded when they return");
+	release_in_call(&charge);
+	contention_forked();
+	contention_charged(&charge, true);
+	is_u64(sums_of(&mutex_profile).values[0], 3 + THREAD_LOCK_WAITS,
+	       "a child of fork leaves it to its parent");
+	is_u64(errno, 77, "errno is kept");
+	(void)w;
+}
+
 static void test_released(void)
 {
 	struct sums sums;
@@ -465,13 +677,18 @@ static void test_idle(void)
 int main(void)
 {
 	plan_begin();
+	make_locks();
 	test_charges();
+	test_give_back();
+	test_readers();
+	test_readers_at_once();
 	test_room();
 	test_crowd();
 	test_sites();
 	test_kept();
 	test_stop_between();
 	test_left();
+	test_charged_call();
 	test_released();
 	test_rate();
 	test_idle();

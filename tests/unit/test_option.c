@@ -153,27 +153,32 @@ static void test_numbers(void)
 	ok(parse("cpu=100hz") == 0 && set.cpu_hz == 100, "hz");
 	ok(parse("cpu=100Hz") == 0 && set.cpu_hz == 100, "Hz");
 	ok(parse("cpu=000100") == 0 && set.cpu_hz == 100, "not octal");
-	refuses("cpu=0", "cpu=0: the rate must be 1 to 10000 samples a second");
-	refuses("cpu=10001", "cpu=10001: the rate must be 1 to 10000 samples a second");
-	refuses("cpu=18446744073709551716",
-		"cpu=18446744073709551716: the rate must be 1 to 10000 samples a second");
-	refuses("cpu=-5", "cpu=-5: the rate must be a whole number, "
-			  "1 to 10000 samples a second");
-	refuses("cpu=+5", "cpu=+5: the rate must be a whole number, "
-			  "1 to 10000 samples a second");
-	refuses("cpu=fast", "cpu=fast: the rate must be a whole number, "
-			    "1 to 10000 samples a second");
-	refuses("cpu=1.5", "cpu: unknown unit \".5\"; write the number alone or with hz, "
-			   "such as cpu=100");
-	refuses("cpu=100 ", "cpu: unknown unit \" \"; write the number alone or with hz, "
-			    "such as cpu=100");
+	refuses("cpu=0", "cpu=0: the rate must be 1 to 10000 samples a second, such as cpu=100");
+	refuses("cpu=10001",
+		"cpu=10001: the rate must be 1 to 10000 samples a second, such as cpu=100");
+	refuses("cpu=18446744073709551716", "cpu=18446744073709551716: the rate must be 1 to 10000 "
+					    "samples a second, such as cpu=100");
+	refuses("cpu=-5", "cpu=-5: the rate must be a whole number, 1 to 10000 samples a second, "
+			  "such as cpu=100");
+	refuses("cpu=+5", "cpu=+5: the rate must be a whole number, 1 to 10000 samples a second, "
+			  "such as cpu=100");
+	refuses("cpu=fast", "cpu=fast: the rate must be a whole number, 1 to 10000 samples a "
+			    "second, such as cpu=100");
+	refuses("cpu=1.5",
+		"cpu=1.5: unknown unit \".5\"; write the number alone or with hz, such as cpu=100");
+	refuses("cpu=100 ",
+		"cpu=100 : unknown unit \" \"; write the number alone or with hz, such as cpu=100");
 	refuses("cpu=", "cpu=: a value is expected: cpu=HZ");
-	refuses("cpu==5", "cpu==5: the rate must be a whole number, 1 to 10000 samples a second");
-	refuses("wall=1001", "wall=1001: the rate must be 1 to 1000 looks a second");
-	refuses("mutex=0", "mutex=0: the number must be 1 to 1000000");
-	refuses("mutex=10x", "mutex: unknown unit \"x\"; write the number alone, "
-			     "such as mutex=10");
-	refuses("depth=1025", "depth=1025: the depth must be 1 to 1024 frames");
+	refuses("cpu==5", "cpu==5: the rate must be a whole number, 1 to 10000 samples a second, "
+			  "such as cpu=100");
+	refuses("wall=1001",
+		"wall=1001: the rate must be 1 to 1000 looks a second, such as wall=99");
+	refuses("mutex=0", "mutex=0: the number must be 1 to 1000000, such as mutex=10");
+	refuses("mutex=x",
+		"mutex=x: the number must be a whole number, 1 to 1000000, such as mutex=10");
+	refuses("mutex=10x",
+		"mutex=10x: unknown unit \"x\"; write the number alone, such as mutex=10");
+	refuses("depth=1025", "depth=1025: the depth must be 1 to 1024 frames, such as depth=128");
 	refuses("threads=2", "threads=2: threads takes no value");
 	refuses("threads=", "threads=: threads takes no value");
 	refuses("all=1", "all=1: all takes no value");
@@ -206,13 +211,15 @@ static void test_sizes(void)
 		is_u64(set.heap_bytes, sizes[i].bytes, "%s", sizes[i].text);
 	}
 	ok(parse("memory=4g") == 0 && set.memory_bytes == 4ull << 30, "more than 32 bits");
-	refuses("heap=0", "heap=0: the size must be 1 to 1g bytes between samples");
-	refuses("heap=2g", "heap=2g: the size must be 1 to 1g bytes between samples");
-	refuses("heap=17179869184g",
-		"heap=17179869184g: the size must be 1 to 1g bytes between samples");
-	refuses("heap=3x", "heap: unknown unit \"x\"; write k, m or g after the number, "
-			   "or nothing for bytes, such as heap=512k");
-	refuses("memory=64", "memory=64: the bound must be 1m to 4g bytes");
+	refuses("heap=0",
+		"heap=0: the size must be 1 to 1g bytes between samples, such as heap=512k");
+	refuses("heap=2g",
+		"heap=2g: the size must be 1 to 1g bytes between samples, such as heap=512k");
+	refuses("heap=17179869184g", "heap=17179869184g: the size must be 1 to 1g bytes between "
+				     "samples, such as heap=512k");
+	refuses("heap=3x", "heap=3x: unknown unit \"x\"; write k, m or g after the number, or "
+			   "nothing for bytes, such as heap=512k");
+	refuses("memory=64", "memory=64: the bound must be 1m to 4g bytes, such as memory=64m");
 }
 
 static void test_durations(void)
@@ -237,24 +244,46 @@ static void test_durations(void)
 		ok(parse(durations[i].text) == 0, "%s reads", durations[i].text);
 		is_u64(set.block_ns, durations[i].ns, "%s", durations[i].text);
 	}
-	refuses("block=10", "block: the unit is missing; write ns, us, ms, s, m or h after the "
+	refuses("block=10", "block=10: the unit is missing; write ns, us, ms, s, m or h after the "
 			    "number, such as block=10us");
-	refuses("block=10M", "block: unknown unit \"M\"; write ns, us, ms, s, m or h after the "
+	refuses("block=10M", "block=10M: unknown unit \"M\"; write ns, us, ms, s, m or h after the "
 			     "number, such as block=10us");
-	refuses("block=0ns", "block=0ns: the shortest wait must be 1ns to 1h");
-	refuses("block=2h", "block=2h: the shortest wait must be 1ns to 1h");
+	refuses("block=0ns", "block=0ns: the shortest wait must be 1ns to 1h, such as block=10us");
+	refuses("block=2h", "block=2h: the shortest wait must be 1ns to 1h, such as block=10us");
 	ok(parse("block=rate:20us") == 0, "a rate, as Go has it");
 	is_u64(set.block_rate_ns, 20000, "block=rate:20us");
 	ok(parse("block") == 0 && set.block_rate_ns == 0, "there is none unless asked for");
-	refuses("block=rate:", "block=: the shortest wait must be a whole number, 1ns to 1h");
-	refuses("block=rate:5", "block: the unit is missing; write ns, us, ms, s, m or h after the "
-				"number, such as block=10us");
-	refuses("block=rate:2h", "block=2h: the shortest wait must be 1ns to 1h");
+	ok(parse("block=rate:200000") == 0 && set.block_rate_ns == 200000,
+	   "of nanoseconds, as Go has it");
+	ok(parse("block=rate:1") == 0 && set.block_rate_ns == 1, "the least");
+	ok(parse("block=rate:200us") == 0 && set.block_rate_ns == 200000, "or with a unit");
+	refuses("block=rate:",
+		"block=rate:: a value is expected: block=rate:NS, such as block=rate:10us");
+	refuses("block=rate:0",
+		"block=rate:0: the rate must be 1ns to 1h, such as block=rate:10us");
+	refuses("block=rate:x", "block=rate:x: the rate must be a whole number, 1ns to 1h, such as "
+				"block=rate:10us");
+	refuses("block=rate:-1", "block=rate:-1: the rate must be a whole number, 1ns to 1h, such "
+				 "as block=rate:10us");
+	refuses("block=rate:5x",
+		"block=rate:5x: unknown unit \"x\"; write ns, us, ms, s, m or h after the number, "
+		"or nothing for nanoseconds, such as block=rate:10us");
+	refuses("block=rate:2h",
+		"block=rate:2h: the rate must be 1ns to 1h, such as block=rate:10us");
+	refuses("block=rate:3600000000001",
+		"block=rate:3600000000001: the rate must be 1ns to 1h, such as block=rate:10us");
+	refuses("block=rate", "block=rate: the shortest wait must be a whole number, 1ns to 1h, "
+			      "such as block=10us");
+	refuses("block=0", "block=0: the unit is missing; write ns, us, ms, s, m or h after the "
+			   "number, such as block=10us");
+	refuses("block=x",
+		"block=x: the shortest wait must be a whole number, 1ns to 1h, such as block=10us");
 	ok(parse("block,block.io=on") == 0 && set.block_io == 1, "waits for files too");
 	ok(parse("block") == 0 && set.block_io == 0, "or not");
 	refuses("block.io=yes", "block.io=yes: the answer must be one of off, on");
 	refuses("block.io", "block.io: a value is expected: block.io=on|off");
-	refuses("block=99999999999h", "block=99999999999h: the shortest wait must be 1ns to 1h");
+	refuses("block=99999999999h",
+		"block=99999999999h: the shortest wait must be 1ns to 1h, such as block=10us");
 }
 
 static void test_choices(void)
@@ -363,6 +392,7 @@ static void test_print(void)
 	prints("block=90s", "block=90s");
 	prints("block=rate:1500ns", "block=rate:1500ns");
 	prints("block=rate:10us", "block=rate:10us");
+	prints("block=rate:200000", "block=rate:200us");
 	prints("block.io=on,block", "block,block.io=on");
 	prints("ring=1MiB", "ring=1MiB");
 	prints("ring=100000b", "ring=100000b");

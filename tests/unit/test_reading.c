@@ -2,25 +2,13 @@
  * output/reading, output/places and output/listing: from segments made by hand to profiles and texts, byte for byte.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/labels.h"
 #include "core/stacks.h"
 #include "core/table.h"
 #include "core/thread.h"
 #include "output/listing.h"
-#include "output/output.h"
-#include "output/pprof.h"
-#include "output/reading.h"
-#include "tests/unit/segment_make.h"
-
-#define BEGUN_REAL INT64_C(1700000000000000000)
-#define BEGUN_MONO UINT64_C(1000000000)
-#define SECOND     UINT64_C(1000000000)
-
-/* What profiles/ has, with the parts that reading looks at. */
+#include "tests/unit/reading_make.h"
 
 static struct table_row idle[8]; /* what threads are owed that have not moved */
 static unsigned idle_n;
@@ -53,13 +41,6 @@ static int read_snapshot(const struct segment *s,
 	return r;
 }
 
-static const struct profile_ops cpu = {
-	.name = "cpu",
-	.values = (const struct value_type[]){{"samples", "count"}, {"cpu", "nanoseconds"}, {0}},
-	.period = {"cpu", "nanoseconds"},
-	.table = SEGMENT_TABLE_CPU,
-	.run = RUN_CPU,
-};
 static const struct profile_ops wall = {
 	.name = "wall",
 	.values = (const struct value_type[]){{"samples", "count"}, {"time", "nanoseconds"}, {0}},
@@ -89,21 +70,8 @@ static const struct profile_ops threadcreate = {
 
 static struct segment make(void)
 {
-	struct segment s = segment_make(SEGMENT_MIN_BYTES);
-
-	s.header->pid = 100;
-	s.header->begun_monotonic_ns = BEGUN_MONO;
-	s.header->begun_realtime_ns = (uint64_t)BEGUN_REAL;
-	s.header->generations[0].begun_ns = BEGUN_MONO;
 	idle_n = 0;
-	return s;
-}
-
-static void run(struct segment *s, enum segment_run_id id, uint64_t period)
-{
-	s->header->runs[id].period = period;
-	s->header->runs[id].begun_ns = BEGUN_MONO + SECOND;
-	s->header->runs[id].ended_ns = BEGUN_MONO + 3 * SECOND;
+	return reading_make();
 }
 
 static uint32_t string(struct segment *s, const char *text)
@@ -113,18 +81,14 @@ static uint32_t string(struct segment *s, const char *text)
 
 static uint32_t module(struct segment *s, const char *path, uint64_t start, bool is_ours)
 {
-	uint32_t index = s->header->modules_high;
-
-	*segment_module_at(s, index) = (struct segment_module){
-		.start = start,
-		.end = start + 0x10000,
-		.bias = start,
-		.path = string(s, path),
-		.state = MODULE_LOADED,
-		.is_ours = is_ours,
-	};
-	s->header->modules_high = index + 1;
-	return index;
+	return put_module(s, path,
+			  (struct segment_module){
+				  .start = start,
+				  .end = start + 0x10000,
+				  .bias = start,
+				  .state = MODULE_LOADED,
+				  .is_ours = is_ours,
+			  });
 }
 
 static uint64_t word(uint32_t module_index, uint64_t address)
@@ -155,57 +119,6 @@ static struct thread_record *snap(struct segment *s, int tid, const char *name, 
 		record->snapshot_row = (uint64_t)row->labels << 32 | row->stack;
 	}
 	return record;
-}
-
-/* Profiles */
-
-static struct profile read_it(const struct segment *s, const struct profile_ops *ops,
-			      const struct reading_window *window)
-{
-	struct profile p = {0};
-	struct why why = {""};
-
-	if (reading_profile(s, ops, window, NULL, &p, NULL, &why) < 0) {
-		ok(false, "%s: %s", ops->name, why.text);
-		profile_init(&p);
-	}
-	return p;
-}
-
-/* Every sample as a line: its values, then its names or addresses, leaf first, then its labels. */
-static const char *show(const struct profile *p)
-{
-	static char text[8192];
-	FILE *to = fmemopen(text, sizeof(text), "w");
-
-	for (uint32_t i = 0; i < p->samples_n; i++) {
-		const struct profile_sample *sample = &p->samples[i];
-
-		for (uint32_t c = 0; c < p->sample_types_n; c++)
-			fprintf(to, "%" PRId64 " ", sample->values[c]);
-		fprintf(to, ":");
-		for (uint32_t l = 0; l < sample->locations_n; l++) {
-			const struct profile_location *at = &p->locations[sample->locations[l]];
-
-			if (at->lines_n > 0)
-				fprintf(to, " %s", p->functions[at->lines[0].function].name);
-			else
-				fprintf(to, " %" PRIx64, at->address);
-		}
-		for (uint32_t l = 0; l < sample->labels_n; l++)
-			fprintf(to, " %s=%s", sample->labels[l].key, sample->labels[l].str);
-		fprintf(to, "\n");
-	}
-	fclose(to);
-	return text;
-}
-
-static bool has_comment(const struct profile *p, const char *text)
-{
-	for (uint32_t i = 0; i < p->comments_n; i++)
-		if (strcmp(p->comments[i], text) == 0)
-			return true;
-	return false;
 }
 
 static bool has_types(const struct profile *p, const char *types, const char *period)
@@ -242,7 +155,7 @@ static void test_cpu(void)
 	s.header->lost[LOST_STACK_ROOM] = 2;
 	s.header->lost[LOST_UNSAMPLED_NS] = 35000000;
 	s.header->lost[LOST_THREADS] = 1;
-	p = read_it(&s, &cpu, NULL);
+	p = read_it(&s, &cpu, NULL, NULL);
 	ok(has_types(&p, "samples/count,cpu/nanoseconds", "cpu/nanoseconds"), "cpu: its header");
 	is_str(show(&p),
 	       "3 30000001 : 1000 2000\n"
@@ -293,7 +206,7 @@ static void test_wall(void)
 	s.header->notes[NOTE_LOOKS_WAITING] = 12;
 	s.header->notes[NOTE_LOOKS_KERNEL] = 13;
 	s.header->notes[NOTE_LOOKS_DEAF] = 14;
-	p = read_it(&s, &wall, NULL);
+	p = read_it(&s, &wall, NULL, NULL);
 	ok(has_types(&p, "samples/count,time/nanoseconds", "wallclock/nanoseconds"),
 	   "wall: its header");
 	is_str(show(&p),
@@ -324,7 +237,7 @@ static void test_wall(void)
 	idle_n = 1;
 	s.header->runs[RUN_WALL].lost = 3;
 	s.header->notes[NOTE_LOOKS_ASKED] = 12;
-	p = read_it(&s, &wall, window);
+	p = read_it(&s, &wall, window, NULL);
 	is_str(show(&p),
 	       "4 40404040 : 1000 state=lock thread=worker\n"
 	       "6 60606060 : 3000\n"
@@ -339,7 +252,7 @@ static void test_wall(void)
 
 	/* given up since then: nothing to subtract */
 	s.header->generations[0].serial = 7;
-	p = read_it(&s, &wall, window);
+	p = read_it(&s, &wall, window, NULL);
 	ok(p.samples_n == 3 && p.samples[0].values[0] == 2 + 101 + 4,
 	   "wall: nothing of a generation that was given up is subtracted");
 	profile_fini(&p);
@@ -356,7 +269,7 @@ static void test_threadcreate(void)
 	run(&s, RUN_THREADCREATE, 1);
 	s.header->lost[LOST_STACK_ROOM] = 3;
 	put(&s, SEGMENT_TABLE_CREATE, (uint64_t[]){0x1000, 0x1010}, 2, 0, 8, 0);
-	p = read_it(&s, &threadcreate, NULL);
+	p = read_it(&s, &threadcreate, NULL, NULL);
 	ok(has_types(&p, "threadcreate/count", "threadcreate/count") && p.period == 1,
 	   "threadcreate: its header");
 	is_str(show(&p), "8 : 1000 1010\n", "threadcreate: one column");
@@ -368,7 +281,7 @@ static void test_threadcreate(void)
 	reading_window_begin(&s, &threadcreate, &window);
 	put(&s, SEGMENT_TABLE_CREATE, (uint64_t[]){0x1000, 0x1010}, 2, 0, 2, 0);
 	s.header->runs[RUN_THREADCREATE].lost = 1;
-	p = read_it(&s, &threadcreate, window);
+	p = read_it(&s, &threadcreate, window, NULL);
 	is_str(show(&p), "2 : 1000 1010\n1 : [lost: tables full]\n", "threadcreate: a window");
 	profile_fini(&p);
 	reading_window_end(window);
@@ -399,7 +312,7 @@ static void test_threads(void)
 	moves = snap(&s, 101, "a", 1, &first);
 	ends = snap(&s, 102, "a", 1, &first);
 	snap(&s, 103, "old", 0, &first);
-	p = read_it(&s, &threads, NULL);
+	p = read_it(&s, &threads, NULL, NULL);
 	ok(has_types(&p, "threads/count", "threads/count") && p.period == 1, "threads: its header");
 	is_str(show(&p),
 	       "1 : 2000 state=cond thread=main\n"
@@ -418,7 +331,7 @@ static void test_threads(void)
 	stays->snapshot_serial = moves->snapshot_serial = 2;
 	moves->snapshot_row = second.stack;
 	ends->tid = 0;
-	p = read_it(&s, &threads, window);
+	p = read_it(&s, &threads, window, NULL);
 	is_str(show(&p),
 	       "1 : 2000 state=running thread=a\n"
 	       "-2 : 1000 state=running thread=a\n",
@@ -427,11 +340,11 @@ static void test_threads(void)
 	profile_fini(&p);
 	moves->snapshot_row = first.stack;
 	ends->snapshot_serial = 2;
-	p = read_it(&s, &threads, window);
+	p = read_it(&s, &threads, window, NULL);
 	is_u64(p.samples_n, 0, "threads: nothing, when nothing moved");
 	profile_fini(&p);
 	s.header->generations[0].serial = 9;
-	p = read_it(&s, &threads, window);
+	p = read_it(&s, &threads, window, NULL);
 	ok(p.samples_n == 2 && p.samples[1].values[0] == 2,
 	   "threads: nothing of a generation that was given up is subtracted");
 	profile_fini(&p);
@@ -463,7 +376,7 @@ static void test_frames(void)
 			 FRAME_TRUNCATED | 0x123400000000 | name, word(77, 0x5000),
 			 word(0xfffd, 0x6000), 0},
 	    7, 0, 5, 5);
-	p = read_it(&s, &cpu, NULL);
+	p = read_it(&s, &cpu, NULL, NULL);
 	is_str(show(&p),
 	       "1 1 : [kernel] pipe_read 101000 [truncated]\n"
 	       "2 2 : 101000 102000\n"
@@ -505,11 +418,11 @@ static void test_damaged(void)
 	row.stack = segment_count(&s, SEGMENT_STACK_WORDS, 0) - 1;
 	idle[3] = row;
 	idle_n = 4;
-	p = read_it(&s, &wall, NULL);
+	p = read_it(&s, &wall, NULL, NULL);
 	is_str(show(&p), "8 8 : [lost: tables full]\n", "rows that lead nowhere");
 	profile_fini(&p);
 	ok(reading_window_begin(&s, &wall, &window) == 0, "a window over them");
-	p = read_it(&s, &wall, window);
+	p = read_it(&s, &wall, window, NULL);
 	is_u64(p.samples_n, 0, "subtracts them");
 	profile_fini(&p);
 	reading_window_end(window);
@@ -532,43 +445,6 @@ static void test_damaged(void)
 	profile_fini(&p);
 	free(list);
 	segment_unmake(&s);
-}
-
-/* Texts */
-
-static char *text_of(int fd)
-{
-	struct stat st;
-	char *text;
-
-	if (fstat(fd, &st) < 0)
-		exit(1);
-	text = calloc(1, (size_t)st.st_size + 1);
-	if (text == NULL || pread(fd, text, (size_t)st.st_size, 0) != st.st_size)
-		exit(1);
-	close(fd);
-	return text;
-}
-
-static int open_memory(void)
-{
-	return (int)memfd_create("test", MFD_CLOEXEC);
-}
-
-static char *write_it(const struct segment *s, const struct profile_ops *ops, int debug)
-{
-	struct why why = {""};
-	int fd = open_memory();
-
-	if (cprof_output_functions.write(s, ops, NULL, fd, debug, &why) < 0)
-		ok(false, "%s: %s", ops->name, why.text);
-	return text_of(fd);
-}
-
-static void is_text(char *got, const char *want, const char *about)
-{
-	is_str(got, want, "%s", about);
-	free(got);
 }
 
 /* With names for the code at 0x1000, 0x2000 and 0x3000, as a JIT leaves them. */
@@ -957,7 +833,7 @@ static void test_crowd(void)
 		snprintf(name, sizeof(name), "worker %d", i);
 		snap(&s, 10001 - i, name, 1, &rows[i % 16]);
 	}
-	p = read_it(&s, &threads, NULL);
+	p = read_it(&s, &threads, NULL, NULL);
 	is_u64(p.samples_n, 10000,
 	       "10,000 threads: each has its name, whatever room there is for labels");
 	profile_fini(&p);

@@ -1,43 +1,21 @@
 /*
  * The heap in output/reading and output/listing: from segments made by hand to profiles and texts.
  */
-#include <fcntl.h>
 #include <math.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/labels.h"
 #include "core/stacks.h"
 #include "output/listing.h"
-#include "output/output.h"
-#include "output/pprof.h"
-#include "output/reading.h"
 #include "profiles/heap/heap_private.h"
-#include "tests/unit/segment_make.h"
+#include "tests/unit/reading_make.h"
 
-#define BEGUN_REAL INT64_C(1700000000000000000)
-#define BEGUN_MONO UINT64_C(1000000000)
-#define SECOND     UINT64_C(1000000000)
-#define MEAN       UINT64_C(524288)
-
-static const struct profile_ops cpu = {
-	.name = "cpu",
-	.values = (const struct value_type[]){{"samples", "count"}, {"cpu", "nanoseconds"}, {0}},
-	.period = {"cpu", "nanoseconds"},
-	.table = SEGMENT_TABLE_CPU,
-	.run = RUN_CPU,
-};
+#define MEAN UINT64_C(524288)
 
 static struct segment make(uint64_t mean)
 {
-	struct segment s = segment_make(SEGMENT_MIN_BYTES);
+	struct segment s = reading_make();
 
-	s.header->pid = 100;
-	s.header->begun_monotonic_ns = BEGUN_MONO;
-	s.header->begun_realtime_ns = (uint64_t)BEGUN_REAL;
-	s.header->runs[RUN_HEAP].period = mean;
-	s.header->runs[RUN_HEAP].begun_ns = BEGUN_MONO + SECOND;
-	s.header->runs[RUN_HEAP].ended_ns = BEGUN_MONO + 3 * SECOND;
+	run(&s, RUN_HEAP, mean);
 	return s;
 }
 
@@ -69,59 +47,6 @@ static int64_t stands_for(uint64_t blocks, double size)
 	return (int64_t)((double)blocks / -expm1(-size / (double)MEAN));
 }
 
-static struct profile read_it(const struct segment *s, const struct profile_ops *ops,
-			      const struct reading_window *window)
-{
-	struct profile p = {0};
-	struct why why = {""};
-
-	if (reading_profile(s, ops, window, NULL, &p, NULL, &why) < 0) {
-		ok(false, "%s: %s", ops->name, why.text);
-		profile_init(&p);
-	}
-	return p;
-}
-
-/* Every sample as a line: its values, then its names or addresses, leaf first, then its labels. */
-static const char *show(const struct profile *p)
-{
-	static char text[8192];
-	FILE *to = fmemopen(text, sizeof(text), "w");
-
-	for (uint32_t i = 0; i < p->samples_n; i++) {
-		const struct profile_sample *sample = &p->samples[i];
-
-		for (uint32_t c = 0; c < p->sample_types_n; c++)
-			fprintf(to, "%" PRId64 " ", sample->values[c]);
-		fprintf(to, ":");
-		for (uint32_t l = 0; l < sample->locations_n; l++) {
-			const struct profile_location *at = &p->locations[sample->locations[l]];
-
-			if (at->lines_n > 0)
-				fprintf(to, " %s", p->functions[at->lines[0].function].name);
-			else
-				fprintf(to, " %" PRIx64, at->address);
-		}
-		for (uint32_t l = 0; l < sample->labels_n; l++)
-			if (sample->labels[l].str != NULL)
-				fprintf(to, " %s=%s", sample->labels[l].key, sample->labels[l].str);
-			else
-				fprintf(to, " %s=%" PRId64 "%s", sample->labels[l].key,
-					sample->labels[l].num, sample->labels[l].num_unit);
-		fprintf(to, "\n");
-	}
-	fclose(to);
-	return text;
-}
-
-static bool has_comment(const struct profile *p, const char *text)
-{
-	for (uint32_t i = 0; i < p->comments_n; i++)
-		if (strcmp(p->comments[i], text) == 0)
-			return true;
-	return false;
-}
-
 static void test_profile(void)
 {
 	static const char *const pairs[] = {"tenant", "acme"};
@@ -144,7 +69,7 @@ static void test_profile(void)
 	sampled(values, HEAP_FREED, 5, 4000000);
 	row(&s, (uint64_t[]){0x5000}, 1, 0, 16); /* nothing was counted there yet */
 	s.header->notes[NOTE_TRUNCATED] = 4;
-	p = read_it(&s, &heap_profile, NULL);
+	p = read_it(&s, &heap_profile, NULL, NULL);
 	snprintf(want, sizeof(want),
 		 "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " : 1000 2000 bytes=1049\n"
 		 "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " : 1000 2000 bytes=5000\n"
@@ -171,7 +96,7 @@ static void test_profile(void)
 		   p.comments_n == 2,
 	   "heap: how many were sampled");
 	profile_fini(&p);
-	p = read_it(&s, &allocs_profile, NULL);
+	p = read_it(&s, &allocs_profile, NULL, NULL);
 	is_str(show(&p), want, "allocs: the same");
 	is_str(p.default_sample_type, "alloc_space", "allocs: shows what was allocated");
 	profile_fini(&p);
@@ -189,7 +114,7 @@ static void test_every_block(void)
 	sampled(row(&s, (uint64_t[]){0x1000}, 1, 0, 24), HEAP_ALLOCATED, 7, 24);
 	sampled(row(&s, (uint64_t[]){0x1000}, 1, 0, 24), HEAP_FREED, 2, 24);
 	sampled(row(&s, (uint64_t[]){0x2000}, 1, 0, 0), HEAP_ALLOCATED, 3, 0);
-	p = read_it(&s, &heap_profile, NULL);
+	p = read_it(&s, &heap_profile, NULL, NULL);
 	is_str(show(&p), "7 168 5 120 : 1000 bytes=24\n3 0 3 0 : 2000\n",
 	       "every block: as it was counted");
 	ok(has_comment(&p, "10 blocks sampled, all there were; 0 stacks truncated"),
@@ -222,7 +147,7 @@ static void test_window(void)
 	sampled(both, HEAP_ALLOCATED, 2, 100);
 	sampled(both, HEAP_FREED, 3, 100);
 	sampled(row(&s, (uint64_t[]){0x5000}, 1, 0, 8), HEAP_ALLOCATED, 1, 8);
-	p = read_it(&s, &heap_profile, window);
+	p = read_it(&s, &heap_profile, window, NULL);
 	before[0] = stands_for(4, 460000);
 	before[1] = stands_for(4 * 460000, 460000);
 	after[0] = stands_for(10, 496000);
@@ -248,11 +173,11 @@ static void test_window(void)
 	/* the sum of windows is the whole */
 	reading_window_end(window);
 	is_u64((uint64_t)reading_window_begin(&s, &heap_profile, &window), 0, "another window");
-	p = read_it(&s, &heap_profile, window);
+	p = read_it(&s, &heap_profile, window, NULL);
 	is_u64(p.samples_n, 0, "nothing happened in it");
 	profile_fini(&p);
 	s.header->generations[0].serial = 7; /* given up since then */
-	p = read_it(&s, &heap_profile, window);
+	p = read_it(&s, &heap_profile, window, NULL);
 	is_u64(p.samples_n, 0, "blocks are kept in a set that is never given up");
 	profile_fini(&p);
 	reading_window_end(window);
@@ -275,7 +200,7 @@ static void test_lost(void)
 	s.header->lost[LOST_LIVE] = 4;
 	s.header->lost[LOST_STACK_ROOM] = 5; /* the CPU profile's */
 	s.header->lost[LOST_UNSAMPLED_NS] = 35000000;
-	p = read_it(&s, &heap_profile, NULL);
+	p = read_it(&s, &heap_profile, NULL, NULL);
 	is_str(show(&p),
 	       "1 1174361 1 1174361 : 1000 bytes=1000000\n"
 	       "3 1572864 0 0 : [lost: tables full]\n"
@@ -290,7 +215,7 @@ static void test_lost(void)
 	profile_fini(&p);
 	reading_count(&s, &heap_profile, &counts);
 	is_u64(counts.lost, 5, "lost");
-	p = read_it(&s, &cpu, NULL);
+	p = read_it(&s, &cpu, NULL, NULL);
 	is_str(show(&p),
 	       "1 10000000 : 9000\n"
 	       "5 50000000 : [lost: alternate stack too small]\n"
@@ -300,7 +225,7 @@ static void test_lost(void)
 	profile_fini(&p);
 	reading_window_begin(&s, &heap_profile, &window);
 	s.header->lost[LOST_HEAP_ROOM] = 3;
-	p = read_it(&s, &heap_profile, window);
+	p = read_it(&s, &heap_profile, window, NULL);
 	is_str(show(&p), "1 524288 0 0 : [lost: alternate stack too small]\n", "in a window");
 	profile_fini(&p);
 	reading_window_end(window);
@@ -328,7 +253,7 @@ static void test_damaged(void)
 	sampled(row(&s, NULL, 0, UINT32_MAX >> SAMPLE_CLASS_BITS, 7000000), HEAP_ALLOCATED, 1,
 		7000000);
 	reading_window_begin(&s, &heap_profile, &window);
-	p = read_it(&s, &heap_profile, NULL);
+	p = read_it(&s, &heap_profile, NULL, NULL);
 	is_str(show(&p),
 	       "2 2348723 0 0 : 1000 bytes=1000000\n"
 	       "9223372036854775807 9223372036854775807 9223372036854775807 9223372036854775807 : "
@@ -336,7 +261,7 @@ static void test_damaged(void)
 	       "rows that make no sense");
 	profile_fini(&p);
 	values[HEAP_ALLOCATED] = values[HEAP_ALLOCATED + 1] = 0;
-	p = read_it(&s, &heap_profile, window);
+	p = read_it(&s, &heap_profile, window, NULL);
 	is_u64(p.samples_n, 1, "counters that went back");
 	profile_fini(&p);
 	reading_window_end(window);
@@ -364,30 +289,6 @@ FUNCTION(asks, "who_asks")
 FUNCTION(calls, "who_calls")
 
 extern const char __executable_start[], __etext[];
-
-static char *text_of(int fd)
-{
-	struct stat st;
-	char *text;
-
-	if (fstat(fd, &st) < 0)
-		exit(1);
-	text = calloc(1, (size_t)st.st_size + 1);
-	if (text == NULL || pread(fd, text, (size_t)st.st_size, 0) != st.st_size)
-		exit(1);
-	close(fd);
-	return text;
-}
-
-static char *write_it(const struct segment *s, const struct profile_ops *ops, int debug)
-{
-	struct why why = {""};
-	int fd = (int)memfd_create("test", MFD_CLOEXEC);
-
-	if (cprof_output_functions.write(s, ops, NULL, fd, debug, &why) < 0)
-		ok(false, "%s: %s", ops->name, why.text);
-	return text_of(fd);
-}
 
 static uint64_t word(uint64_t pc)
 {

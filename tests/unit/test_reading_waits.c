@@ -3,23 +3,17 @@
  * by hand to profiles and texts.
  */
 #include <link.h>
-#include <sys/stat.h>
 
 #include "core/labels.h"
 #include "core/table.h"
 #include "output/lock_names.h"
 #include "output/mapped.h"
-#include "output/output.h"
-#include "output/reading.h"
 #include "output/symbols_dw.h"
 #include "tests/unit/elf_make.h"
-#include "tests/unit/segment_make.h"
+#include "tests/unit/reading_make.h"
 
-#define BEGUN_REAL INT64_C(1700000000000000000)
-#define BEGUN_MONO UINT64_C(1000000000)
-#define SECOND     UINT64_C(1000000000)
-#define LIBRARY    UINT64_C(0x7f1200000000) /* where it is loaded */
-#define PROGRAM    UINT64_C(0x400000)
+#define LIBRARY UINT64_C(0x7f1200000000) /* where it is loaded */
+#define PROGRAM UINT64_C(0x400000)
 
 static const struct value_type columns[] = {
 	{"contentions", "count"}, {"delay", "nanoseconds"}, {0}};
@@ -37,27 +31,14 @@ static const struct profile_ops mutex = {
 	.table = SEGMENT_TABLE_MUTEX,
 	.run = RUN_MUTEX,
 };
-static const struct profile_ops cpu = {
-	.name = "cpu",
-	.values = (const struct value_type[]){{"samples", "count"}, {"cpu", "nanoseconds"}, {0}},
-	.period = {"cpu", "nanoseconds"},
-	.table = SEGMENT_TABLE_CPU,
-	.run = RUN_CPU,
-};
 
 static struct segment make(uint64_t every)
 {
-	static const enum segment_run_id runs[] = {RUN_CPU, RUN_BLOCK, RUN_MUTEX};
-	struct segment s = segment_make(SEGMENT_MIN_BYTES);
+	struct segment s = reading_make();
 
-	s.header->pid = 100;
-	s.header->begun_monotonic_ns = BEGUN_MONO;
-	s.header->begun_realtime_ns = (uint64_t)BEGUN_REAL;
-	for (unsigned i = 0; i < 3; i++) {
-		s.header->runs[runs[i]].period = 1;
-		s.header->runs[runs[i]].begun_ns = BEGUN_MONO + SECOND;
-		s.header->runs[runs[i]].ended_ns = BEGUN_MONO + 3 * SECOND;
-	}
+	run(&s, RUN_CPU, 1);
+	run(&s, RUN_BLOCK, 1);
+	run(&s, RUN_MUTEX, 1);
 	s.header->runs[RUN_BLOCK].setting = 10000;
 	s.header->runs[RUN_MUTEX].setting = every;
 	return s;
@@ -66,18 +47,15 @@ static struct segment make(uint64_t every)
 static void module(struct segment *s, const char *path, uint64_t bias, uint64_t base,
 		   enum module_state state)
 {
-	uint32_t index = s->header->modules_high;
-
-	*segment_module_at(s, index) = (struct segment_module){
-		.start = bias + base + 0x1000,
-		.end = bias + base + 0x2000,
-		.image_start = bias + base,
-		.image_end = bias + base + 0x5000,
-		.bias = bias,
-		.path = segment_string(s, path, strlen(path)),
-		.state = state,
-	};
-	s->header->modules_high = index + 1;
+	put_module(s, path,
+		   (struct segment_module){
+			   .start = bias + base + 0x1000,
+			   .end = bias + base + 0x2000,
+			   .image_start = bias + base,
+			   .image_end = bias + base + 0x5000,
+			   .bias = bias,
+			   .state = state,
+		   });
 }
 
 /* One wait of @ns at @pc, with labels: key, value, …, NULL. */
@@ -93,55 +71,6 @@ static void wait_at(struct segment *s, enum segment_part table, uint64_t pc, uin
 }
 
 #define LABELS(...) ((const char *const[]){__VA_ARGS__, NULL})
-
-static struct profile read_it(const struct segment *s, const struct profile_ops *ops,
-			      const struct reading_window *window, struct symbols *symbols)
-{
-	struct profile p = {0};
-	struct why why = {""};
-
-	if (reading_profile(s, ops, window, symbols, &p, NULL, &why) < 0) {
-		ok(false, "%s: %s", ops->name, why.text);
-		profile_init(&p);
-	}
-	return p;
-}
-
-/* Every sample as a line: its values, then its names or addresses, leaf first, then its labels. */
-static const char *show(const struct profile *p)
-{
-	static char text[8192];
-	FILE *to = fmemopen(text, sizeof(text), "w");
-
-	for (uint32_t i = 0; i < p->samples_n; i++) {
-		const struct profile_sample *sample = &p->samples[i];
-
-		for (uint32_t c = 0; c < p->sample_types_n; c++)
-			fprintf(to, "%" PRId64 " ", sample->values[c]);
-		fprintf(to, ":");
-		for (uint32_t l = 0; l < sample->locations_n; l++) {
-			const struct profile_location *at = &p->locations[sample->locations[l]];
-
-			if (at->lines_n > 0)
-				fprintf(to, " %s", p->functions[at->lines[0].function].name);
-			else
-				fprintf(to, " %" PRIx64, at->address);
-		}
-		for (uint32_t l = 0; l < sample->labels_n; l++)
-			fprintf(to, " %s=%s", sample->labels[l].key, sample->labels[l].str);
-		fprintf(to, "\n");
-	}
-	fclose(to);
-	return text;
-}
-
-static bool has_comment(const struct profile *p, const char *text)
-{
-	for (uint32_t i = 0; i < p->comments_n; i++)
-		if (strcmp(p->comments[i], text) == 0)
-			return true;
-	return false;
-}
 
 static void test_profiles(void)
 {
@@ -430,32 +359,6 @@ static void test_labels(void)
 	symbols_destroy(symbols);
 	remove_files(directory);
 	segment_unmake(&s);
-}
-
-/* Texts */
-
-static char *write_it(const struct segment *s, const struct profile_ops *ops, int debug)
-{
-	int fd = memfd_create("test", MFD_CLOEXEC);
-	struct why why = {""};
-	struct stat st;
-	char *text;
-
-	if (cprof_output_functions.write(s, ops, NULL, fd, debug, &why) < 0)
-		ok(false, "%s: %s", ops->name, why.text);
-	if (fstat(fd, &st) < 0)
-		exit(1);
-	text = calloc(1, (size_t)st.st_size + 1);
-	if (text == NULL || pread(fd, text, (size_t)st.st_size, 0) != st.st_size)
-		exit(1);
-	close(fd);
-	return text;
-}
-
-static void is_text(char *got, const char *want, const char *about)
-{
-	is_str(got, want, "%s", about);
-	free(got);
 }
 
 static void test_text_block(void)

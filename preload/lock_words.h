@@ -1,0 +1,35 @@
+/*
+ * What glibc keeps in locks, as far as their wrappers look at it (bits/struct_mutex.h, bits/struct_rwlock.h, pthreadP.h).
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Of a mutex's kind. */
+enum { RECURSIVE = 1, TYPE = 3, ROBUST = 16, INHERITS = 32, PROTECTS = 64 };
+
+/* A recursive one is released by the last of its unlocks; to wait for a condition with it is one unlock, too. */
+static inline bool is_last(const pthread_mutex_t *mutex)
+{
+	return (mutex->__data.__kind & TYPE) != RECURSIVE || mutex->__data.__count <= 1;
+}
+
+/* C11's is one. */
+static inline bool is_last_of_mtx(const void *mutex)
+{
+	return is_last((const pthread_mutex_t *)mutex);
+}
+
+/* Asked by who has it. */
+static inline bool has_reader(const pthread_rwlock_t *lock)
+{
+	return lock->__data.__cur_writer == 0;
+}
+
+/* The number stands above three bits of other meaning. */
+static inline uint32_t readers_of(const pthread_rwlock_t *lock)
+{
+	return __atomic_load_n(&lock->__data.__readers, __ATOMIC_RELAXED) >> 3;
+}
