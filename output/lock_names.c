@@ -64,6 +64,13 @@ static bool name_variable(struct symbols_module *module, uint64_t vaddr, char *r
 	return true;
 }
 
+static const char *base_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
 /* The function itself, not what is inlined in it: a constructor says less than who called it. */
 static bool name_site(struct symbols_module *module, uint64_t vaddr, char *ret, size_t size)
 {
@@ -75,7 +82,7 @@ static bool name_site(struct symbols_module *module, uint64_t vaddr, char *ret, 
 		return false;
 	f = &frames[n - 1];
 	if (f->file[0] != '\0' && f->line > 0)
-		snprintf(ret, size, "%s %s:%" PRId64, f->name, f->file, f->line);
+		snprintf(ret, size, "%s %s:%" PRId64, f->name, base_of(f->file), f->line);
 	else if (f->start != 0 && f->start <= vaddr)
 		snprintf(ret, size, "%s+0x%" PRIx64, f->name, vaddr - f->start);
 	else
@@ -86,7 +93,6 @@ static bool name_site(struct symbols_module *module, uint64_t vaddr, char *ret, 
 static const char *name_address(struct lock_names *x, uint64_t address, bool is_site)
 {
 	char name[NAME_BYTES], path[PATH_BYTES] = "";
-	const char *slash;
 	struct segment_module found;
 	struct symbols_module *module = NULL;
 	uint64_t vaddr;
@@ -103,9 +109,7 @@ static const char *name_address(struct lock_names *x, uint64_t address, bool is_
 			symbols_module(x->symbols, path, found.build_id, found.build_id_size, NULL);
 	if (module == NULL ||
 	    !(is_site ? name_site : name_variable)(module, vaddr, name, sizeof(name))) {
-		slash = strrchr(path, '/');
-		snprintf(name, sizeof(name), "%s+0x%" PRIx64, slash != NULL ? slash + 1 : path,
-			 vaddr);
+		snprintf(name, sizeof(name), "%s+0x%" PRIx64, base_of(path), vaddr);
 	}
 	return profile_string(x->p, name);
 }

@@ -186,6 +186,12 @@ def check_holder(about, mutex, name, of):
         tap.equal(count, of['count'], '%s: %s: as often' % (about, of['holder']))
 
 
+def in_ms(text):
+    """A duration of a text, "1.34s" or "838.63ms" or "0"."""
+    number, unit = re.fullmatch(r'([\d.]+)([a-z]*)', text).groups()
+    return float(number) * {'s': 1000, 'ms': 1, 'us': 0.001, 'ns': 1e-6, '': 1}[unit]
+
+
 def check_lines(about, block):
     """A creation site has the line at which the lock was made."""
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'programs', 'locks.c')) as f:
@@ -370,8 +376,9 @@ def parked():
     names = at(profile(r, 'mutex'), 'contender_unlock')
     tap.ok(sums(names)[1] > 0.9 * truth['contended_ns'] - 1e6, 'pool: who makes them wait')
     top = box.command('top', os.path.join(r.directory, 'block.pb.gz'))
-    rows = [line.split()[-1] for line in top.out.splitlines() if re.match(r'\s*[\d.]', line)]
-    tap.ok('contender_lock' in top.out and 'pool_take' not in rows, 'cprof top leaves idle waits out', top.show())
+    rows = {line.split()[-1]: line.split()[-3] for line in top.out.splitlines() if re.match(r'\s*[\d.]', line)}
+    tap.ok('contender_lock' in rows and abs(in_ms(rows.get('pool_take', '0')) - (total - idle) / 1e6) <= 10,
+           'cprof top leaves idle waits out', '%.2f ms are not\n%s' % ((total - idle) / 1e6, top.show()))
     tap.ok('idle' in (top.out + top.err).lower(), 'cprof top says how much it left out', top.show())
     box.close()
 
