@@ -4,7 +4,7 @@
  * Who records has an address and no symbols, so that is what label "lock" says in a segment:
  *
  *     data:0x55d0c3a04060      a lock in the image of a file   g_cache   table+0x28   libfoo.so+0x4060
- *     init:0x55d0c3a01246      elsewhere: who made it          cache_new /src/cache.c:71   server+0x1246
+ *     init:0x55d0c3a01246      elsewhere: who made it          cache_new cache.c:71   server+0x1246
  *
  * A name without a symbol is the file and the address in it, as its headers count. Any other text is a name already.
  */
