@@ -1,5 +1,6 @@
 /*
- * What glibc keeps in locks, as far as their wrappers look at it (bits/struct_mutex.h, bits/struct_rwlock.h, pthreadP.h).
+ * What glibc keeps in locks, as far as their wrappers look at it (bits/struct_mutex.h, bits/struct_rwlock.h, pthreadP.h,
+ * pthread_rwlock_common.c).
  */
 #pragma once
 
@@ -28,8 +29,11 @@ static inline bool has_reader(const pthread_rwlock_t *lock)
 	return lock->__data.__cur_writer == 0;
 }
 
-/* The number stands above three bits of other meaning. */
-static inline uint32_t readers_of(const pthread_rwlock_t *lock)
+/* The number of readers stands above three bits of other meaning. */
+enum { WRITE_PHASE = 1, WRITE_LOCKED = 2 };
+#define READERS(word) ((word) >> 3)
+
+static inline uint32_t readers_word(const pthread_rwlock_t *lock)
 {
-	return __atomic_load_n(&lock->__data.__readers, __ATOMIC_RELAXED) >> 3;
+	return __atomic_load_n(&lock->__data.__readers, __ATOMIC_RELAXED);
 }

@@ -6,9 +6,8 @@
 #include <stdint.h>
 
 #include "core/thread.h"
+#include "preload/lock_words.h"
 
-/* Of a mutex (glibc, bits/struct_mutex.h and pthreadP.h). */
-enum { ROBUST = 16, INHERITS = 32, PROTECTS = 64 };
 #define NOT_RECOVERABLE (INT_MAX - 1)
 #define TAKEN_BITS      0x7ffffu /* of the word of one that protects; above is its ceiling */
 
@@ -33,21 +32,13 @@ int looks_at_mutex(pthread_mutex_t *mutex)
 	return EBUSY;
 }
 
-/* Of the number of readers (pthread_rwlock_common.c): the lower bits. */
-enum { WRITE_PHASE = 1, WRITE_LOCKED = 2, READERS_SHIFT = 3 };
-
-static unsigned readers_of(const pthread_rwlock_t *lock)
-{
-	return __atomic_load_n(&lock->__data.__readers, __ATOMIC_RELAXED);
-}
-
 int looks_at_read(pthread_rwlock_t *lock)
 {
-	unsigned readers = readers_of(lock);
+	uint32_t word = readers_word(lock);
 
-	if (!(readers & WRITE_LOCKED))
+	if (!(word & WRITE_LOCKED))
 		return LET_IT;
-	return readers & WRITE_PHASE ||
+	return word & WRITE_PHASE ||
 			       lock->__data.__flags == PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP
 		       ? EBUSY
 		       : LET_IT;
@@ -55,9 +46,9 @@ int looks_at_read(pthread_rwlock_t *lock)
 
 int looks_at_write(pthread_rwlock_t *lock)
 {
-	unsigned readers = readers_of(lock);
+	uint32_t word = readers_word(lock);
 
-	return readers & WRITE_LOCKED || readers >> READERS_SHIFT != 0 ? EBUSY : LET_IT;
+	return word & WRITE_LOCKED || READERS(word) != 0 ? EBUSY : LET_IT;
 }
 
 int looks_at_spin(pthread_spinlock_t *lock)

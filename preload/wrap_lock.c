@@ -188,7 +188,7 @@ __attribute__((noinline)) static int release_in_pthread_rwlock_unlock(pthread_rw
 	if (marked == 0)
 		return real.pthread_rwlock_unlock(lock);
 	if (is_reader)
-		contention_leaves(lock, marked, readers_of(lock));
+		contention_leaves(lock, marked, READERS(readers_word(lock)));
 	r = real.pthread_rwlock_unlock(lock);
 	if ((!is_reader || contention_left(lock, marked)) && r == 0)
 		contention_released(lock, marked, WAIT_RWLOCK,
