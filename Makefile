@@ -6,6 +6,7 @@
 #     SETUP=ARGS     more arguments of meson setup, such as -Db_sanitize=address
 #     SUITES=NAMES   which tests to run: "unit integration lint" and also "stress"
 #     FUZZ_SEC=N     seconds for each fuzzer, 60
+#     SOAK_SEC=N     seconds of soak, 600
 
 ifneq ($(filter default undefined,$(origin CC)),)
 BUILD ?= build
@@ -16,8 +17,9 @@ endif
 
 SUITES ?= unit integration lint
 FUZZ_SEC ?= 60
+SOAK_SEC ?= 600
 
-.PHONY: all demo test bench fuzz install check-format format clean help
+.PHONY: all demo test soak bench fuzz install check-format format clean help
 
 all: $(BUILD)/build.ninja ## build
 	@# what was not there when it was configured may be now
@@ -37,6 +39,12 @@ test: ## install what is missing, build, run every test
 	@tools/setup test
 	@$(MAKE) --no-print-directory all
 	@tests/run $(BUILD) $(SUITES)
+
+soak: ## trace what hurts most, then poll and storm the endpoint, for SOAK_SEC seconds each
+	@tools/setup test
+	@$(MAKE) --no-print-directory all
+	@for what in stress/soak integration/endpoint_scrapers integration/endpoint_hostile; do \
+		python3 -B tests/$$what.py $(abspath $(BUILD)) $(SOAK_SEC) || exit 1; done
 
 bench: ## install the peers, measure beside them
 	@tools/setup bench

@@ -2,7 +2,9 @@
 """Measures cprof beside its peers: cpu.py BUILD PROGRAMS RESULTS [PART...]
 
 BUILD is a meson build directory, PROGRAMS where bench/run has put the programs of this folder, RESULTS a JSON file
-that is updated part by part: stacks, delivery, sample, programs, start, wall, heap, locks. With QUICK=1 in the environment there are fewer rounds.
+that is updated part by part: stacks, delivery, sample, programs, start, wall, heap, locks, sched, syscalls, events, traced,
+viewer.
+With QUICK=1 in the environment there are fewer rounds.
 """
 
 import concurrent.futures
@@ -14,10 +16,16 @@ import statistics
 import subprocess
 import sys
 import threading
+import time
 
+import events
 import heap
 import locks
 import samples
+import sched
+import syscalls
+import traced
+import viewer
 import wall
 from place import NOTES, Place, note, spent
 from rounds import Rounds, in_turn, run, spread
@@ -408,8 +416,30 @@ def part_locks(place):
     return locks.part_locks(place, QUICK)
 
 
-PARTS = {'stacks': part_stacks, 'delivery': part_delivery, 'sample': part_sample, 'programs': part_programs, 'start': part_start,
-         'wall': part_wall, 'heap': part_heap, 'locks': part_locks}
+def part_sched(place):
+    return sched.part_sched(place, QUICK)
+
+
+def part_syscalls(place):
+    return syscalls.part_syscalls(place, QUICK)
+
+
+def part_events(place):
+    return events.part_events(place, QUICK)
+
+
+def part_traced(place):
+    make_inputs(place.work)
+    return traced.part_traced(place, QUICK)
+
+
+def part_viewer(place):
+    return viewer.part_viewer(place, QUICK)
+
+
+PARTS = {'stacks': part_stacks, 'delivery': part_delivery, 'sample': part_sample,
+         'programs': part_programs, 'start': part_start, 'wall': part_wall, 'heap': part_heap, 'locks': part_locks, 'sched': part_sched,
+         'syscalls': part_syscalls, 'events': part_events, 'traced': part_traced, 'viewer': part_viewer}
 
 
 def main():
@@ -422,7 +452,9 @@ def main():
     place = Place(build, programs)
     try:
         for name in wanted or PARTS:
+            begun = time.monotonic()
             known[name] = PARTS[name](place)
+            print('%s: %.0f s' % (name, time.monotonic() - begun), flush=True)
             known['notes'] = sorted(set(known.get('notes', []) + NOTES))
             with open(results, 'w') as f:
                 json.dump(known, f, indent=1)

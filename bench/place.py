@@ -1,5 +1,6 @@
 """Where the programs are, what is installed, and what a command costs."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -24,6 +25,14 @@ def library(name):
     return None
 
 
+def gone(path):
+    """Removes a file or a directory, if it is there."""
+    if os.path.isdir(path):
+        shutil.rmtree(path, ignore_errors=True)
+    elif os.path.exists(path):
+        os.remove(path)
+
+
 class Place:
     """Where everything is, in a directory that any user may read: profiles of an unprivileged user need that."""
 
@@ -37,7 +46,9 @@ class Place:
         os.chmod(self.out, 0o1777)
         self.cprof = shutil.copy(build + '/cli/cprof', self.work + '/cli/cprof')
         self.library = shutil.copy(build + '/preload/libcprof.so.0', self.work + '/preload/libcprof.so.0')
-        for name in ('load', 'work', 'spend', 'noperf', 'stacks', 'stacks-fp', 'nothing', 'sleepers', 'heap', 'locks', 'tcmalloc.so'):
+        self.build, self.viewer = build, build + '/viewer/cprof-trace'
+        for name in ('load', 'work', 'spend', 'noperf', 'stacks', 'stacks-fp', 'nothing', 'sleepers', 'heap', 'locks', 'sched',
+                     'syscalls', 'events', 'events-lttng', 'gotrace', 'trace_make', 'views', 'tcmalloc.so'):
             if os.path.exists(programs + '/' + name):
                 shutil.copy(programs + '/' + name, self.work + '/' + name)
         self.libprofiler = library('libprofiler.so.0')
@@ -54,6 +65,14 @@ class Place:
         with self.lock:
             self.number += 1
             return '%s/%d' % (self.out, self.number)
+
+    def info(self, path):
+        """What `cprof-trace info` says of a trace."""
+        return json.loads(run([self.viewer, path, 'info', '--json']))
+
+    def trace(self, out):
+        """The same of the trace in the directory @out."""
+        return self.info(out + '/trace.out')
 
     def remove(self):
         shutil.rmtree(self.work, ignore_errors=True)

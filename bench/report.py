@@ -12,8 +12,13 @@ import os
 import sys
 import time
 
+import events
 import heap
 import locks
+import sched
+import syscalls
+import traced
+import viewer
 import wall
 
 OURS, PEER, TARGET, INK, FAINT = '#1f6f8b', '#b9c4cc', '#c0392b', '#22303a', '#dde4e8'
@@ -156,8 +161,30 @@ def locks_targets(r):
     return locks.locks_targets(r, Target)
 
 
+def sched_targets(r):
+    return sched.sched_targets(r, Target)
+
+
+def syscalls_targets(r):
+    return syscalls.syscalls_targets(r, Target)
+
+
+def events_targets(r):
+    return events.events_targets(r, Target)
+
+
+def traced_targets(r):
+    return traced.traced_targets(r, Target)
+
+
+def viewer_targets(r):
+    return viewer.viewer_targets(r, Target)
+
+
 PARTS = {'stacks': stack_targets, 'delivery': delivery_targets, 'sample': sample_targets,
-         'programs': program_targets, 'start': start_targets, 'wall': wall_targets, 'heap': heap_targets, 'locks': locks_targets}
+         'programs': program_targets, 'start': start_targets, 'wall': wall_targets, 'heap': heap_targets, 'locks': locks_targets,
+         'sched': sched_targets, 'syscalls': syscalls_targets, 'events': events_targets, 'traced': traced_targets,
+         'viewer': viewer_targets}
 
 
 # The picture
@@ -285,6 +312,27 @@ def draw(r):
         p.panel('A lock and an unlock', 'ratio to the program alone; less is better; logarithmic',
                 list(locks.locks_groups(r)), lambda v: '%.2f' % v if v < 10 else '%.0f' % v,
                 lambda v: math.log(max(v, 0.5) / 0.5) / math.log(100 / 0.5), (0.5, 1, 2, 5, 10, 20, 50, 100))
+    if 'sched' in r:
+        p.panel('Switches of threads recorded', 'ratio to the program alone, as a user without rights; less is better',
+                list(sched.sched_groups(r)), lambda v: '%.2f' % v, lambda v: v / 2.5, (0, 0.5, 1, 1.5, 2))
+    if 'syscalls' in r:
+        p.panel('A system call', 'ratio to the program alone; less is better; logarithmic',
+                list(syscalls.syscalls_groups(r)), lambda v: '%.2f' % v if v < 10 else '%.0f' % v,
+                lambda v: math.log(max(v, 0.5) / 0.5) / math.log(300 / 0.5), (0.5, 1, 2, 5, 10, 20, 50, 100, 200))
+    if 'events' in r:
+        p.panel('One event of the program\'s own', 'ns; less is better; the target is drawn for a counter', list(events.events_groups(r)),
+                lambda v: '%.0f' % v, lambda v: v / 200, (0, 50, 100, 150, 200))
+        p.panel('What an event takes in the file', 'bytes; less is better', list(events.bytes_groups(r)),
+                lambda v: '%.1f' % v, lambda v: v / 20, (0, 5, 10, 15, 20))
+    if 'traced' in r:
+        p.panel('Whole programs, all traced', 'percent of CPU time above the program alone; less is better', list(traced.traced_groups(r)),
+                lambda v: '%+.1f %%' % v, lambda v: (v + 5) / 35, (0, 10, 20, 30))
+    if 'viewer' in r:
+        p.panel('Opening a trace', 'seconds; less is better; logarithmic; the target is drawn for the first picture',
+                list(viewer.time_groups(r)), lambda v: '%.2g s' % v if v < 10 else '%.0f s' % v,
+                lambda v: math.log(max(v, 0.01) / 0.01) / math.log(300 / 0.01), (0.01, 0.1, 1, 10, 100))
+        p.panel('Memory that it takes', 'resident, MB; less is better; logarithmic', list(viewer.memory_groups(r)),
+                lambda v: '%.0f MB' % v, lambda v: math.log(max(v, 1)) / math.log(10000), (1, 10, 100, 1000))
     return p.svg()
 
 
@@ -389,8 +437,30 @@ def page_locks(r):
     return locks.page_locks(r, table)
 
 
-PAGES = {'stacks': page_stacks, 'delivery': page_delivery, 'sample': page_sample, 'programs': page_programs,
-         'start': page_start, 'wall': page_wall, 'heap': page_heap, 'locks': page_locks}
+def page_sched(r):
+    return sched.page_sched(r, table)
+
+
+def page_syscalls(r):
+    return syscalls.page_syscalls(r, table)
+
+
+def page_events(r):
+    return events.page_events(r, table)
+
+
+def page_traced(r):
+    return traced.page_traced(r, table)
+
+
+def page_viewer(r):
+    return viewer.page_viewer(r, table)
+
+
+PAGES = {'stacks': page_stacks, 'delivery': page_delivery, 'sample': page_sample,
+         'programs': page_programs, 'start': page_start, 'wall': page_wall, 'heap': page_heap, 'locks': page_locks,
+         'sched': page_sched, 'syscalls': page_syscalls, 'events': page_events, 'traced': page_traced,
+         'viewer': page_viewer}
 
 
 def page(r, rows):

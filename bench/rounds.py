@@ -29,6 +29,15 @@ def spread(values):
     return statistics.median(values), values[quarter], values[-1 - quarter]
 
 
+def told(words, values, ways):
+    """{way: {ns, ratio to none}}, which is printed, too."""
+    result = {way: {'ns': values.median(way), 'ratio': values.ratio(way, 'none')} for way in ways}
+    print(words)
+    for way, cell in result.items():
+        print('  %-24s %10.1f ns   x %.3f  [%.3f .. %.3f]' % (way, cell['ns'], *cell['ratio']), flush=True)
+    return result
+
+
 def in_turn(variants, count):
     """Yields (round, variant); every other round runs backwards, so that drift hits all alike."""
     for number in range(count):

@@ -1,10 +1,10 @@
 /*
  * spend: what a command costs, its children included and nobody else.
  *
- *     spend [-n TIMES] FILE COMMAND [ARG...]      FILE gets a line:   CPU ns, elapsed ns, status
+ *     spend [-n TIMES] FILE COMMAND [ARG...]      FILE gets a line:   CPU ns, elapsed ns, status, peak of resident KB
  *
  * Under a profiler's launcher this stands between it and the program, so that the program's own cost is known apart from
- * the launcher's. -n repeats a short command and tells the sums.
+ * the launcher's. -n repeats a short command and tells the sums, and the largest peak.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -67,8 +67,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "spend: %s: %s\n", argv[optind], strerror(errno));
 		return 1;
 	}
-	fprintf(f, "%lld %lld %d\n", of_timeval(usage.ru_utime) + of_timeval(usage.ru_stime), begun,
-		status);
+	fprintf(f, "%lld %lld %d %ld\n", of_timeval(usage.ru_utime) + of_timeval(usage.ru_stime),
+		begun, status, usage.ru_maxrss);
 	fclose(f);
 	return status;
 }

@@ -97,7 +97,7 @@ static int parse(int argc, char **argv, struct run *ret)
 			return STATUS_OURS;
 		}
 	}
-	if (option_parse(spec, available_profiles(), &ret->options, &why) < 0)
+	if (option_parse(spec, available_profiles() | OPTION_HTTP, &ret->options, &why) < 0)
 		return fail(why.text);
 	if (ret->options.profiles == 0)
 		return fail("nothing to record: -p names no profile; try -p cpu");
@@ -276,6 +276,7 @@ int cmd_run(int argc, char **argv)
 	if (r < 0)
 		return fail(why.text);
 
+	recording_set_options(recording, &run.options);
 	r = start_program(&run, recording, &pid, &report);
 	if (r == 0) {
 		r = recording_wait(recording, pid, job_stopped, &status);

@@ -18,6 +18,8 @@
 
 #include "core/session.h"
 
+_Static_assert(sizeof(struct session_hello) == sizeof(struct session_ask), "read as one");
+
 #define QUEUE_MAX 4096
 #define CALLER_MS \
 	1000 /* it speaks right behind the connect; a second is for a machine on its knees */
@@ -222,9 +224,13 @@ static void quote(char *text, struct why *ret)
 /* What @connection has to say. 1 with *ret, 0 when it left without a word, -EAGAIN not yet. */
 static int hear(int connection, struct arrival *ret)
 {
-	struct session_hello hello = {0};
-	char text[SESSION_TEXT_MAX + 1] = "";
-	struct iovec parts[2] = {{&hello, sizeof(hello)}, {text, SESSION_TEXT_MAX}};
+	union {
+		struct session_hello hello;
+		struct session_ask ask;
+	} said = {.hello = {0}};
+	const struct session_hello *hello = &said.hello;
+	char text[SESSION_ASK_TEXT_MAX + 2] = ""; /* a byte more shows that it is too long */
+	struct iovec parts[2] = {{&said, sizeof(said)}, {text, sizeof(text) - 1}};
 	union {
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(int))]; /* what finds no room the kernel closes */
@@ -241,26 +247,43 @@ static int hear(int connection, struct arrival *ret)
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? -EAGAIN : 0;
 	fd = only_file(&message);
-	*ret = (struct arrival){0};
+	*ret = (struct arrival){.connection = -1};
 	if (n == 0)
 		goto nothing;
 	/* another pid namespace's processes have no number here, and nobody would learn of their end */
 	if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 || peer.pid <= 0)
 		goto nothing;
 	ret->pid = peer.pid;
-	ret->has_none = fd < 0 && n > (ssize_t)sizeof(hello) && hello.magic == SESSION_MAGIC &&
-			hello.bytes == 0;
+	ret->uid = peer.uid;
+	if (n >= (ssize_t)sizeof(said.ask) && said.ask.magic == SESSION_ASK_MAGIC) {
+		bool has_text = said.ask.what == SESSION_START || said.ask.what == SESSION_STOP;
+		size_t text_bytes = (size_t)n - sizeof(said.ask);
+
+		if (text_bytes != (has_text ? strlen(text) : 0) ||
+		    text_bytes > SESSION_ASK_TEXT_MAX)
+			goto nothing;
+		ret->asked = said.ask.pid != 0 ? said.ask.pid : peer.pid;
+		ret->what = said.ask.what;
+		memcpy(ret->text, text, sizeof(ret->text));
+		ret->connection = fcntl(connection, F_DUPFD_CLOEXEC, 3);
+		if (ret->connection < 0)
+			goto nothing;
+		goto out;
+	}
+	ret->has_none = fd < 0 && n > (ssize_t)sizeof(*hello) && hello->magic == SESSION_MAGIC &&
+			hello->bytes == 0;
 	if (ret->has_none)
 		quote(text, &ret->why);
-	else if (fd < 0 || n != (ssize_t)sizeof(hello) || hello.magic != SESSION_MAGIC)
+	else if (fd < 0 || n != (ssize_t)sizeof(*hello) || hello->magic != SESSION_MAGIC)
 		why_set(&ret->why, "what it says is not what a cprof library of this version does");
-	else if (map_segment(fd, hello.bytes, &ret->segment, &ret->why) < 0)
+	else if (map_segment(fd, hello->bytes, &ret->segment, &ret->why) < 0)
 		ret->segment = (struct segment){0};
 	if (ret->segment.header != NULL) {
 		ret->door = mmap(NULL, RECEPTION_DOOR, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		if (ret->door == MAP_FAILED)
 			ret->door = NULL;
 	}
+out:
 	if (fd >= 0)
 		close(fd);
 	return 1;
@@ -327,6 +350,30 @@ bool reception_take(struct reception *r, struct arrival *ret)
 			poll(NULL, 0, 10);
 	}
 	return false;
+}
+
+void reception_answer(int connection, int error, const char *text, int fd)
+{
+	struct session_answer answer = {SESSION_ANSWER_MAGIC, error, ""};
+	struct iovec part = {&answer, sizeof(answer)};
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.bytes = {0}};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+	snprintf(answer.text, sizeof(answer.text), "%s", text);
+	if (error == 0 && fd >= 0) {
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	}
+	/* there is room for one message in a new socket, or it is not one of ours */
+	sendmsg(connection, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	close(connection);
 }
 
 bool reception_is_busy(const struct reception *r)

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "core/segment.h"
+#include "core/session.h"
 #include "core/why.h"
 
 #define RECEPTION_CALLERS \
@@ -21,9 +22,14 @@
 
 struct reception;
 
-/* Somebody with a segment; else without header, and why says why: it has none, or it was refused. */
+/* Somebody who asks; or with a segment; else without header, and why says why: it has none, or it was refused. */
 struct arrival {
 	pid_t pid;
+	uid_t uid;
+	int connection; /* where an answer is waited for: the caller's now. -1: nothing was asked */
+	pid_t asked;    /* of this one */
+	uint32_t what;  /* enum session_what, or anything */
+	char text[SESSION_ASK_TEXT_MAX + 1];
 	bool has_none;
 	struct segment segment;
 	void *door; /* its first page, to write in; NULL when that is not to be had */
@@ -36,6 +42,12 @@ const char *reception_path(const struct reception *r);
 
 /* True with the next one who has spoken. */
 bool reception_take(struct reception *r, struct arrival *ret);
+
+/*
+ * To whoever asked: @error, @text, and @fd unless it is -1, which stays the caller's. Never waits; @connection is closed. From any
+ * thread.
+ */
+void reception_answer(int connection, int error, const char *text, int fd);
 
 /* True while somebody has connected and not spoken. */
 bool reception_is_busy(const struct reception *r);

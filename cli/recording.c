@@ -19,8 +19,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli/change.h"
+#include "cli/closing.h"
 #include "cli/latecomers.h"
 #include "cli/reception.h"
+#include "cli/serving.h"
+#include "cli/status.h"
+#include "cli/tracing.h"
+#include "core/option.h"
 #include "core/segment.h"
 #include "core/session.h"
 #include "output/file.h"
@@ -41,15 +47,23 @@ struct image {
 	pid_t pid;
 	int pidfd; /* -1 when it cannot be had */
 	bool is_over;
+	char below[128]; /* its directory in ours; "": ours, or not chosen yet */
 	struct segment segment;
+	struct tracing *tracing;     /* NULL: it does not trace, as far as is known */
 	struct segment_header *door; /* its header, to leave word in; NULL when that cannot be */
+	struct change change;
+	struct served *served; /* NULL: it cannot be asked over HTTP */
 };
 
 struct recording {
 	const struct profile_ops *const *profiles;
 	struct reception *reception;
+	struct serving *serving; /* NULL: until there is somebody to serve, or where it cannot be */
+	char http[256];          /* where the program is served, too; "": nowhere */
 	char directory[4096];
 	bool has_made_directory;
+	bool is_tracing; /* all that come are to */
+	struct writer_ring ring;
 	pid_t main_pid, first_pid;
 	bool is_main_missing;         /* what it runs now has said that it is not recorded */
 	struct image *images, **last; /* in the order of their arrival */
@@ -64,17 +78,7 @@ struct recording {
 	struct timespec asked_at;
 	unsigned snapshots;
 
-	/* for the closing line */
-	uint64_t samples, waits, lost, missed[LOST_KINDS];
-	unsigned children;
-	struct first {
-		const char *
-			name; /* of the first profile with something in it, else of any, NULL: none */
-		const char *index; /* the option for a column that has something to see */
-	} main_first, child_first;
-	bool has_main, has_no_snapshot;
-	bool has_samples, has_waits; /* a profile of these ran, whether it found any or not */
-	struct why failure;
+	struct closing closing;
 };
 
 static volatile int asking_fd = -1; /* for the signal handler */
@@ -97,6 +101,13 @@ int recording_begin(struct recording **ret, const struct profile_ops *const *pro
 	}
 	*ret = r;
 	return 0;
+}
+
+void recording_set_options(struct recording *r, const struct option_set *options)
+{
+	r->is_tracing = options->profiles & OPTION_TRACE;
+	r->ring = (struct writer_ring){options->ring_ns, options->ring_bytes};
+	snprintf(r->http, sizeof(r->http), "%s", options->http);
 }
 
 const char *recording_socket(const struct recording *r)
@@ -132,84 +143,22 @@ static void note_end(const struct image *image)
 				(uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-static void mark_over(struct recording *r, struct image *image)
+/* @reason TRACE_END_UNKNOWN: that of the program's own process is learnt later. */
+static void mark_over(struct recording *r, struct image *image, enum trace_end reason)
 {
+	if (image->tracing != NULL && (reason != TRACE_END_UNKNOWN || image->pid != r->main_pid))
+		tracing_end(image->tracing, reason, 0);
 	if (image->is_over)
 		return;
 	image->is_over = true;
+	serving_remove(r->serving, image->served);
+	image->served = NULL;
+	change_give_up(&image->change, -ESRCH, "the process has ended");
 	note_end(image);
 	r->over++;
 	if (image->pidfd >= 0)
 		close(image->pidfd);
 	image->pidfd = -1;
-}
-
-static void add_image(struct recording *r, pid_t pid, const struct segment *s, void *door)
-{
-	struct image *image = calloc(1, sizeof(*image));
-
-	if (image == NULL) {
-		struct segment lost = *s;
-
-		segment_release(&lost);
-		if (door != NULL)
-			munmap(door, RECEPTION_DOOR);
-		return;
-	}
-	for (struct image *i = r->images; i != NULL; i = i->next)
-		if (i->pid == pid)
-			mark_over(r, i); /* it ran exec; or the pid is used again */
-	if (pid == r->main_pid)
-		r->is_main_missing = false;
-	image->pid = pid;
-	image->segment = *s;
-	image->door = door;
-	r->forked += s->header->is_forked != 0;
-	image->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (image->pidfd >= 0)
-		fcntl(image->pidfd, F_SETFD, FD_CLOEXEC);
-	*r->last = image;
-	r->last = &image->next;
-	if (image->pidfd < 0 && kill(pid, 0) < 0 && errno == ESRCH)
-		mark_over(r, image);
-}
-
-static void note_refused(struct recording *r, const struct arrival *arrival)
-{
-	if (r->refused++ < REFUSED_MAX)
-		fprintf(stderr, "cprof: process %d is not recorded: %s\n", (int)arrival->pid,
-			arrival->why.text);
-	if (!arrival->has_none)
-		return;
-	for (struct image *i = r->images; i != NULL; i = i->next)
-		if (i->pid == arrival->pid)
-			mark_over(r, i); /* it ran exec */
-	r->is_main_missing = r->is_main_missing || arrival->pid == r->main_pid;
-}
-
-/* Takes in those who came: at most as many as can have been waiting, for more may come meanwhile. */
-static void receive_all(struct recording *r)
-{
-	struct arrival arrival;
-
-	for (int i = 0; i < ARRIVALS_MAX && reception_take(r->reception, &arrival); i++) {
-		if (arrival.segment.header != NULL)
-			add_image(r, arrival.pid, &arrival.segment, arrival.door);
-		else
-			note_refused(r, &arrival);
-	}
-}
-
-static void notice_ends(struct recording *r)
-{
-	for (struct image *i = r->images; i != NULL; i = i->next) {
-		struct pollfd end = {i->pidfd, POLLIN, 0};
-
-		if (i->is_over)
-			continue;
-		if (i->pidfd >= 0 ? poll(&end, 1, 0) == 1 : kill(i->pid, 0) < 0 && errno == ESRCH)
-			mark_over(r, i);
-	}
 }
 
 /* The directory for a child, NAME.PID, with a number when one process ran several images of that name: a new one. */
@@ -232,11 +181,191 @@ static void child_directory(const struct recording *r, const struct image *image
 	}
 }
 
+/* Traces are written from the first moment on: the place for them is chosen, and taken, now. */
+static void choose_directory(const struct recording *r, struct image *image)
+{
+	char path[4400];
+
+	if (image->below[0] != '\0')
+		return;
+	child_directory(r, image, image->below, sizeof(image->below));
+	snprintf(path, sizeof(path), "%s/%s", r->directory, image->below);
+	mkdir(path, 0777);
+}
+
+static void remove_directory(const struct recording *r, const struct image *image)
+{
+	char path[4400];
+
+	snprintf(path, sizeof(path), "%s/%s", r->directory, image->below);
+	if (image->below[0] != '\0')
+		rmdir(path); /* only if it is empty */
+}
+
+static void begin_tracing(struct recording *r, struct image *image)
+{
+	if (image->pid != r->main_pid)
+		choose_directory(r, image);
+	image->tracing = tracing_begin(&image->segment, image->door, image->pid, r->directory,
+				       image->below, r->ring);
+}
+
+/* It is not what the program is any more, and has our directory. */
+static void move_tracing(const struct recording *r, struct image *image)
+{
+	if (image->tracing == NULL || image->below[0] != '\0')
+		return;
+	choose_directory(r, image);
+	tracing_move(image->tracing, image->below);
+}
+
+/* Who comes with the same pid ran exec; or the pid is used again. */
+static void replace_images(struct recording *r, pid_t pid)
+{
+	for (struct image *i = r->images; i != NULL; i = i->next) {
+		if (i->pid != pid)
+			continue;
+		mark_over(r, i, TRACE_END_EXEC);
+		move_tracing(r, i);
+	}
+}
+
+/* Not before there is a process: until then we fork. */
+static void begin_serving(struct recording *r, struct image *image)
+{
+	struct why why = {""};
+
+	if (r->serving == NULL)
+		serving_begin(&r->serving, r->profiles, reception_path(r->reception), &why);
+	image->served =
+		serving_add(r->serving, &image->segment, image->door, image->pid,
+			    image->pid == r->main_pid && r->http[0] != '\0' ? r->http : NULL, &why);
+	if (image->pid == r->main_pid && r->http[0] != '\0' && why.text[0] != '\0')
+		fprintf(stderr, "cprof: %s\n", why.text);
+}
+
+static void add_image(struct recording *r, pid_t pid, const struct segment *s, void *door)
+{
+	struct image *image = calloc(1, sizeof(*image));
+
+	if (image == NULL) {
+		struct segment lost = *s;
+
+		segment_release(&lost);
+		if (door != NULL)
+			munmap(door, RECEPTION_DOOR);
+		return;
+	}
+	replace_images(r, pid);
+	if (pid == r->main_pid)
+		r->is_main_missing = false;
+	image->pid = pid;
+	image->segment = *s;
+	image->door = door;
+	r->forked += s->header->is_forked != 0;
+	image->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (image->pidfd >= 0)
+		fcntl(image->pidfd, F_SETFD, FD_CLOEXEC);
+	*r->last = image;
+	r->last = &image->next;
+	if (r->is_tracing)
+		begin_tracing(r, image);
+	if (image->pidfd < 0 && kill(pid, 0) < 0 && errno == ESRCH)
+		mark_over(r, image, TRACE_END_UNKNOWN);
+	else
+		begin_serving(r, image);
+}
+
+static void note_refused(struct recording *r, const struct arrival *arrival)
+{
+	if (r->refused++ < REFUSED_MAX)
+		fprintf(stderr, "cprof: process %d is not recorded: %s\n", (int)arrival->pid,
+			arrival->why.text);
+	if (!arrival->has_none)
+		return;
+	replace_images(r, arrival->pid);
+	r->is_main_missing = r->is_main_missing || arrival->pid == r->main_pid;
+}
+
+static void answer_status(const struct recording *r, const struct image *image, int connection)
+{
+	int fd = status_write(&image->segment, r->profiles, image->pid);
+
+	reception_answer(connection, fd < 0 ? fd : 0, fd < 0 ? strerror(-fd) : "", fd);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Somebody wants something of a process. Who may: the user whose session it is, and root. */
+static void answer(const struct recording *r, const struct arrival *arrival)
+{
+	struct image *found = NULL;
+	char text[128];
+	int error;
+
+	for (struct image *i = r->images; i != NULL; i = i->next)
+		if (i->pid == arrival->asked && !i->is_over)
+			found = i;
+	error = arrival->uid != geteuid() && arrival->uid != 0             ? -EPERM
+		: found == NULL                                            ? -ESRCH
+		: arrival->what > SESSION_STATUS                           ? -EINVAL
+		: arrival->what == SESSION_TRACE && found->tracing == NULL ? -ENODATA
+									   : 0;
+	if (error == 0 && arrival->what == SESSION_START && arrival->pid != getpid())
+		serving_keep(found->served, OPTION_PROFILES);
+	if (error == 0 && arrival->what == SESSION_TRACE)
+		tracing_ask(found->tracing, arrival->connection);
+	else if (error == 0 && arrival->what == SESSION_STATUS)
+		answer_status(r, found, arrival->connection);
+	else if (error == 0)
+		change_begin(&found->change, found->door,
+			     arrival->what == SESSION_START ? REQUEST_START : REQUEST_STOP,
+			     arrival->text, arrival->connection);
+	if (error == 0)
+		return;
+	snprintf(text, sizeof(text),
+		 error == -EPERM    ? "process %d is recorded by another user"
+		 : error == -ESRCH  ? "process %d is not recorded"
+		 : error == -EINVAL ? "what is asked of process %d is not known"
+				    : "process %d is not traced: `cprof run -p trace` does that",
+		 (int)arrival->asked);
+	reception_answer(arrival->connection, error, text, -1);
+}
+
+/* Takes in those who came: at most as many as can have been waiting, for more may come meanwhile. */
+static void receive_all(struct recording *r)
+{
+	struct arrival arrival;
+
+	for (int i = 0; i < ARRIVALS_MAX && reception_take(r->reception, &arrival); i++) {
+		if (arrival.connection >= 0)
+			answer(r, &arrival);
+		else if (arrival.segment.header != NULL)
+			add_image(r, arrival.pid, &arrival.segment, arrival.door);
+		else
+			note_refused(r, &arrival);
+	}
+}
+
+static void notice_ends(struct recording *r)
+{
+	for (struct image *i = r->images; i != NULL; i = i->next) {
+		struct pollfd end = {i->pidfd, POLLIN, 0};
+
+		if (i->is_over)
+			continue;
+		if (i->tracing == NULL && i->segment.header->runs[RUN_TRACE].setting != 0)
+			begin_tracing(r, i); /* by a call of its own */
+		if (i->pidfd >= 0 ? poll(&end, 1, 0) == 1 : kill(i->pid, 0) < 0 && errno == ESRCH)
+			mark_over(r, i, TRACE_END_UNKNOWN);
+	}
+}
+
 /* What is in an image's profiles. */
 struct contents {
 	uint64_t samples, waits, lost;
 	bool has_samples, has_waits;
-	struct first first;
+	struct closing_first first;
 	bool is_worth; /* it did something: to have been there is enough only when nothing else was asked */
 };
 
@@ -266,7 +395,7 @@ static struct contents contents_of(const struct recording *r, const struct image
 	for (const struct profile_ops *const *p = r->profiles; *p != NULL; p++) {
 		struct reading_counts counts = {0};
 
-		if ((*p)->is_view || !reading_is_there(&image->segment, *p))
+		if ((*p)->is_view || (*p)->is_log || !reading_is_there(&image->segment, *p))
 			continue;
 		reading_count(&image->segment, *p, &counts);
 		count_contents(*p, &counts, &c);
@@ -321,40 +450,66 @@ static void say_left_off(struct recording *r, const struct image *image, bool is
 	}
 }
 
-static void write_image(struct recording *r, const struct image *image, bool is_main)
+/* Waits for the end of its trace. */
+static void finish_tracing(struct recording *r, struct image *image, struct contents *c)
+{
+	struct drain_counts counts;
+	struct why why = {""};
+	uint64_t left_out;
+
+	if (image->tracing == NULL)
+		return;
+	counts = tracing_finish(image->tracing, &why);
+	r->closing.triggered += tracing_snapshots(image->tracing, &left_out);
+	r->closing.triggered_left_out += left_out;
+	if (why.text[0] != '\0')
+		r->closing.failure = why;
+	r->closing.has_events = true;
+	r->closing.events += counts.events - counts.unwritten;
+	c->lost += counts.lost + (counts.error < 0 ? counts.unwritten : 0);
+	c->is_worth = c->is_worth || counts.events > 0;
+	if (c->first.name == NULL)
+		c->first = (struct closing_first){.name = "trace", .is_log = true};
+}
+
+static void write_image(struct recording *r, struct image *image, bool is_main)
 {
 	struct contents contents = contents_of(r, image);
 	struct why why = {""};
-	char below[128];
 	int error;
 
-	if (!contents.is_worth && !is_main)
-		return; /* a child that did nothing leaves nothing */
 	if (!is_main)
-		child_directory(r, image, below, sizeof(below));
+		move_tracing(r, image);
+	finish_tracing(r, image, &contents);
+	if (!contents.is_worth && !is_main) {
+		remove_directory(r, image); /* a child that did nothing leaves nothing */
+		return;
+	}
+	if (!is_main && image->below[0] == '\0')
+		child_directory(r, image, image->below, sizeof(image->below));
 	error = output_write_files(&image->segment, r->profiles, r->symbols, r->directory,
-				   is_main ? NULL : below, &why);
+				   is_main ? NULL : image->below, &why);
 	if (error < 0) {
-		r->failure = why;
+		r->closing.failure = why;
 		return;
 	}
 	say_left_off(r, image, is_main);
-	r->samples += contents.samples;
-	r->waits += contents.waits;
-	r->has_samples = r->has_samples || contents.has_samples;
-	r->has_waits = r->has_waits || contents.has_waits;
-	r->lost += contents.lost;
+	r->closing.samples += contents.samples;
+	r->closing.waits += contents.waits;
+	r->closing.has_samples = r->closing.has_samples || contents.has_samples;
+	r->closing.has_waits = r->closing.has_waits || contents.has_waits;
+	r->closing.lost += contents.lost;
 	if (is_main) {
-		r->main_first = contents.first;
-		r->has_no_snapshot = lacks_snapshot(r, image);
-	} else if (r->child_first.name == NULL) {
-		r->child_first = contents.first;
+		r->closing.main_first = contents.first;
+		r->closing.has_no_snapshot = lacks_snapshot(r, image);
+	} else if (r->closing.child_first.name == NULL) {
+		r->closing.child_first = contents.first;
 	}
 	for (enum segment_lost kind = 0; kind < LOST_KINDS; kind++)
-		r->missed[kind] += atomic_load_explicit(&image->segment.header->lost[kind],
-							memory_order_relaxed);
-	r->has_main = r->has_main || is_main;
-	r->children += !is_main;
+		r->closing.missed[kind] += atomic_load_explicit(&image->segment.header->lost[kind],
+								memory_order_relaxed);
+	r->closing.has_main = r->closing.has_main || is_main;
+	r->closing.children += !is_main;
 }
 
 static uint64_t forks_of(const struct image *image)
@@ -368,6 +523,8 @@ static uint64_t forks_of(const struct image *image)
 
 static void drop_image(struct recording *r, struct image *image)
 {
+	change_give_up(&image->change, -ECONNRESET, "the session ends");
+	tracing_forget(image->tracing);
 	if (image->segment.header != NULL)
 		r->forks += forks_of(image);
 	if (image->pidfd >= 0)
@@ -504,11 +661,25 @@ static void await_snapshot(struct recording *r)
 		give_up_snapshot(r, "the program did not answer");
 }
 
+static bool is_changing(const struct recording *r)
+{
+	for (const struct image *i = r->images; i != NULL; i = i->next)
+		if (i->change.is_under_way)
+			return true;
+	return false;
+}
+
+static void attend_changes(struct recording *r)
+{
+	for (struct image *i = r->images; i != NULL; i = i->next)
+		change_attend(&i->change, i->door);
+}
+
 /* One round: what came, what ended. */
 static void attend(struct recording *r, int pidfd, int wait_ms)
 {
 	struct pollfd events[RECEPTION_FILES + 2];
-	int ms = r->asked != NULL && wait_ms > 10 ? 10 : wait_ms;
+	int ms = (r->asked != NULL || is_changing(r)) && wait_ms > 10 ? 10 : wait_ms;
 	struct timespec wait = {ms / 1000, ms % 1000 * 1000000};
 	unsigned n = reception_files(r->reception, events), asking = 0;
 	sigset_t none; /* a child's signal is let in here only */
@@ -523,6 +694,7 @@ static void attend(struct recording *r, int pidfd, int wait_ms)
 	if (ppoll(events, n, &wait, &none) <= 0)
 		asking = 0;
 	receive_all(r);
+	attend_changes(r);
 	notice_ends(r);
 	if (r->asked != NULL)
 		await_snapshot(r);
@@ -598,9 +770,16 @@ int recording_wait(struct recording *r, pid_t pid, void (*stopped)(int sig), int
 	await_callers(r);
 	await_children(r);
 	notice_ends(r);
-	for (struct image *i = r->images; i != NULL; i = i->next)
-		if (i->pid == pid)
-			mark_over(r, i);
+	for (struct image *i = r->images; i != NULL; i = i->next) {
+		if (i->pid != pid)
+			continue;
+		mark_over(r, i, TRACE_END_UNKNOWN);
+		if (i->tracing != NULL && ended == pid)
+			tracing_end(i->tracing,
+				    WIFEXITED(*ret_status) ? TRACE_END_EXITED : TRACE_END_SIGNAL,
+				    (uint32_t)(WIFEXITED(*ret_status) ? WEXITSTATUS(*ret_status)
+								      : WTERMSIG(*ret_status)));
+	}
 	return ended < 0 ? -errno : 0;
 }
 
@@ -624,7 +803,7 @@ static bool is_needed(const struct recording *r, int fd)
 		if (files[i].fd == fd)
 			return true;
 	for (const struct image *i = r->images; i != NULL; i = i->next)
-		if (i->pidfd == fd)
+		if (i->pidfd == fd || (i->tracing != NULL && tracing_fd(i->tracing) == fd))
 			return true;
 	return false;
 }
@@ -665,6 +844,11 @@ static void keep(struct recording *r)
 	signal(SIGHUP, SIG_IGN);
 	r->main_pid = -1;
 	r->asking = -1; /* closed above */
+	for (struct image *i = r->images; i != NULL; i = i->next)
+		begin_serving(r, i);
+	for (struct image *i = r->images; i != NULL; i = i->next)
+		if (i->tracing != NULL)
+			tracing_resume(i->tracing);
 	while (count_running(r) > 0) {
 		attend(r, -1, 1000);
 		if (count_running(r) == 0)
@@ -672,102 +856,9 @@ static void keep(struct recording *r)
 		write_over(r, true);
 	}
 	write_over(r, true);
+	serving_end(r->serving);
 	reception_close(r->reception, true);
 	_exit(0);
-}
-
-/* 1,234,567 */
-static const char *with_commas(uint64_t n, char *buffer, size_t size)
-{
-	char digits[32];
-	int length = snprintf(digits, sizeof(digits), "%" PRIu64, n);
-	size_t at = 0;
-
-	for (int i = 0; i < length && at + 2 < size; i++) {
-		if (i > 0 && (length - i) % 3 == 0)
-			buffer[at++] = ',';
-		buffer[at++] = digits[i];
-	}
-	buffer[at] = '\0';
-	return buffer;
-}
-
-/* "1,234 samples", and waits where they were looked for. */
-static void list_amounts(const struct recording *r, char *ret, size_t size)
-{
-	char samples[40], waits[40];
-
-	with_commas(r->samples, samples, sizeof(samples));
-	with_commas(r->waits, waits, sizeof(waits));
-	if (!r->has_waits)
-		snprintf(ret, size, "%s samples", samples);
-	else if (!r->has_samples)
-		snprintf(ret, size, "%s waits", waits);
-	else
-		snprintf(ret, size, "%s samples, %s waits", samples, waits);
-}
-
-/* "; 2 threads had no timer", and the like. */
-static void list_missed(const struct recording *r, char *ret, size_t size)
-{
-	static const struct {
-		enum segment_lost kind;
-		const char *one, *many;
-	} words[] = {
-		{LOST_CONFINED, "process was not sampled any more after it set a seccomp filter",
-		 "processes were not sampled any more after they set seccomp filters"},
-		{LOST_LIVE,
-		 "sampled block found no room among those in use, and counts as freed: memory= "
-		 "gives more",
-		 "sampled blocks found no room among those in use, and count as freed: memory= "
-		 "gives more"},
-		{LOST_THREADS, "thread had no timer", "threads had no timer"},
-		{LOST_CHILDREN, "child process was not followed",
-		 "child processes were not followed"},
-	};
-
-	ret[0] = '\0';
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		uint64_t n = r->missed[words[i].kind];
-		size_t used = strlen(ret);
-
-		if (n > 0)
-			snprintf(ret + used, size - used, "; %" PRIu64 " %s", n,
-				 n == 1 ? words[i].one : words[i].many);
-	}
-}
-
-static void say_what_was_written(const struct recording *r, unsigned running)
-{
-	char amounts[100], lost[40], children[64] = "", kept[96] = "", missed[480], next[4200] = "";
-	const struct first *first = r->main_first.name != NULL ? &r->main_first : &r->child_first;
-
-	if (r->failure.text[0] != '\0')
-		fprintf(stderr, "cprof: %s\n", r->failure.text);
-	if (!r->has_main && r->children == 0) {
-		if (r->failure.text[0] == '\0')
-			fprintf(stderr, "cprof: nothing was recorded%s\n",
-				r->refused > 0 ? ""
-					       : ": the program ended before its libraries were "
-						 "loaded, or dropped LD_PRELOAD");
-		return;
-	}
-	if (r->children > 0)
-		snprintf(children, sizeof(children), " (and %u other program%s)", r->children,
-			 r->children == 1 ? "" : "s");
-	if (running > 0)
-		snprintf(kept, sizeof(kept),
-			 "; %u process%s still run%s: theirs follow when they end", running,
-			 running == 1 ? "" : "es", running == 1 ? "s" : "");
-	list_missed(r, missed, sizeof(missed));
-	if (first->name != NULL && r->samples + r->waits > 0)
-		snprintf(next, sizeof(next), "; next: cprof top %s%s/%s%s.pb.gz", first->index,
-			 r->directory, first == &r->main_first ? "" : "*/", first->name);
-	list_amounts(r, amounts, sizeof(amounts));
-	fprintf(stderr, "cprof: %s, %s lost%s in %s%s%s%s%s\n", amounts,
-		with_commas(r->lost, lost, sizeof(lost)), children, r->directory, missed, kept,
-		r->has_no_snapshot ? "; no snapshot at the end, which came without exit()" : "",
-		next);
 }
 
 void recording_end(struct recording *r, bool is_worth)
@@ -775,8 +866,20 @@ void recording_end(struct recording *r, bool is_worth)
 	unsigned running = 0;
 	pid_t keeper = -1;
 
+	/* no thread, and no socket, is there when we fork: a keeper has its own */
+	for (struct image *i = r->images; i != NULL; i = i->next) {
+		serving_remove(r->serving, i->served);
+		i->served = NULL;
+	}
+	serving_end(r->serving);
+	r->serving = NULL;
 	if (is_worth) {
 		running = count_running(r);
+		for (struct image *i = r->images; i != NULL && running > 0; i = i->next) {
+			change_give_up(&i->change, -EAGAIN, "the program ends just now");
+			if (i->tracing != NULL)
+				tracing_pause(i->tracing);
+		}
 		if (running > 0)
 			keeper = fork();
 		if (keeper == 0) {
@@ -801,7 +904,7 @@ void recording_end(struct recording *r, bool is_worth)
 			keep(r);
 		}
 		write_over(r, true);
-		say_what_was_written(r, keeper > 0 ? running : 0);
+		closing_say(&r->closing, r->directory, r->refused > 0, keeper > 0 ? running : 0);
 	}
 	/* only if it is empty */
 	if (r->has_made_directory && r->directory[0] != '\0' && keeper <= 0)
@@ -810,6 +913,10 @@ void recording_end(struct recording *r, bool is_worth)
 		struct image *image = r->images;
 
 		r->images = image->next;
+		if (keeper < 0 && image->tracing != NULL) { /* nobody goes on with it */
+			tracing_end(image->tracing, TRACE_END_STOPPED, 0);
+			tracing_finish(image->tracing, &r->closing.failure);
+		}
 		drop_image(r, image);
 	}
 	symbols_destroy(r->symbols);

@@ -9,11 +9,14 @@
 #include "core/profile.h"
 #include "core/why.h"
 
+struct option_set;
 struct recording;
 
 /* Opens the socket. recording_end() is due whatever happens after. */
 int recording_begin(struct recording **ret, const struct profile_ops *const *profiles,
 		    struct why *why);
+/* What was asked for: before the program runs. */
+void recording_set_options(struct recording *r, const struct option_set *options);
 const char *recording_socket(const struct recording *r);
 
 /* Where to write; @pid is the program's, whose profiles go into @directory itself. Makes it. */

@@ -4,7 +4,7 @@
 _cprof_spec()
 {
 	local words='cpu cpu= wall wall= heap heap= block block= mutex mutex= threads threadcreate
-		trace trace= all ring= out= http= depth= memory= unwind= follow= seed= block.io='
+		trace trace= all ring= out= http= depth= memory= unwind= follow= seed= block.io= trace.on='
 	local done= last=$1 word
 
 	if [[ $1 == *,* ]]; then
@@ -40,7 +40,16 @@ _cprof()
 	local word=${COMP_WORDS[COMP_CWORD]} i=2 command=${COMP_WORDS[1]} REPLY before
 
 	if ((COMP_CWORD == 1)); then
-		COMPREPLY=($(compgen -W 'run top raw check --help --version' -- "$word"))
+		COMPREPLY=($(compgen -W 'run top raw ctl check --help --version' -- "$word"))
+		return
+	fi
+	if [[ $command == ctl && ${COMP_WORDS[COMP_CWORD - 1]} != -o ]]; then
+		case $COMP_CWORD in
+		2) COMPREPLY=($(compgen -W "$(cd /proc && echo [0-9]*)" -- "$word")) ;;
+		3) COMPREPLY=($(compgen -W 'dump start status stop top --help' -- "$word")) ;;
+		4) COMPREPLY=($(compgen -W 'cpu wall heap block mutex threads threadcreate trace' -- "$word")) ;;
+		*) COMPREPLY=($(compgen -W '-o -seconds -debug' -- "$word")) ;;
+		esac
 		return
 	fi
 	if [[ $command != run ]]; then

@@ -40,16 +40,22 @@ function __cprof_spec
         $done"unwind=" "how stacks are walked (auto)" \
         $done"follow=" "child processes too (yes)" \
         $done"seed=" "samples of the heap that repeat (0)" \
-        $done"block.io=" "waits for files and sockets too (off)"
+        $done"block.io=" "waits for files and sockets too (off)" \
+        $done"trace.on=" "REGION>DURATION, for a snapshot of the trace"
 end
 
 complete -c cprof -n __fish_use_subcommand -f -a run -d "Profile a program"
 complete -c cprof -n __fish_use_subcommand -f -a top -d "The functions that cost most"
 complete -c cprof -n __fish_use_subcommand -f -a raw -d "A profile as text"
+complete -c cprof -n __fish_use_subcommand -f -a ctl -d "What a program that runs does"
 complete -c cprof -n __fish_use_subcommand -f -a check -d "Is a profile sound"
 complete -c cprof -n __fish_use_subcommand -l version -d "Show the version"
 complete -c cprof -l help -d "Show help"
 complete -c cprof -n "__fish_seen_subcommand_from run" -s p -x -a "(__cprof_spec)" -d "What to profile"
 complete -c cprof -n "__fish_seen_subcommand_from run" -s o -x -a "(__fish_complete_directories)" -d "Where to write"
 complete -c cprof -n "__fish_seen_subcommand_from run" -a "(__fish_complete_subcommand --fcs-skip=2)"
+complete -c cprof -n "__fish_seen_subcommand_from ctl" -f -a "(__fish_complete_pids) dump start status stop top cpu wall heap block mutex threads threadcreate trace"
+complete -c cprof -n "__fish_seen_subcommand_from ctl" -s o -r -d "Where to write"
+complete -c cprof -n "__fish_seen_subcommand_from ctl" -o seconds -x -d "A window from now on"
+complete -c cprof -n "__fish_seen_subcommand_from ctl" -o debug -x -a "1 2" -d "As text"
 complete -c cprof -n "__fish_seen_subcommand_from top raw check" -F

@@ -50,6 +50,15 @@ typedef bool (*cfi_read_word)(void *user, uintptr_t address, uintptr_t *ret);
 SIGSAFE bool cfi_rules(const struct segment_module *m, uintptr_t pc, struct cfi_state *states,
 		       struct cfi_frame *ret);
 
+/* The function, or the part of one, that the tables know at @pc, or the last one before it. False: none. */
+struct cfi_function {
+	uint64_t start, size;
+	bool has_handlers; /* places in it are entered by exceptions, and by cancellation */
+	bool is_signal; /* what returns from a signal handler: @start may lie one byte before its code */
+};
+SIGSAFE bool cfi_function_at(const struct segment_module *m, uintptr_t pc,
+			     struct cfi_function *ret);
+
 /* Evaluates a DWARF expression over @regs. @cfa is pushed first when @has_cfa. False: not understood or unreadable. */
 SIGSAFE bool cfi_expression(const struct cfi_frame *f, const struct cfi_rule *rule,
 			    const struct arch_regs *regs, bool has_cfa, uintptr_t cfa,

@@ -137,7 +137,7 @@ struct cie {
 	uint64_t code_align;
 	int64_t data_align;
 	uint64_t pc_column;
-	uint8_t fde_encoding;
+	uint8_t fde_encoding, handlers_encoding;
 	bool has_augmentation_size, is_signal;
 };
 
@@ -161,7 +161,7 @@ static bool parse_cie(const struct segment_module *m, uint64_t address, struct c
 		;
 	if (version == 4)
 		fixed(&r, 2); /* address and segment selector size */
-	*ret = (struct cie){.code_align = uleb(&r)};
+	*ret = (struct cie){.code_align = uleb(&r), .handlers_encoding = PE_OMIT};
 	ret->data_align = sleb(&r);
 	ret->pc_column = version == 1 ? fixed(&r, 1) : uleb(&r);
 	if (r.bad)
@@ -188,7 +188,7 @@ static bool parse_cie(const struct segment_module *m, uint64_t address, struct c
 			encoded(&r, encoding, 0);
 			break;
 		case 'L':
-			fixed(&r, 1);
+			ret->handlers_encoding = (uint8_t)fixed(&r, 1);
 			break;
 		case 'S':
 			ret->is_signal = true;
@@ -203,6 +203,7 @@ static bool parse_cie(const struct segment_module *m, uint64_t address, struct c
 struct fde {
 	struct cie cie;
 	uint64_t start, size; /* of the code */
+	bool has_handlers;
 	struct reader instructions;
 };
 
@@ -225,7 +226,13 @@ static bool parse_fde(const struct segment_module *m, uint64_t address, struct f
 
 		if (r.bad || size > (uint64_t)(r.end - r.at))
 			return false;
+		/* where they are is nobody's question; none at all is written as zeros, whatever the encoding */
+		ret->has_handlers = false;
+		for (uint64_t i = 0; i < size && ret->cie.handlers_encoding != PE_OMIT; i++)
+			ret->has_handlers = ret->has_handlers || r.at[i] != 0;
 		r.at += size;
+	} else {
+		ret->has_handlers = false;
 	}
 	ret->instructions = r;
 	return !r.bad;
@@ -792,6 +799,17 @@ SIGSAFE int cfi_step(const struct cfi_frame *f, struct arch_regs *regs, cfi_read
 		caller.r[ARCH_PC] = caller.r[f->pc_column];
 	*regs = caller;
 	return 1;
+}
+
+SIGSAFE bool cfi_function_at(const struct segment_module *m, uintptr_t pc, struct cfi_function *ret)
+{
+	uint64_t address = find_fde(m, pc);
+	struct fde fde;
+
+	if (address == 0 || !parse_fde(m, address, &fde) || pc < fde.start)
+		return false;
+	*ret = (struct cfi_function){fde.start, fde.size, fde.has_handlers, fde.cie.is_signal};
+	return true;
 }
 
 /* Used by cfi.c, which scans a whole .eh_frame. */

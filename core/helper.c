@@ -88,6 +88,10 @@ static int run_thread(struct segment *s, struct why *why)
 	uint8_t *pointer;
 	long tid;
 
+	if (arch_is_translated()) {
+		why_set(why, "valgrind lets no thread be made that the C library does not know");
+		return -ENOTSUP;
+	}
 	if (helper.memory == NULL) {
 		void *memory = mmap(NULL, ALL_BYTES, PROT_READ | PROT_WRITE,
 				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -130,6 +134,7 @@ static int run_thread(struct segment *s, struct why *why)
 		return (int)tid;
 	}
 	t->tid = (int)tid;
+	atomic_store_explicit(&s->header->own_tids[OWN_HELPER], t->tid, memory_order_relaxed);
 	return 0;
 }
 
@@ -181,7 +186,8 @@ int helper_start(struct segment *s, enum helper_job_id id, helper_job job, uint6
 	lock_take(&starting);
 	atomic_store_explicit(&helper.jobs[id].next_ns, first_ns, memory_order_relaxed);
 	atomic_store_explicit(&helper.jobs[id].run, job, memory_order_release);
-	if (helper.thread != NULL && atomic_load_explicit(&helper.is_ending, memory_order_relaxed))
+	if (helper.thread != NULL && !helper_is_caller() &&
+	    atomic_load_explicit(&helper.is_ending, memory_order_relaxed))
 		end_thread(s, NS_PER_SECOND); /* an earlier one that has not got to it yet */
 	if (helper.thread == NULL)
 		r = run_thread(s, why);

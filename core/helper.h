@@ -23,7 +23,11 @@
 #include "core/thread.h"
 #include "core/why.h"
 
-enum helper_job_id { HELPER_WALL, HELPER_THREADS, HELPER_JOBS };
+/*
+ * HELPER_REQUESTS is special: what the launcher asks for (struct segment_request). It starts and stops the other jobs, waits for
+ * who is inside, and is not inside itself; it runs when there is a request.
+ */
+enum helper_job_id { HELPER_WALL, HELPER_THREADS, HELPER_REQUESTS, HELPER_JOBS };
 
 #define HELPER_NEVER UINT64_MAX
 
@@ -34,12 +38,21 @@ typedef uint64_t (*helper_job)(struct segment *s, struct thread *self, uint64_t 
 int helper_start(struct segment *s, enum helper_job_id id, helper_job job, uint64_t first_ns,
 		 struct why *why);
 
-/* Returns when @id no longer runs and will not again; the thread ends with its last job. Not on the helper itself. */
+/* True on the helper. */
+SIGSAFE bool helper_is_caller(void);
+
+/*
+ * Returns when @id no longer runs and will not again; the thread ends with its last job. On the helper itself only while there is
+ * another job.
+ */
 void helper_stop(struct segment *s, enum helper_job_id id);
 
 /* Runs @id as soon as can be, and returns when it has run once more from the beginning. -ETIMEDOUT after @wait_ns, -EAGAIN
  * when the thread is not there. Any context. */
 int helper_call(struct segment *s, enum helper_job_id id, uint64_t wait_ns);
+
+/* On the helper itself: runs @id once, now, if it is on. Its next moment stays what it was. */
+SIGSAFE void helper_run(enum helper_job_id id);
 
 /* Runs @id as soon as can be. Any context. */
 SIGSAFE void helper_rouse(struct segment *s, enum helper_job_id id);

@@ -76,12 +76,30 @@ static bool is_alone(void)
 	return false;
 }
 
+SIGSAFE bool helper_is_caller(void)
+{
+	return thread_self_block != NULL && thread_self_block == helper.thread;
+}
+
+/* When to come back to the launcher's request: HELPER_NEVER when there is none. */
+static uint64_t obey(uint64_t now)
+{
+	struct segment_request *request = &helper.segment->header->request;
+	helper_job run =
+		atomic_load_explicit(&helper.jobs[HELPER_REQUESTS].run, memory_order_acquire);
+
+	if (run == NULL || atomic_load_explicit(&request->asked, memory_order_acquire) ==
+				   atomic_load_explicit(&request->done, memory_order_relaxed))
+		return HELPER_NEVER;
+	return run(helper.segment, helper.thread, now);
+}
+
 /* The next moment of all jobs; runs those that are due. */
 static uint64_t run_jobs(uint64_t now)
 {
-	uint64_t next = HELPER_NEVER;
+	uint64_t next = obey(now);
 
-	for (unsigned i = 0; i < HELPER_JOBS; i++) {
+	for (unsigned i = 0; i < HELPER_REQUESTS; i++) {
 		helper_job run = atomic_load_explicit(&helper.jobs[i].run, memory_order_acquire);
 		uint32_t asked = atomic_load_explicit(&helper.jobs[i].asked, memory_order_seq_cst);
 		uint64_t planned =
@@ -119,6 +137,18 @@ static uint64_t run_jobs(uint64_t now)
 			next = at;
 	}
 	return next;
+}
+
+SIGSAFE void helper_run(enum helper_job_id id)
+{
+	helper_job run = atomic_load_explicit(&helper.jobs[id].run, memory_order_acquire);
+
+	if (run == NULL || !thread_enter(helper.segment, helper.thread))
+		return;
+	/* pairs: helper_stop, as in run_jobs() */
+	if (atomic_load_explicit(&helper.jobs[id].run, memory_order_seq_cst) == run)
+		run(helper.segment, helper.thread, clock_monotonic());
+	thread_leave(helper.thread);
 }
 
 #define LOOK_AROUND_NS (NS_PER_SECOND / 4) /* is the host still there? */

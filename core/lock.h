@@ -14,6 +14,7 @@
 #include "core/arch.h"
 
 enum lock_rank {
+	LOCK_HTTP,    /* starting and stopping the endpoint */
 	LOCK_WINDOWS, /* the open windows of cprof_cpu_start() */
 	LOCK_CONTROL, /* starting and stopping profiles */
 	LOCK_REBIND,  /* what the allocator's names lead to */

@@ -176,6 +176,7 @@ void modules_refresh(struct segment *s)
 {
 	uint32_t high, retired = 0, room = segment_count(s, SEGMENT_MODULES, 0);
 	struct refresh r = {.segment = s, .seen = mem_map(room / 8 + 1)};
+	const struct segment_module *last = NULL;
 
 	if (r.seen == NULL)
 		return;
@@ -193,9 +194,16 @@ void modules_refresh(struct segment *s)
 		if (m->is_discovered && memory_is_readable(m->start) &&
 		    (m->cfi_header == 0 || memory_is_readable(m->cfi_header)))
 			continue;
-		retired += atomic_compare_exchange_strong_explicit(
-			&m->state, &loaded, MODULE_RETIRED, memory_order_acq_rel,
-			memory_order_relaxed);
+		if (!atomic_compare_exchange_strong_explicit(&m->state, &loaded, MODULE_RETIRED,
+							     memory_order_acq_rel,
+							     memory_order_relaxed))
+			continue;
+		retired++;
+		/* once for a file, which may have several records in a row */
+		if (modules_changed != NULL &&
+		    (last == NULL || last->bias != m->bias || last->path != m->path))
+			modules_changed(s, segment_text(s, m->path), false);
+		last = m;
 	}
 	if (retired > 0)
 		atomic_fetch_add_explicit(&s->header->modules_serial, 1, memory_order_release);

@@ -17,6 +17,12 @@
 extern uintptr_t modules_ours;
 
 /*
+ * Called when a file of the list comes or goes; NULL: nobody wants to know. Signal context, and the loader's lock may be
+ * held.
+ */
+extern void (*modules_changed)(struct segment *s, const char *path, bool is_there);
+
+/*
  * Called while the program starts: the files that are there now stay for as long as it lives. Without it, that is so of all
  * that the first refresh finds.
  */

@@ -12,6 +12,7 @@
 #define PAGE 4096u
 
 uintptr_t modules_ours;
+void (*modules_changed)(struct segment *s, const char *path, bool is_there);
 
 /*
  * The kernel reads a new signal mask before it looks at how to apply it. With a way of applying that does not exist,
@@ -246,6 +247,8 @@ SIGSAFE uint32_t modules_add_image(struct segment *s, const struct module_image 
 	}
 	if (added > 0)
 		atomic_fetch_add_explicit(&s->header->modules_serial, 1, memory_order_release);
+	if (added > 0 && modules_changed != NULL)
+		modules_changed(s, image->path, true);
 	return added;
 }
 

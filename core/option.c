@@ -349,6 +349,32 @@ static int parse_ring(const struct option_word *word, struct slice value, struct
 	return -EINVAL;
 }
 
+static int keep_text(const struct option_word *word, struct slice value, char *field, size_t size,
+		     struct why *why);
+
+/* A name may have any ">" but the last. */
+static int parse_trigger(const struct option_word *word, struct slice value, struct option_set *set,
+			 struct why *why)
+{
+	struct slice name = value, limit;
+	uint64_t ns = 0;
+
+	while (name.n > 0 && name.at[name.n - 1] != '>')
+		name.n--;
+	limit = (struct slice){value.at + name.n, value.n - name.n};
+	if (name.n < 2 || parse_quantity(limit, duration_units, false, &ns) < 0 || ns < word->min ||
+	    ns > word->max) {
+		why_set(why,
+			"%s=%s: a region's name and how long it may last are expected, %s, such as "
+			"%s=request>200ms",
+			word->name, show(value).text, show_range(word).text, word->name);
+		return -EINVAL;
+	}
+	name.n--;
+	set->trace_on_ns = ns;
+	return keep_text(word, name, set->trace_on, sizeof(set->trace_on), why);
+}
+
 #define UNIX_PATH_MAX 107 /* sun_path less its end */
 
 /* The digits after the last ":"; 0 asks for any free port. */
@@ -363,6 +389,7 @@ static bool is_port(struct slice s)
 static int check_listen(const struct option_word *word, struct slice value, struct why *why)
 {
 	static const char *const loopbacks[] = {"127.0.0.1:", "[::1]:"};
+	struct slice address;
 	size_t i;
 
 	if (value.n >= 5 && memcmp(value.at, "unix:", 5) == 0) {
@@ -372,21 +399,24 @@ static int check_listen(const struct option_word *word, struct slice value, stru
 			show(value).text, UNIX_PATH_MAX);
 		return -EINVAL;
 	}
+	address = (struct slice){value.at, find_char(value, '?')};
 	for (i = 0; i < sizeof(loopbacks) / sizeof(loopbacks[0]); i++) {
 		size_t n = strlen(loopbacks[i]);
 
-		if (value.n > n && memcmp(value.at, loopbacks[i], n) == 0) {
-			cut(&value, n);
-			if (is_port(value))
+		if (address.n > n && memcmp(address.at, loopbacks[i], n) == 0) {
+			cut(&address, n);
+			if (is_port(address))
 				return 0;
 			why_set(why, "%s=%s%s: the port must be 0 to 65535", word->name,
-				loopbacks[i], show(value).text);
+				loopbacks[i], show(address).text);
 			return -EINVAL;
 		}
 	}
+	if (address.n < value.n)
+		return 0; /* what it says of tokens and keys is looked at when it is opened */
 	why_set(why,
-		"%s=%s: unix:PATH, 127.0.0.1:PORT or [::1]:PORT is expected; no other address is "
-		"served",
+		"%s=%s: unix:PATH, 127.0.0.1:PORT or [::1]:PORT is expected; any other address "
+		"needs ?token=FILE&cert=FILE&key=FILE behind it",
 		word->name, show(value).text);
 	return -EINVAL;
 }
@@ -446,6 +476,8 @@ static int parse_value(const struct option_word *word, struct slice value, struc
 	case OPTION_KIND_LISTEN:
 		r = check_listen(word, value, why);
 		return r < 0 ? r : keep_text(word, value, set->http, sizeof(set->http), why);
+	case OPTION_KIND_TRIGGER:
+		return parse_trigger(word, value, set, why);
 	}
 	return -EINVAL;
 }
@@ -473,6 +505,11 @@ static int apply(const struct option_word *word, const struct slice *value, unsi
 			return r;
 	}
 	set->given |= bit;
+	/* what is worth a snapshot is worth a ring */
+	if (set->trace_on_ns != 0 && !option_is_given(set, OPTION_ID_RING))
+		set->ring_ns = OPTION_RING_NS;
+	else if (word == &option_words[OPTION_ID_RING] && set->ring_bytes != 0)
+		set->ring_ns = 0;
 	if (word == &option_words[OPTION_ID_ALL])
 		set->profiles |= available & OPTION_PROFILES;
 	else if (!option_is_setting(word))
@@ -494,7 +531,8 @@ void option_defaults(struct option_set *ret)
 /* Only these can hold a comma. */
 static bool has_escapes(const struct option_word *word)
 {
-	return word->kind == OPTION_KIND_PATTERN || word->kind == OPTION_KIND_LISTEN;
+	return word->kind == OPTION_KIND_PATTERN || word->kind == OPTION_KIND_LISTEN ||
+	       word->kind == OPTION_KIND_TRIGGER;
 }
 
 /*

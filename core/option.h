@@ -12,8 +12,9 @@
  *     size     =  4096 | 64k | 1m | 1g     KiB MiB GiB are the same; KB MB GB are powers of 1000
  *     duration =  10us                     ns us ms s m (or min) h, never without a unit
  *     wait     =  10us | rate:10us | rate:10000     the last in nanoseconds
+ *     trigger  =  request>200ms            behind the last ">" a duration
  *
- * In the value of out= and http=, "\," is a comma and "\\" a backslash.
+ * In the value of out=, http= and trace.on=, "\," is a comma and "\\" a backslash.
  *
  * Runs before the host's own constructors: no allocation, no stdio stream, no lock, nothing that
  * asks the locale.
@@ -49,6 +50,7 @@ enum option_id {
 	OPTION_ID_FOLLOW,
 	OPTION_ID_SEED,
 	OPTION_ID_BLOCK_IO,
+	OPTION_ID_TRACE_ON,
 	OPTION_ID_N,
 };
 
@@ -102,13 +104,15 @@ struct option_set {
 	uint64_t ring_ns, ring_bytes; /* at most one is set; both 0: a growing log */
 	uint64_t depth;
 	uint64_t memory_bytes;
-	uint64_t unwind;   /* an enum option_unwind */
-	uint64_t follow;   /* 0 or 1 */
-	uint64_t seed;     /* 0: from the clock */
-	uint64_t block_io; /* 0 or 1 */
+	uint64_t unwind;      /* an enum option_unwind */
+	uint64_t follow;      /* 0 or 1 */
+	uint64_t seed;        /* 0: from the clock */
+	uint64_t block_io;    /* 0 or 1 */
+	uint64_t trace_on_ns; /* a region called @trace_on that lasts longer is worth a snapshot */
 
-	char out[512];  /* pattern for option_expand() */
-	char http[256]; /* "" when off */
+	char out[512];      /* pattern for option_expand() */
+	char http[256];     /* "" when off */
+	char trace_on[128]; /* "" when off */
 };
 
 enum option_kind {
@@ -122,6 +126,7 @@ enum option_kind {
 	OPTION_KIND_RING,    /* a duration or a size */
 	OPTION_KIND_PATTERN, /* a path with %n and its like */
 	OPTION_KIND_LISTEN,  /* unix:PATH or loopback:PORT */
+	OPTION_KIND_TRIGGER, /* a name, ">", a duration */
 };
 
 struct option_word {
@@ -146,6 +151,7 @@ extern const struct option_word option_words[];
 #define OPTION_RING_MAX_NS    86400000000000ull
 #define OPTION_RING_MIN_BYTES (64ull << 10)
 #define OPTION_RING_MAX_BYTES (4ull << 30)
+#define OPTION_RING_NS        30000000000ull /* where trace.on= asks for one and none is given */
 
 /* After "all" come the settings; what is before asks for profiles. */
 static inline bool option_is_setting(const struct option_word *word)
@@ -154,7 +160,7 @@ static inline bool option_is_setting(const struct option_word *word)
 }
 
 /* Long enough for what option_print() makes of any struct option_set. */
-#define OPTION_TEXT_MAX 2048
+#define OPTION_TEXT_MAX 3072
 
 /* Everything at its default, no profile asked for. */
 void option_defaults(struct option_set *ret);

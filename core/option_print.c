@@ -37,7 +37,7 @@ static const struct unit *units_to_print(enum option_kind kind)
 {
 	if (kind == OPTION_KIND_SIZE)
 		return size_print;
-	if (kind == OPTION_KIND_DURATION || kind == OPTION_KIND_WAIT)
+	if (kind == OPTION_KIND_DURATION || kind == OPTION_KIND_WAIT || kind == OPTION_KIND_TRIGGER)
 		return duration_print;
 	return plain_print;
 }
@@ -61,6 +61,7 @@ int option_range(const struct option_word *word, char *buf, size_t size)
 	case OPTION_KIND_SIZE:
 	case OPTION_KIND_DURATION:
 	case OPTION_KIND_WAIT:
+	case OPTION_KIND_TRIGGER:
 		add_quantity(&t, word->min, units_to_print(word->kind));
 		add_text(&t, " to ");
 		add_quantity(&t, word->max, units_to_print(word->kind));
@@ -127,6 +128,11 @@ static void add_value(struct text *t, const struct option_word *word, const stru
 	case OPTION_KIND_PATTERN:
 	case OPTION_KIND_LISTEN:
 		add_escaped(t, field);
+		break;
+	case OPTION_KIND_TRIGGER:
+		add_escaped(t, set->trace_on);
+		add_char(t, '>');
+		add_quantity(t, set->trace_on_ns, duration_print);
 		break;
 	}
 }

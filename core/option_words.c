@@ -113,6 +113,12 @@ const struct option_word option_words[] = {
 		.kind = OPTION_KIND_CHOICE, .needs = OPTION_BLOCK, FIELD(block_io),
 		.noun = "answer", .choices = off_on,
 	},
+	[OPTION_ID_TRACE_ON] = {
+		.name = "trace.on", .value = "REGION>DURATION",
+		.about = "a snapshot of the trace when a region lasts longer",
+		.kind = OPTION_KIND_TRIGGER, .needs = OPTION_TRACE,
+		.measure = "", .min = 1000, .max = 3600000000000,
+	},
 	[OPTION_ID_N] = {.name = NULL},
 };
 /* clang-format on */

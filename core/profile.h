@@ -22,6 +22,7 @@ struct profile_ops {
 	enum segment_run_id run;
 	bool is_instant; /* what is now, not what happened since it began */
 	bool is_by_size; /* of blocks, each taken with a probability that grows with its size: unsampled when written */
+	bool is_log; /* of what happened, in order, written while it happens: there are no rows to read */
 	bool is_view; /* of what a profile with the same bit records: nothing to start, and no file by itself */
 	const char *shown; /* the column that tools show first, NULL: the last */
 

@@ -17,7 +17,11 @@
 #include "core/thread.h"
 
 struct segment_live *segment_live_page;
-static struct segment own_segment; /* one for each process image */
+/*
+ * One for each process image; and in a child of fork its parent's, which a function may be at that a handler interrupted to fork.
+ */
+static struct segment segments[2];
+static unsigned own; /* which of them */
 
 static const char *const lost_names[LOST_KINDS][2] = {
 	[LOST_STACKS_FULL] = {"stack table full", "samples"},
@@ -33,6 +37,8 @@ static const char *const lost_names[LOST_KINDS][2] = {
 	[LOST_LIVE] = {"too many live blocks, a larger memory= holds more", "blocks"},
 	[LOST_WAITS] = {"came where they could not be counted", "waits"},
 	[LOST_RELEASES] = {"came where they could not be counted", "releases of locks"},
+	[LOST_EVENTS] = {"no room in the trace's buffers", "events"},
+	[LOST_OBJECTS] = {"more than the trace has numbers for", "locks"},
 };
 
 const char *segment_lost_name(enum segment_lost kind)
@@ -65,6 +71,23 @@ static uint32_t power_of_two_below(uint64_t n)
 	return p;
 }
 
+/* Grown, rather than more of them than there are bits for. */
+static uint32_t chunk_bytes(uint64_t all)
+{
+	uint32_t bytes = TRACE_CHUNK_MIN_BYTES;
+
+	while (all / bytes > TRACE_CHUNKS_MAX && bytes < TRACE_CHUNK_MAX_BYTES)
+		bytes *= 2;
+	return bytes;
+}
+
+static uint64_t chunk_count(uint64_t all)
+{
+	uint64_t n = all / chunk_bytes(all);
+
+	return n < TRACE_CHUNKS_MAX ? n : TRACE_CHUNKS_MAX;
+}
+
 struct layout {
 	uint64_t used, page;
 	struct segment_header *header;
@@ -82,14 +105,14 @@ static void place(struct layout *l, unsigned index, uint64_t count, uint32_t str
 
 /*
  * How the bytes are shared out. Fractions of the whole, so that a small segment has a little of everything:
- * an eighth for what exists once, an eighth for live blocks, three sixteenths for what lasts, the rest for the two
- * generations, most of it for the words of stacks.
+ * an eighth for what exists once, an eighth for live blocks, an eighth for chunks of the trace and five sixty-fourths for the
+ * rest of it, three sixteenths for what lasts, and what is left for the two generations, most of it for the words of stacks.
  */
 static int lay_out(struct segment_header *h, uint64_t size)
 {
 	struct layout l = {sizeof(*h), 4096, h};
 	uint64_t lasting = size / 16 * 3;
-	uint64_t turns = (size - size / 8 - size / 8 - lasting) / SEGMENT_GENERATIONS;
+	uint64_t turns = (size - size / 8 * 3 - size / 64 * 5 - lasting) / SEGMENT_GENERATIONS;
 	static const struct {
 		enum segment_part table;
 		unsigned columns, share; /* one part in so many of a generation */
@@ -117,6 +140,11 @@ static int lay_out(struct segment_header *h, uint64_t size)
 	place(&l, SEGMENT_ROWS, power_of_two_below(size / 64 / sizeof(struct row_slot)),
 	      sizeof(struct row_slot));
 	place(&l, SEGMENT_LIVE, power_of_two_below(size / 8 / LIVE_STRIDE), LIVE_STRIDE);
+	place(&l, SEGMENT_TRACE_CHUNKS, chunk_count(size / 8), chunk_bytes(size / 8));
+	place(&l, SEGMENT_TRACE_THREADS, h->parts[SEGMENT_THREADS].count, TRACE_THREAD_STRIDE);
+	place(&l, SEGMENT_TRACE_OBJECTS, size / 64 / TRACE_OBJECT_STRIDE, TRACE_OBJECT_STRIDE);
+	place(&l, SEGMENT_TRACE_OBJECT_BUCKETS, power_of_two_below(size / 512 / sizeof(uint32_t)),
+	      sizeof(uint32_t));
 	for (unsigned g = 0; g < SEGMENT_SETS; g++) {
 		unsigned at = g * (SEGMENT_PARTS - SEGMENT_STACK_BUCKETS);
 		uint64_t each = g == SEGMENT_LASTING ? lasting : turns;
@@ -157,6 +185,9 @@ int segment_format(void *base, uint64_t size, struct segment *ret)
 		return r;
 	h->check = check_of(h);
 	atomic_store_explicit(&h->strings_used, 8, memory_order_relaxed); /* id 0 means none */
+	for (uint32_t i = 0; i < h->parts[SEGMENT_TRACE_CHUNKS].count; i++)
+		atomic_fetch_or_explicit(&h->trace_free[i / 64], UINT64_C(1) << i % 64,
+					 memory_order_relaxed);
 	atomic_store_explicit(&h->generations[0].serial, 1, memory_order_relaxed);
 	atomic_store_explicit(&h->generations[SEGMENT_LASTING].serial, 1, memory_order_relaxed);
 	for (unsigned g = 0; g < SEGMENT_SETS; g++)
@@ -176,6 +207,10 @@ int segment_attach(void *base, uint64_t size, struct segment *ret, struct why *w
 		sizeof(struct segment_label_set),
 		sizeof(struct row_slot),
 		LIVE_STRIDE,
+		TRACE_CHUNK_MIN_BYTES,
+		TRACE_THREAD_STRIDE,
+		TRACE_OBJECT_STRIDE,
+		sizeof(uint32_t),
 		sizeof(uint32_t),
 		sizeof(uint64_t),
 		TABLE_STRIDE(CPU_COLUMNS),
@@ -216,11 +251,16 @@ int segment_attach(void *base, uint64_t size, struct segment *ret, struct why *w
 		bool is_table = part >= SEGMENT_TABLE_CPU;
 		bool is_hash = part == SEGMENT_STRING_BUCKETS || part == SEGMENT_STACK_BUCKETS ||
 			       part == SEGMENT_ROWS || part == SEGMENT_LABEL_SETS ||
-			       part == SEGMENT_LIVE || is_table;
+			       part == SEGMENT_LIVE || part == SEGMENT_TRACE_OBJECT_BUCKETS ||
+			       is_table;
+		uint32_t stride =
+			part == SEGMENT_TRACE_CHUNKS ? chunk_bytes(size / 8) : strides[part];
 
-		if (p->stride != strides[part] || p->offset % 8 != 0 || p->offset < sizeof(*h) ||
+		if (p->stride != stride || p->offset % 8 != 0 || p->offset < sizeof(*h) ||
 		    p->offset > size || (uint64_t)p->count * p->stride > size - p->offset ||
-		    (p->count == 0 && !is_table) || (is_hash && (p->count & (p->count - 1)) != 0)) {
+		    (p->count == 0 && !is_table) ||
+		    (part == SEGMENT_TRACE_CHUNKS && p->count > TRACE_CHUNKS_MAX) ||
+		    (is_hash && (p->count & (p->count - 1)) != 0)) {
 			why_set(why,
 				"segment part %u lies outside the segment or has an unknown shape",
 				i);
@@ -288,6 +328,7 @@ fail:
 int segment_create(uint64_t memory_bytes, struct segment **ret, int *ret_fd, struct why *why)
 {
 	uint64_t size = within_limits(memory_bytes);
+	struct segment_header *h;
 	void *base = NULL;
 	int fd = -1, r;
 
@@ -321,7 +362,7 @@ int segment_create(uint64_t memory_bytes, struct segment **ret, int *ret_fd, str
 		why_set(why, "no shared memory (memfd_create): %s", strerrordesc_np(-r));
 		return r;
 	}
-	r = segment_format(base, size, &own_segment);
+	r = segment_format(base, size, &segments[own]);
 	if (r < 0) {
 		mem_unmap(base, size);
 		close(fd);
@@ -329,14 +370,15 @@ int segment_create(uint64_t memory_bytes, struct segment **ret, int *ret_fd, str
 			(unsigned long long)size);
 		return r;
 	}
-	own_segment.header->pid = getpid();
-	own_segment.header->begun_monotonic_ns = clock_monotonic();
-	own_segment.header->begun_realtime_ns = clock_realtime();
-	atomic_store_explicit(&own_segment.header->generations[0].begun_ns,
-			      own_segment.header->begun_monotonic_ns, memory_order_relaxed);
-	atomic_store_explicit(&own_segment.header->generations[SEGMENT_LASTING].begun_ns,
-			      own_segment.header->begun_monotonic_ns, memory_order_relaxed);
-	*ret = &own_segment;
+	h = segments[own].header;
+	h->pid = getpid();
+	h->begun_monotonic_ns = clock_monotonic();
+	h->begun_realtime_ns = clock_realtime();
+	atomic_store_explicit(&h->generations[0].begun_ns, h->begun_monotonic_ns,
+			      memory_order_relaxed);
+	atomic_store_explicit(&h->generations[SEGMENT_LASTING].begun_ns, h->begun_monotonic_ns,
+			      memory_order_relaxed);
+	*ret = &segments[own];
 	*ret_fd = fd;
 	return 0;
 }
@@ -350,7 +392,7 @@ int segment_publish(struct segment *s)
 
 struct segment *segment_own(void)
 {
-	return own_segment.base != NULL ? &own_segment : NULL;
+	return segments[own].base != NULL ? &segments[own] : NULL;
 }
 
 void segment_release(struct segment *s)
@@ -359,19 +401,37 @@ void segment_release(struct segment *s)
 	*s = (struct segment){0};
 }
 
+void segment_leave(struct segment *s)
+{
+	static struct segment left;
+	static struct segment_header header;
+
+	segment_release(&left);
+	memcpy(&header, s->header, sizeof(header));
+	memset(header.trace_free, 0, sizeof(header.trace_free));
+	if (mmap(s->base, s->size, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED) {
+		segment_release(s);
+		return;
+	}
+	memcpy(s->base, &header, sizeof(header));
+	left = *s;
+	*s = (struct segment){0};
+}
+
 void segment_disown(void)
 {
-	own_segment = (struct segment){0};
+	own ^= 1;
+	segments[own] = (struct segment){0};
 	if (segment_live_page != NULL)
 		atomic_store_explicit(&segment_live_page->segment, NULL, memory_order_relaxed);
 }
 
 void segment_forget(void)
 {
-	struct segment s = own_segment;
-
-	segment_disown();
-	segment_release(&s);
+	if (segment_live_page != NULL)
+		atomic_store_explicit(&segment_live_page->segment, NULL, memory_order_relaxed);
+	segment_release(&segments[own]);
 }
 
 /* Zeroes a part; its pages go back to the kernel where the memory is a memfd's. */

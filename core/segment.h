@@ -4,8 +4,8 @@
  * It is laid out by offset, never by pointer, so that whoever may map it can read it: the process itself, `cprof run`
  * after the process is gone, a test that made it by hand.
  *
- *     header │ threads │ modules │ strings │ label sets │ rows │ live │ generation 0     │ generation 1     │ lasting
- *            │         │         │         │            │      │      │ stacks  cpu …    │ stacks  cpu …    │ stacks  heap
+ *     header │ threads │ modules │ strings │ label sets │ rows │ live │ trace │ generation 0  │ generation 1  │ lasting
+ *            │         │         │         │            │      │      │       │ stacks  cpu … │ stacks  cpu … │ stacks  heap
  *
  * Always true:
  *   - Sizes and places of all parts are set when the segment is made, and @check is their checksum.
@@ -35,7 +35,7 @@
 #include "core/why.h"
 
 #define SEGMENT_MAGIC       "cprofseg"
-#define SEGMENT_VERSION     4
+#define SEGMENT_VERSION     8
 #define SEGMENT_GENERATIONS 2                   /* that take turns */
 #define SEGMENT_LASTING     SEGMENT_GENERATIONS /* the one that is never given up */
 #define SEGMENT_SETS        (SEGMENT_GENERATIONS + 1)
@@ -50,6 +50,13 @@
 
 #define LIVE_STRIDE 128u /* a set of live blocks: two cache lines */
 
+/* The trace's: tracer/chunk.h and tracer/object.h. Chunks grow with the segment, so that their map has room in the header. */
+#define TRACE_CHUNKS_MAX      2048u
+#define TRACE_CHUNK_MIN_BYTES 4096u
+#define TRACE_CHUNK_MAX_BYTES 16384u
+#define TRACE_THREAD_STRIDE   448u
+#define TRACE_OBJECT_STRIDE   64u
+
 enum segment_part {
 	SEGMENT_THREADS,
 	SEGMENT_MODULES,
@@ -57,8 +64,12 @@ enum segment_part {
 	SEGMENT_STRING_BYTES,   /* strings, each behind its struct string_head */
 	SEGMENT_LABEL_SETS,
 	SEGMENT_ROWS,
-	SEGMENT_LIVE,          /* profiles/heap/live.h */
-	SEGMENT_STACK_BUCKETS, /* this and what follows: once for each generation */
+	SEGMENT_LIVE, /* profiles/heap/live.h */
+	SEGMENT_TRACE_CHUNKS,
+	SEGMENT_TRACE_THREADS, /* one beside each of SEGMENT_THREADS */
+	SEGMENT_TRACE_OBJECTS,
+	SEGMENT_TRACE_OBJECT_BUCKETS, /* uint32_t object ids */
+	SEGMENT_STACK_BUCKETS,        /* this and what follows: once for each generation */
 	SEGMENT_STACK_WORDS,
 	SEGMENT_TABLE_CPU,
 	SEGMENT_TABLE_WALL,
@@ -94,6 +105,8 @@ enum segment_lost {
 	LOST_LIVE,      /* sampled blocks without room in the live set: counted as freed at once */
 	LOST_WAITS, /* waits that came where they could not be counted, such as in a handler that interrupts counting */
 	LOST_RELEASES, /* releases of locks that others waited for: the same */
+	LOST_EVENTS,   /* of the trace, before they had a place in it */
+	LOST_OBJECTS,  /* locks and their like without a number in the trace */
 	LOST_KINDS,
 };
 
@@ -138,6 +151,28 @@ enum segment_note {
 	NOTE_KINDS,
 };
 
+/*
+ * What the launcher asks of the process: one thing at a time. It writes the rest, then @asked; the helper obeys, writes the
+ * answer, then @done, which is @asked again.
+ */
+enum segment_request_kind {
+	REQUEST_START = 1, /* @text: profiles with their values, as in cprof_start() */
+	REQUEST_STOP,      /* @text: names of profiles, by commas */
+};
+
+#define REQUEST_TEXT_MAX   512
+#define REQUEST_ANSWER_MAX 320
+
+struct segment_request {
+	_Atomic uint32_t asked, done;
+	uint32_t kind;
+	int32_t error;                   /* 0, or a negative errno: nothing was changed */
+	char text[REQUEST_TEXT_MAX];     /* with a NUL, or it is refused */
+	char answer[REQUEST_ANSWER_MAX]; /* why not; or what there is to say of it */
+};
+
+enum segment_own { OWN_HELPER, OWN_SERVER, OWN_THREADS };
+
 struct segment_generation {
 	_Atomic uint64_t serial;     /* 0: clean and unused; grows with each one begun */
 	_Atomic uint64_t stack_used; /* words handed out; may exceed the count: then it is full */
@@ -169,6 +204,35 @@ struct segment_header {
 
 	/* The helper thread sleeps on the first (a futex that also the launcher may wake); how many snapshots were asked for. */
 	_Atomic uint32_t helper_wake, snapshots_asked;
+
+	/* Threads of ours, which no profile and no trace has; a number stays when its thread is gone. 0: there was none. */
+	_Atomic int32_t own_tids[OWN_THREADS];
+
+	/* For the launcher: what runs (bits of enum option_profile), whether somebody obeys, and what is to be changed. */
+	_Atomic uint32_t running, is_obeying;
+	struct segment_request request;
+
+	/*
+	 * The trace. A chunk is free when its bit is set: whoever fills them takes it, whoever empties them sets it. That one
+	 * sleeps on the second word (a futex), and is woken when half of the chunks are taken.
+	 */
+	_Atomic uint64_t trace_free[TRACE_CHUNKS_MAX / 64];
+	_Atomic uint32_t trace_wake, trace_taken;
+	_Atomic uint64_t trace_given_back; /* how many, ever: written by who empties them */
+	_Atomic uint64_t trace_serial;     /* of chunks ever taken */
+	_Atomic uint32_t trace_threads;    /* numbers given to threads */
+	_Atomic uint32_t trace_objects;    /* and to locks */
+	_Atomic uint32_t trace_tasks, trace_files;
+	_Atomic uint32_t trace_level; /* bits of enum trace_level: what runs */
+	_Atomic uint32_t trace_has;   /* bits of enum trace_has */
+	uint64_t trace_base;          /* the clock at which ticks are 0 */
+	uint64_t trace_base_ns;       /* CLOCK_MONOTONIC then; 0: no trace yet */
+	_Atomic uint32_t
+		trace_overwrites; /* 1: nobody empties them; the oldest is taken when none is free */
+	_Atomic uint32_t trace_hand;      /* of the chunks, where to look for that */
+	_Atomic uint32_t trace_triggered; /* how often a region lasted longer than trace.on= says */
+	uint32_t trace_shift,
+		trace_is_counter; /* a tick is 2^shift of the processor's counter, else of ns */
 
 	/* grow while it runs */
 	_Atomic uint32_t threads_high, modules_high; /* records that were ever used */
@@ -202,10 +266,10 @@ struct segment_module {
 	uint32_t path;          /* string id */
 	uint32_t own_table_count;
 	uint8_t build_id_size, build_id[20];
-	bool may_close;     /* opened while the program ran: dlclose can take it away */
-	bool is_discovered; /* found in /proc/self/maps; the loader may not know it */
-	bool is_ours;       /* libcprof.so: its frames are not the host's and are not shown */
-	bool is_runtime;    /* libc, libstdc++ and their like: no program's own code */
+	uint8_t may_close;     /* opened while the program ran: dlclose can take it away */
+	uint8_t is_discovered; /* found in /proc/self/maps; the loader may not know it */
+	uint8_t is_ours;       /* libcprof.so: its frames are not the host's and are not shown */
+	uint8_t is_runtime;    /* libc, libstdc++ and their like: no program's own code */
 	uint8_t reserved[3];
 };
 
@@ -243,8 +307,15 @@ struct segment {
  */
 struct segment_live {
 	_Atomic(struct segment *) segment;
+
+	/* the trace of it; 0 in a child as well */
+	_Atomic uint32_t trace_level;
+	_Atomic uint32_t trace_age; /* tracer/object.h */
+	uint32_t trace_shift, trace_is_counter;
+	uint64_t trace_base;
 };
-extern struct segment_live *segment_live_page; /* NULL before segment_create() */
+/* NULL before segment_create() */
+extern struct segment_live *segment_live_page __attribute__((visibility("hidden")));
 
 static inline struct segment *segment_live(void)
 {
@@ -269,9 +340,11 @@ void segment_forget(void);
 
 /*
  * In a child of fork: the parent's segment is no longer ours. Its memory stays mapped, to be copied from, until
- * segment_release() of what segment_own() pointed to.
+ * segment_leave() of what segment_own() pointed to. Then empty memory of the child's own lies in its place, until the child has a
+ * child: a handler may have forked, which came in the middle of something that goes on there when it returns.
  */
 void segment_disown(void);
+void segment_leave(struct segment *s);
 void segment_release(struct segment *s);
 
 /*
@@ -329,6 +402,17 @@ static inline uint32_t segment_count(const struct segment *s, enum segment_part 
 static inline struct segment_module *segment_module_at(const struct segment *s, uint32_t index)
 {
 	return (struct segment_module *)segment_part(s, SEGMENT_MODULES, 0) + index;
+}
+
+/* The module that a frame's word names, NULL when it names none. */
+static inline const struct segment_module *segment_frame_module(const struct segment *s,
+								uint64_t frame)
+{
+	uint32_t module = FRAME_MODULE(frame);
+
+	return module != 0 && module <= segment_count(s, SEGMENT_MODULES, 0)
+		       ? segment_module_at(s, module - 1)
+		       : NULL;
 }
 
 /*

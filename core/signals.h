@@ -51,5 +51,8 @@ void signals_host_action(int sig, const struct sigaction *action, struct sigacti
 #define SIGNALS_TRAP 2u
 extern __thread unsigned char signals_host_blocks __attribute__((tls_model("initial-exec")));
 
+/* Called before the host's handler for a taken signal is; NULL: nobody wants to know. Signal context. */
+extern void (*signals_host_runs)(int sig, void (*handler)(int sig));
+
 /* Signals that were not ours and came to this thread: handled, ignored or kept pending. Wraps. */
 extern __thread unsigned signals_host_seen __attribute__((tls_model("initial-exec")));

@@ -12,6 +12,7 @@
 __thread unsigned char signals_host_blocks __attribute__((tls_model("initial-exec")));
 __thread unsigned signals_host_seen __attribute__((tls_model("initial-exec")));
 
+void (*signals_host_runs)(int sig, void (*handler)(int sig));
 struct signals_taken signals_taken[SIGNALS_MAX];
 
 SIGSAFE struct signals_taken *signals_find(int sig)
@@ -67,6 +68,8 @@ static void call_host(struct signals_taken *taken, int sig, siginfo_t *info, voi
 		die_as_usual(sig);
 		return;
 	}
+	if (signals_host_runs != NULL)
+		signals_host_runs(sig, action.sa_handler);
 	if (action.sa_flags & (int)SA_RESETHAND)
 		taken->host[slot & 1].sa_handler = SIG_DFL;
 	/* ours blocks everything; the host's runs with what was blocked before, and what it asked for */

@@ -11,10 +11,13 @@
 
 int thread_init(struct segment *s)
 {
+	static struct thread_blocks left;
 	struct thread_blocks b = {0};
 	size_t tids;
 
-	mem_unmap(thread_blocks.memory, thread_blocks.bytes); /* a parent's, before fork */
+	/* a parent's, before fork: segment_leave() says why it stays for so long */
+	mem_unmap(left.memory, left.bytes);
+	left = thread_blocks;
 	b.scratch_offset = (sizeof(struct thread) + 15) & ~(size_t)15;
 	b.stride = (b.scratch_offset + walk_scratch_bytes() + 63) & ~(size_t)63;
 	b.rules_offset = b.stride * segment_count(s, SEGMENT_THREADS, 0);

@@ -44,7 +44,8 @@ struct thread_record {
 	_Atomic uint32_t snapshot_state;    /* a code of wait.h */
 	_Atomic uint32_t
 		snapshot_channel; /* string id: where in the kernel it waits, when it gave no answer */
-	uint64_t reserved;
+	_Atomic int32_t snapshot_tid; /* @tid then: it may have ended since */
+	uint32_t reserved;
 };
 
 /* Where a waiting thread's stack goes on, and the function it called: what wait_begin() was told. */
@@ -70,8 +71,10 @@ struct thread_charge {
 };
 
 struct thread {
+	/* as long as there is the block, whoever has it */
 	struct thread_record *record;
 	uint32_t index;
+
 	int32_t tid;
 
 	/* the stack this thread was given; 0 when unknown: then memory is probed before it is read */
@@ -84,6 +87,8 @@ struct thread {
 	unsigned char host_blocks; /* inherited: signals.h */
 	/* SIGNALS_PROF and SIGNALS_TRAP as the host has them blocked on it: our clocks that would raise them stand still */
 	_Atomic unsigned char held;
+
+	uint32_t trace_parent; /* the number of who made it, in the trace; 0: not known */
 
 	/* what it was started for; the wrapper's way to hand both over */
 	void *(*start)(void *);
@@ -106,7 +111,10 @@ struct thread {
 	uint32_t idle_votes, idle_waits;
 	uint64_t idle_site;
 
-	/* the walk in progress, and the last one; private memory: the interrupted stack may be tiny */
+	/*
+	 * As long as there is the block: the walk in progress, and the last one; private memory, for the interrupted stack may be
+	 * tiny.
+	 */
 	struct walk_scratch *scratch;
 	struct walk_rules *rules;
 };

@@ -1,6 +1,8 @@
 #include "core/thread.h"
 
 #include <errno.h>
+#include <stddef.h>
+#include <string.h>
 
 #include "core/arch.h"
 #include "core/clock.h"
@@ -69,14 +71,20 @@ SIGSAFE struct thread *thread_reserve(struct segment *s)
 		segment_count_lost(s, LOST_THREADS, 1);
 		return NULL;
 	}
-	*t = (struct thread){
-		.record = record,
-		.index = index,
-		.scratch = (struct walk_scratch *)((uint8_t *)t + thread_blocks.scratch_offset),
-		.rules = (struct walk_rules *)(thread_blocks.memory + thread_blocks.rules_offset) +
-			 index,
-	};
+	/*
+	 * The helper may just be looking at the thread that had this block before: what leads to other memory stays, and is the
+	 * same for all that have it.
+	 */
+	memset((uint8_t *)t + offsetof(struct thread, tid), 0,
+	       offsetof(struct thread, scratch) - offsetof(struct thread, tid));
+	t->record = record;
+	t->index = index;
+	t->scratch = (struct walk_scratch *)((uint8_t *)t + thread_blocks.scratch_offset);
+	t->rules = (struct walk_rules *)(thread_blocks.memory + thread_blocks.rules_offset) + index;
 	walk_forget(t->scratch); /* another thread's */
+	memset((uint8_t *)segment_part(s, SEGMENT_TRACE_THREADS, 0) +
+		       (size_t)index * TRACE_THREAD_STRIDE,
+	       0, TRACE_THREAD_STRIDE);
 	atomic_store_explicit(&record->labels, 0, memory_order_relaxed);
 	atomic_store_explicit(&record->inside, 0, memory_order_relaxed);
 	atomic_store_explicit(&record->flags, 0, memory_order_relaxed);
@@ -117,6 +125,11 @@ SIGSAFE struct thread *thread_publish_alone(struct segment *s, struct thread *t,
 	struct thread *known = thread_find(s, tid);
 
 	if (known != NULL) {
+		/* its own handlers go on with what others know it by, which has its number from here on */
+		if (thread_self_block == t)
+			thread_self_block = known;
+		atomic_signal_fence(memory_order_seq_cst);
+		t->tid = 0;
 		thread_release(s, t);
 		return known;
 	}

@@ -53,10 +53,11 @@ SIGSAFE const char *wait_name(unsigned code, char buffer[WAIT_NAME_SIZE]);
 SIGSAFE unsigned wait_code_of_syscall(long number);
 
 /* What is wanted of waits: bits. */
-#define WAIT_SHOWN   1u /* the word: somebody looks at threads */
-#define WAIT_TIMED   2u /* how long they are, of those for other threads */
-#define WAIT_COUNTED 4u /* how many wait for a lock, and its releases */
-#define WAIT_IO      8u /* how long those for files and sockets are, too */
+#define WAIT_SHOWN   1u  /* the word: somebody looks at threads */
+#define WAIT_TIMED   2u  /* how long they are, of those for other threads */
+#define WAIT_COUNTED 4u  /* how many wait for a lock, and its releases */
+#define WAIT_IO      8u  /* how long those for files and sockets are, too */
+#define WAIT_TRACED  16u /* all that threads do to each other, in its order: tracer/sync.h */
 extern _Atomic uint32_t wait_is_on __attribute__((visibility("hidden")));
 extern _Atomic uint32_t wait_is_dozing; /* somebody sleeps until a thread moves */
 
@@ -68,14 +69,14 @@ SIGSAFE static inline uint32_t wait_concern(unsigned code)
 	case WAIT_RWLOCK:
 	case WAIT_SPIN:
 	case WAIT_FUTEX_LOCK:
-		return WAIT_SHOWN | WAIT_TIMED | WAIT_COUNTED;
+		return WAIT_SHOWN | WAIT_TIMED | WAIT_COUNTED | WAIT_TRACED;
 	case WAIT_COND:
 	case WAIT_SEM:
 	case WAIT_BARRIER:
 	case WAIT_JOIN:
 	case WAIT_ONCE:
 	case WAIT_FUTEX:
-		return WAIT_SHOWN | WAIT_TIMED;
+		return WAIT_SHOWN | WAIT_TIMED | WAIT_TRACED;
 	default:
 		return code >= WAIT_SYSCALL ? WAIT_SHOWN | WAIT_IO : WAIT_SHOWN;
 	}
@@ -109,6 +110,14 @@ struct wait {
 		uint32_t stack, labels, generation, process;
 		uint64_t serial;
 	} kept;
+
+	/* for the tracer: what else there is to say of it, by its code (tracer/sync.h), and its own */
+	uintptr_t with[2];
+	struct wait_traced {
+		bool is_open, is_listed;
+		uint32_t object;
+		uint64_t begun, order;
+	} traced;
 };
 
 /* Who keeps them. Set before the bits are, and never taken back. Hook context; each keeps errno. */
@@ -121,13 +130,25 @@ struct wait_keeper {
 };
 extern struct wait_keeper wait_keeper;
 
+/* Who traces them, likewise. @begins sets @w->traced.is_open, or @ends is not called. */
+struct wait_tracer {
+	void (*begins)(struct wait *w);
+	void (*ends)(struct wait *w);
+	void (*leaves)(void); /* all that the calling thread is in */
+};
+extern struct wait_tracer wait_tracer;
+
 /* A wait begins for which something is wanted. Returns after a signal of ours that was on its way has come. */
 SIGSAFE void wait_begin(struct wait *w, unsigned code, struct wait_place place, const void *object);
 
 /* Puts up the word alone. */
 SIGSAFE void wait_announce(struct wait *w, unsigned code, struct wait_place place);
 
-/* One that was kept is over. Keeps errno. */
+/* Two parts of it by themselves: for who looks at threads, and for the tracer. */
+SIGSAFE void wait_show(struct wait *w, unsigned code, struct wait_place place, const void *object);
+SIGSAFE void wait_trace(struct wait *w, unsigned code, struct wait_place place, const void *object);
+
+/* One that was kept or traced is over. Keeps errno. */
 SIGSAFE void wait_is_over(struct wait *w);
 
 /* Takes the word back. Keeps errno. */
@@ -148,7 +169,7 @@ SIGSAFE void wait_leave(void);
 
 SIGSAFE static inline void wait_end(struct wait *w)
 {
-	if (unlikely(w->begun_ns != 0))
+	if (unlikely(w->begun_ns != 0 || w->traced.is_open))
 		wait_is_over(w);
 	else if (unlikely(w->thread != NULL))
 		wait_take_back(w);
@@ -167,14 +188,27 @@ SIGSAFE static inline void wait_end(struct wait *w)
  *     WAITING(WAIT_JOIN, real.pthread_join, NULL);
  *     return WAITED(real.pthread_join(thread, result));
  */
-#define WAITING(code, function, object)                          \
-	struct wait waiting __attribute__((cleanup(wait_end)));  \
-	waiting.thread = NULL;                                   \
-	waiting.begun_ns = 0;                                    \
-	/* 0x1b: relative to its own place, 4 bytes */           \
-	__asm__ volatile(".cfi_personality 0x1b, wait_unwound"); \
-	if (wait_is_wanted(wait_concern(code)))                  \
-	wait_begin(&waiting, (code), WAIT_HERE(function), (object))
+#define WAITING(code, function, object) WAITING_WITH(code, function, object, 0, 0)
+
+/* The last two: what else there is to say, for the tracer. */
+#define WAITING_WITH(code, function, object, first, second) \
+	WAITING_FOR(wait_concern(code), wait_begin, code, function, object, first, second)
+/* Those of one part. */
+#define SHOWING(code, function, object) \
+	WAITING_FOR(WAIT_SHOWN, wait_show, code, function, object, 0, 0)
+#define TRACING_WITH(code, function, object, first, second) \
+	WAITING_FOR(WAIT_TRACED, wait_trace, code, function, object, first, second)
+
+#define WAITING_FOR(bits, begin, code, function, object, first, second)               \
+	struct wait waiting __attribute__((cleanup(wait_end)));                       \
+	waiting.thread = NULL;                                                        \
+	waiting.begun_ns = 0;                                                         \
+	waiting.traced.is_open = false;                                               \
+	/* 0x1b: relative to its own place, 4 bytes */                                \
+	__asm__ volatile(".cfi_personality 0x1b, wait_unwound");                      \
+	if (wait_is_wanted(bits))                                                     \
+	(waiting.with[0] = (uintptr_t)(first), waiting.with[1] = (uintptr_t)(second), \
+	 begin(&waiting, (code), WAIT_HERE(function), (object)))
 
 /* Of a function that returns an error number, of one that returns -1 and sets errno, and of one that does so with files. */
 #define WAITED(call)       (waiting.result = (call))

@@ -9,6 +9,7 @@
 
 _Atomic uint32_t wait_is_on, wait_is_dozing;
 struct wait_keeper wait_keeper;
+struct wait_tracer wait_tracer;
 
 static const char *const names[WAIT_STATES] = {
 	[WAIT_NOT] = "running",      [WAIT_RUNNABLE] = "runnable", [WAIT_LOCK] = "lock",
@@ -203,22 +204,44 @@ SIGSAFE void wait_begin(struct wait *w, unsigned code, struct wait_place place, 
 
 	if (on & WAIT_SHOWN)
 		wait_announce(w, code, place);
-	if (on & wait_concern(code) & ~WAIT_SHOWN) {
+	on &= wait_concern(code);
+	if (on & ~WAIT_SHOWN) {
 		w->code = code;
 		w->place = place;
 		w->object = object;
 		w->result = 0;
-		wait_keeper.begins(w);
+		if (on & ~(WAIT_SHOWN | WAIT_TRACED))
+			wait_keeper.begins(w);
+		if (on & WAIT_TRACED)
+			wait_tracer.begins(w);
 	}
+}
+
+SIGSAFE void wait_show(struct wait *w, unsigned code, struct wait_place place, const void *object)
+{
+	(void)object;
+	wait_announce(w, code, place);
+}
+
+SIGSAFE void wait_trace(struct wait *w, unsigned code, struct wait_place place, const void *object)
+{
+	w->code = code;
+	w->place = place;
+	w->object = object;
+	w->result = 0;
+	wait_tracer.begins(w);
 }
 
 SIGSAFE void wait_is_over(struct wait *w)
 {
-	uint64_t now = clock_monotonic();
+	uint64_t now = w->begun_ns != 0 ? clock_monotonic() : 0;
 
+	if (w->traced.is_open)
+		wait_tracer.ends(w);
 	if (w->thread != NULL)
 		wait_take_back(w);
-	wait_keeper.ends(w, now);
+	if (now != 0)
+		wait_keeper.ends(w, now);
 }
 
 SIGSAFE void wait_leave(void)
@@ -226,6 +249,8 @@ SIGSAFE void wait_leave(void)
 	struct segment *s = segment_live();
 	struct thread *t = thread_self_block;
 
+	if (wait_tracer.leaves != NULL)
+		wait_tracer.leaves();
 	if (t == NULL || s == NULL)
 		return;
 	if (atomic_load_explicit(&t->record->waits, memory_order_relaxed) != 0)

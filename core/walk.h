@@ -105,6 +105,20 @@ SIGSAFE struct walk_result walk_signal(struct segment *s, struct thread *t, cons
 SIGSAFE struct walk_result walk_here(struct segment *s, struct thread *t);
 
 /*
+ * The same as the host sees it: our own frames are gone, and the leaf is @callee, the function that the host has called (0:
+ * no such frame). It stands in the place of one of ours, which the next walk wants to find there: walk_host_done() is due.
+ * @pc: where the stack begins, when what is above is not to be seen; 0.
+ */
+struct walk_host {
+	uint64_t *frames, word;
+	uint32_t depth;
+	bool has_callee;
+};
+SIGSAFE struct walk_host walk_host(struct segment *s, struct thread *t, uintptr_t callee,
+				   uintptr_t pc);
+SIGSAFE void walk_host_done(struct walk_host *host);
+
+/*
  * False where it must not be called: on an alternate signal stack with little left. @t is the calling thread, NULL when it is
  * not known.
  */

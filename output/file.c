@@ -162,16 +162,22 @@ int file_open_below(int directory, const char *name, struct why *why)
 	return fd;
 }
 
+static void begin(struct file *f, int directory, const char *name)
+{
+	f->directory = directory;
+	f->is_nameless = false;
+	snprintf(f->name, sizeof(f->name), "%s", name);
+	snprintf(f->temporary, sizeof(f->temporary), ".%s.%d.part", f->name, (int)getpid());
+}
+
 int file_create(struct file *f, int directory, const char *shown, const char *name, struct why *why)
 {
 	int r;
 
-	f->directory = directory;
-	snprintf(f->name, sizeof(f->name), "%s", name);
-	snprintf(f->temporary, sizeof(f->temporary), ".%s.%d.part", f->name, (int)getpid());
+	begin(f, directory, name);
 	unlinkat(f->directory, f->temporary, 0);
 	f->fd = openat(f->directory, f->temporary,
-		       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		       O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (f->fd < 0) {
 		r = -errno;
 		why_set(why, "cannot write %s/%s: %s", shown, name, strerror(-r));
@@ -180,17 +186,49 @@ int file_create(struct file *f, int directory, const char *shown, const char *na
 	return 0;
 }
 
+/* How a file without a name gets one, for who has no rights beyond its own. */
+static void link_of(const struct file *f, char ret[32])
+{
+	snprintf(ret, 32, "/proc/self/fd/%d", f->fd);
+}
+
+int file_create_nameless(struct file *f, int directory, const char *shown, const char *name,
+			 struct why *why)
+{
+	char link[32];
+
+	begin(f, directory, name);
+	f->fd = openat(f->directory, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	if (f->fd < 0)
+		return file_create(f, directory, shown, name, why);
+	link_of(f, link);
+	if (faccessat(AT_FDCWD, link, F_OK, 0) < 0) {
+		close(f->fd);
+		return file_create(f, directory, shown, name, why);
+	}
+	f->is_nameless = true;
+	return 0;
+}
+
 void file_abandon(struct file *f)
 {
-	unlinkat(f->directory, f->temporary, 0);
+	if (!f->is_nameless)
+		unlinkat(f->directory, f->temporary, 0);
 	close(f->fd);
 }
 
 int file_commit(struct file *f, struct why *why)
 {
+	char link[32];
 	int r = 0;
 
-	if (close(f->fd) < 0)
+	if (f->is_nameless) {
+		link_of(f, link);
+		unlinkat(f->directory, f->temporary, 0);
+		if (linkat(AT_FDCWD, link, f->directory, f->temporary, AT_SYMLINK_FOLLOW) < 0)
+			r = -errno;
+	}
+	if (close(f->fd) < 0 && r == 0)
 		r = -errno;
 	if (r == 0 && renameat(f->directory, f->temporary, f->directory, f->name) < 0)
 		r = -errno;

@@ -3,6 +3,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "core/why.h"
 
 /*
@@ -20,9 +22,13 @@ int file_open_below(int directory, const char *name, struct why *why);
  */
 struct file {
 	int fd, directory;
+	bool is_nameless;
 	char name[256], temporary[288];
 };
 int file_create(struct file *f, int directory, const char *shown, const char *name,
 		struct why *why);
+/* The same, and where the file system can, it has no other name before: whoever is killed meanwhile leaves nothing behind. */
+int file_create_nameless(struct file *f, int directory, const char *shown, const char *name,
+			 struct why *why);
 int file_commit(struct file *f, struct why *why);
 void file_abandon(struct file *f);

@@ -34,6 +34,11 @@ int gzip_pack_create(struct gzip_packer **ret, gzip_sink *sink, void *context)
 	return 0;
 }
 
+void gzip_pack_quickly(struct gzip_packer *packer)
+{
+	deflateParams(&packer->z, Z_BEST_SPEED, Z_DEFAULT_STRATEGY);
+}
+
 /* Runs deflate until it has room to spare. */
 static int drain(struct gzip_packer *packer, int flush)
 {

@@ -18,6 +18,8 @@ struct gzip_packer;
  * -ENOMEM.
  */
 int gzip_pack_create(struct gzip_packer **ret, gzip_sink *sink, void *context);
+/* Before the first bytes: in a third of the time, for some more bytes. */
+void gzip_pack_quickly(struct gzip_packer *packer);
 /* 0 or what the sink returned. */
 int gzip_pack(struct gzip_packer *packer, const void *bytes, size_t size);
 int gzip_pack_finish(struct gzip_packer *packer);

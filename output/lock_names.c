@@ -90,27 +90,32 @@ static bool name_site(struct symbols_module *module, uint64_t vaddr, char *ret, 
 	return true;
 }
 
-static const char *name_address(struct lock_names *x, uint64_t address, bool is_site)
+bool lock_names_find(const struct segment *s, struct symbols *symbols, uint64_t address,
+		     bool is_site, char *ret, size_t size)
 {
-	char name[NAME_BYTES], path[PATH_BYTES] = "";
-	struct segment_module found;
 	struct symbols_module *module = NULL;
+	struct segment_module found;
+	char path[PATH_BYTES] = "";
 	uint64_t vaddr;
 
-	if (mapped_find(x->s, address, &found))
-		mapped_path(x->s, &found, path, sizeof(path));
-	if (path[0] == '\0') {
-		snprintf(name, sizeof(name), "0x%" PRIx64, address);
-		return profile_string(x->p, name);
-	}
+	if (mapped_find(s, address, &found))
+		mapped_path(s, &found, path, sizeof(path));
+	if (path[0] == '\0')
+		return false;
 	vaddr = address - found.bias;
-	if (x->symbols != NULL)
-		module =
-			symbols_module(x->symbols, path, found.build_id, found.build_id_size, NULL);
-	if (module == NULL ||
-	    !(is_site ? name_site : name_variable)(module, vaddr, name, sizeof(name))) {
-		snprintf(name, sizeof(name), "%s+0x%" PRIx64, base_of(path), vaddr);
-	}
+	if (symbols != NULL)
+		module = symbols_module(symbols, path, found.build_id, found.build_id_size, NULL);
+	if (module == NULL || !(is_site ? name_site : name_variable)(module, vaddr, ret, size))
+		snprintf(ret, size, "%s+0x%" PRIx64, base_of(path), vaddr);
+	return true;
+}
+
+static const char *name_address(struct lock_names *x, uint64_t address, bool is_site)
+{
+	char name[NAME_BYTES];
+
+	if (!lock_names_find(x->s, x->symbols, address, is_site, name, sizeof(name)))
+		snprintf(name, sizeof(name), "0x%" PRIx64, address);
 	return profile_string(x->p, name);
 }
 

@@ -16,7 +16,14 @@
 
 struct lock_names;
 
-/* @symbols NULL: files and addresses only. NULL: no memory. */
+/*
+ * What is at @address in the image of a file is called; @is_site: the code there. False: it is in none. @symbols NULL: files
+ * and addresses only.
+ */
+bool lock_names_find(const struct segment *s, struct symbols *symbols, uint64_t address,
+		     bool is_site, char *ret, size_t size);
+
+/* @symbols NULL: as above. NULL: no memory. */
 struct lock_names *lock_names_create(const struct segment *s, struct symbols *symbols,
 				     struct profile *p);
 void lock_names_destroy(struct lock_names *x); /* NULL is fine */

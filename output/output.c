@@ -9,6 +9,7 @@
 
 #include "output/file.h"
 #include "output/listing.h"
+#include "output/log.h"
 #include "output/pprof.h"
 #include "output/symbols.h"
 
@@ -88,10 +89,9 @@ static int write_text(const struct segment *s, const struct profile_ops *ops,
 	return r;
 }
 
-/* The profile, symbolized, to @fd, which errors call @target. */
-static int write_to(const struct segment *s, const struct profile_ops *ops,
-		    const struct reading_window *window, struct symbols *symbols, int fd, int debug,
-		    const char *target, struct why *why)
+int output_write(const struct segment *s, const struct profile_ops *ops,
+		 const struct reading_window *window, struct symbols *symbols, int fd, int debug,
+		 const char *target, struct why *why)
 {
 	struct profile profile;
 	int r;
@@ -122,7 +122,7 @@ static int write_file(const struct segment *s, const struct profile_ops *ops,
 	r = file_create(&file, directory, shown, name, why);
 	if (r < 0)
 		return r;
-	r = write_to(s, ops, NULL, symbols, file.fd, debug, target, why);
+	r = output_write(s, ops, NULL, symbols, file.fd, debug, target, why);
 	if (r < 0) {
 		file_abandon(&file);
 		return r;
@@ -136,7 +136,7 @@ static int write_both(const struct segment *s, const struct profile_ops *ops,
 {
 	int r;
 
-	if (!reading_is_there(s, ops))
+	if (ops->is_log || !reading_is_there(s, ops))
 		return 0;
 	r = write_file(s, ops, symbols, directory, shown, between, 0, why);
 	if (r == 0 && ops->is_instant)
@@ -192,7 +192,7 @@ static int write_profile(const struct segment *s, const struct profile_ops *ops,
 	int r;
 
 	symbols_create(&symbols);
-	r = write_to(s, ops, window, symbols, fd, debug, "the profile", why);
+	r = output_write(s, ops, window, symbols, fd, debug, "the profile", why);
 	symbols_destroy(symbols);
 	return r;
 }
@@ -205,6 +205,8 @@ static int write_files(const struct segment *s, const struct profile_ops *const 
 
 	symbols_create(&symbols);
 	r = output_write_files(s, profiles, symbols, directory, NULL, why);
+	if (r == 0)
+		r = log_write_file(s, directory, why);
 	symbols_destroy(symbols);
 	return r;
 }
@@ -213,6 +215,7 @@ __attribute__((visibility("default"))) const struct output_functions cprof_outpu
 	.abi = OUTPUT_ABI,
 	.write = write_profile,
 	.write_files = write_files,
+	.write_trace = log_write,
 	.window_begin = reading_window_begin,
 	.window_end = reading_window_end,
 	.window_serial = reading_window_serial,

@@ -12,7 +12,7 @@
 #include "output/reading.h"
 
 #define OUTPUT_SYMBOL "cprof_output_functions"
-#define OUTPUT_ABI    2
+#define OUTPUT_ABI    3
 
 #define OUTPUT_DEBUG_MAX \
 	2 /* 0: pprof's protobuf, 1: text, 2: text by thread where the profile is one of threads, of waits with those that are idle */
@@ -25,6 +25,8 @@ struct output_functions {
 	/* Every profile of @profiles that ran, as files in @dir, which is made. */
 	int (*write_files)(const struct segment *s, const struct profile_ops *const *profiles,
 			   const char *dir, struct why *why);
+	/* its trace up to now: log.h */
+	int (*write_trace)(const struct segment *s, int fd, bool is_snapshot, struct why *why);
 	int (*window_begin)(const struct segment *s, const struct profile_ops *ops,
 			    struct reading_window **ret);
 	void (*window_end)(struct reading_window *window);
@@ -33,6 +35,11 @@ struct output_functions {
 };
 
 extern const struct output_functions cprof_output_functions;
+
+/* The profile, symbolized by @symbols, to @fd, which errors call @target. */
+int output_write(const struct segment *s, const struct profile_ops *ops,
+		 const struct reading_window *window, struct symbols *symbols, int fd, int debug,
+		 const char *target, struct why *why);
 
 /*
  * write_files() with @symbols that serve for many segments: NAME.pb.gz, and of what is now also NAME.txt, for people. With

@@ -19,6 +19,7 @@ struct reading_window {
 	struct counted counted;
 	struct snapshot_thread *threads; /* in place of rows */
 	size_t threads_n;
+	bool is_by_size; /* of blocks, with what is in use in the last two columns */
 };
 
 /* Samples of one profile that have no stack: under a name that says why. */
@@ -87,6 +88,7 @@ static int take_reading(const struct segment *s, const struct profile_ops *ops, 
 	*ret = (struct reading_window){
 		.at_ns = ops->run == RUN_THREADS ? LOAD_RELAXED(h->snapshot_ns) : clock_monotonic(),
 		.lost_full = LOAD_RELAXED(profile_run(s, ops)->lost),
+		.is_by_size = ops->is_by_size,
 	};
 	for (unsigned g = 0; g < SEGMENT_SETS; g++)
 		ret->serials[g] =
@@ -124,6 +126,14 @@ void reading_window_end(struct reading_window *window)
 	if (window != NULL)
 		forget_reading(window);
 	free(window);
+}
+
+void reading_window_keep_in_use(struct reading_window *window)
+{
+	if (!window->is_by_size)
+		return;
+	for (size_t i = 0; i < window->counted.n; i++)
+		window->counted.rows[i].shown[2] = window->counted.rows[i].shown[3] = 0;
 }
 
 uint64_t reading_window_serial(const struct reading_window *window)

@@ -22,6 +22,9 @@ int reading_window_begin(const struct segment *s, const struct profile_ops *ops,
 			 struct reading_window **ret);
 void reading_window_end(struct reading_window *window); /* NULL is fine */
 
+/* What is in use then is not subtracted: with it what was allocated since, and what is in use now. */
+void reading_window_keep_in_use(struct reading_window *window);
+
 /* The oldest generation that @window still needs, by its serial. */
 uint64_t reading_window_serial(const struct reading_window *window);
 

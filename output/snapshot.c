@@ -29,7 +29,7 @@ static bool read_thread(const struct segment *s, struct thread_record *record, u
 		return false;
 	row = LOAD_RELAXED(record->snapshot_row);
 	*ret = (struct snapshot_thread){
-		.tid = LOAD_RELAXED(record->tid),
+		.tid = LOAD_RELAXED(record->snapshot_tid),
 		.state = LOAD_RELAXED(record->snapshot_state),
 		.channel = LOAD_RELAXED(record->snapshot_channel),
 		.generation = LOAD_RELAXED(record->snapshot_generation),
@@ -41,7 +41,7 @@ static bool read_thread(const struct segment *s, struct thread_record *record, u
 	since = LOAD_RELAXED(record->snapshot_since_ns);
 	if (since != 0 && since < at)
 		ret->for_ns = at - since;
-	if (ret->tid < 0) /* somebody else's by now, who is on his way */
+	if (ret->tid < 0) /* none that a kernel gives */
 		ret->tid = 0;
 	ret->is_main = ret->tid != 0 && ret->tid == s->header->pid;
 	memcpy(ret->name, record->name, THREAD_NAME_SIZE);

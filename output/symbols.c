@@ -96,8 +96,7 @@ void symbols_destroy(struct symbols *s)
 		free(m->asked_id);
 		free(m);
 	}
-	for (uint32_t i = 0; i < s->jits_n; i++)
-		jit_close(s->jits[i]);
+	symbols_forget_jit(s);
 	free(s->jits);
 	free(s->display);
 	strings_fini(&s->strings);
@@ -170,8 +169,7 @@ static int check_build_id(struct symbols_module *m, struct why *why)
 	print_hex(wanted, sizeof(wanted), m->asked_id, m->asked_id_size);
 	print_hex(found, sizeof(found), m->elf.build_id, m->elf.build_id_size);
 	why_set(why,
-		"%s: the file has build id %s, the profile was taken with %s; it was replaced "
-		"since",
+		"%s: the file has build id %s, what was recorded has %s; it was replaced since",
 		m->path, found, wanted);
 	return -ESTALE;
 }
@@ -183,19 +181,16 @@ static int open_files(struct symbols_module *m, struct why *why)
 {
 	int r;
 
-	if (strcmp(m->path, "[vdso]") == 0) {
-		r = open_vdso(&m->elf, why);
-	} else {
-		r = elf_open(&m->elf, m->path, why);
-		if (r == 0) {
-			r = check_build_id(m, why);
-			if (r < 0)
-				elf_fini(&m->elf);
-		}
-		if (r < 0 && m->asked_id_size > 0)
-			r = files_open_by_build_id(&m->elf, m->asked_id, m->asked_id_size) == 0 ? 0
-												: r;
+	r = strcmp(m->path, "[vdso]") == 0 ? open_vdso(&m->elf, why)
+					   : elf_open(&m->elf, m->path, why);
+	if (r == 0) {
+		r = check_build_id(m, why);
+		if (r < 0)
+			elf_fini(&m->elf);
 	}
+	if (r < 0 && m->asked_id_size > 0 &&
+	    files_open_by_build_id(&m->elf, m->asked_id, m->asked_id_size) == 0)
+		r = 0;
 	m->has_elf = r == 0;
 	return r;
 }
@@ -319,6 +314,11 @@ struct symbols_kind symbols_module_kind(const struct symbols_module *m)
 		.has_lines = m->dw != NULL,
 		.has_inlines = m->dw != NULL,
 	};
+}
+
+bool symbols_module_has_build_id(const struct symbols_module *m)
+{
+	return m->elf.build_id != NULL;
 }
 
 static void name_frame(struct symbols_module *m, struct symbols_frame *frame,
@@ -485,4 +485,11 @@ struct symbols_jit *symbols_jit(struct symbols *s, int pid, struct why *why)
 	if (jit != NULL)
 		s->jits[s->jits_n++] = jit;
 	return jit;
+}
+
+void symbols_forget_jit(struct symbols *s)
+{
+	for (uint32_t i = 0; i < s->jits_n; i++)
+		jit_close(s->jits[i]);
+	s->jits_n = 0;
 }

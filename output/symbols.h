@@ -32,6 +32,12 @@ struct symbols_kind {
 	bool has_functions, has_lines, has_inlines;
 };
 
+/*
+ * From now on debug files that are not on this machine are asked for at the servers of DEBUGINFOD_URLS, by build id. For the whole
+ * process, before any thread reads symbols. 0, or with @why -EINVAL (no server is named) or -ENOSYS (no client is installed).
+ */
+int symbols_use_debuginfod(struct why *why);
+
 int symbols_create(struct symbols **ret);
 void symbols_destroy(struct symbols *s);
 
@@ -51,6 +57,8 @@ void symbols_destroy(struct symbols *s);
 struct symbols_module *symbols_module(struct symbols *s, const char *path, const uint8_t *build_id,
 				      size_t build_id_size, struct why *why);
 struct symbols_kind symbols_module_kind(const struct symbols_module *m);
+/* Has the file one, whatever was asked for? */
+bool symbols_module_has_build_id(const struct symbols_module *m);
 
 /*
  * The functions at @vaddr (the file's own virtual address: run-time address minus load bias),
@@ -70,6 +78,8 @@ const char *symbols_variable(struct symbols_module *m, uint64_t vaddr, uint64_t 
 /* Names of run-time compiled code: /tmp/perf-PID.map as JITs write it. NULL when there is none. */
 struct symbols_jit;
 struct symbols_jit *symbols_jit(struct symbols *s, int pid, struct why *why);
+/* They are read anew the next time: names of code come and go. Names that were looked up are gone. */
+void symbols_forget_jit(struct symbols *s);
 /* NULL: @address is not in it, or @jit is NULL. */
 const char *symbols_jit_lookup(const struct symbols_jit *jit, uint64_t address);
 

@@ -173,7 +173,14 @@ int elf_open(struct elf *elf, const char *path, struct why *why)
 	int r;
 
 	*elf = (struct elf){.fd = -1};
-	/* Not blocking: a name in a profile may be that of a FIFO. */
+	/*
+	 * A name in a profile or a trace may be that of anything. Opening a device may do something,
+	 * opening a FIFO waits; so neither is, also when somebody puts one there this moment.
+	 */
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		why_set(why, "%s: not a regular file, or empty", path);
+		return -EINVAL;
+	}
 	elf->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (elf->fd < 0) {
 		r = -errno;

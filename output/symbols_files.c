@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "output/symbols_debuginfod.h"
+
 #define SYSTEM_DIRECTORY "/usr/lib/debug"
 #define BUILD_ID_MAX     64 /* bytes; 20 is usual */
 
@@ -56,7 +58,17 @@ static const char *search_path(void)
 	return path != NULL ? path : "";
 }
 
-int files_open_by_build_id(struct elf *ret, const uint8_t *build_id, size_t size)
+static int open_as_build_id(struct elf *ret, const char *path, const uint8_t *build_id, size_t size)
+{
+	if (elf_open(ret, path, NULL) < 0)
+		return -ENOENT;
+	if (has_build_id(ret, build_id, size) && is_useful(ret))
+		return 0;
+	elf_fini(ret);
+	return -ENOENT;
+}
+
+static int open_in_directories(struct elf *ret, const uint8_t *build_id, size_t size)
 {
 	const char *at = search_path(), *directory;
 	char hex[2 * BUILD_ID_MAX + 1], path[PATH_MAX], room[PATH_MAX / 2];
@@ -67,13 +79,26 @@ int files_open_by_build_id(struct elf *ret, const uint8_t *build_id, size_t size
 		snprintf(hex + 2 * i, 3, "%02x", build_id[i]);
 	while ((directory = next_directory(&at, room, sizeof(room))) != NULL) {
 		snprintf(path, sizeof(path), "%s/.build-id/%.2s/%s.debug", directory, hex, hex + 2);
-		if (elf_open(ret, path, NULL) < 0)
-			continue;
-		if (has_build_id(ret, build_id, size) && is_useful(ret))
+		if (open_as_build_id(ret, path, build_id, size) == 0)
 			return 0;
-		elf_fini(ret);
 	}
 	return -ENOENT;
+}
+
+static int open_from_servers(struct elf *ret, const uint8_t *build_id, size_t size)
+{
+	char *path = debuginfod_find(build_id, size);
+	int r = path != NULL ? open_as_build_id(ret, path, build_id, size) : -ENOENT;
+
+	free(path);
+	return r;
+}
+
+int files_open_by_build_id(struct elf *ret, const uint8_t *build_id, size_t size)
+{
+	int r = open_in_directories(ret, build_id, size);
+
+	return r == 0 ? 0 : open_from_servers(ret, build_id, size);
 }
 
 /* The checksum of .gnu_debuglink: CRC-32 as zlib has it, over the whole file. */
@@ -116,7 +141,7 @@ static bool open_linked(struct elf *ret, const struct elf *elf, uint32_t sum, co
 	return false;
 }
 
-int files_open_debug(struct elf *ret, const struct elf *elf, const char *path)
+static int open_by_link(struct elf *ret, const struct elf *elf, const char *path)
 {
 	const char *at = search_path(), *slash = strrchr(path, '/'), *directory, *name;
 	struct elf_section link;
@@ -124,9 +149,6 @@ int files_open_debug(struct elf *ret, const struct elf *elf, const char *path)
 	uint32_t sum;
 	char room[PATH_MAX / 2];
 
-	if (elf->build_id != NULL &&
-	    files_open_by_build_id(ret, elf->build_id, elf->build_id_size) == 0)
-		return 0;
 	if (!elf_section_named(elf, ".gnu_debuglink", &link) || link.data == NULL)
 		return -ENOENT;
 	/* A name, a NUL, filled up to a multiple of four, then the checksum. */
@@ -143,4 +165,15 @@ int files_open_debug(struct elf *ret, const struct elf *elf, const char *path)
 		if (open_linked(ret, elf, sum, directory, path, length, "", name))
 			return 0;
 	return -ENOENT;
+}
+
+int files_open_debug(struct elf *ret, const struct elf *elf, const char *path)
+{
+	bool has_id = elf->build_id != NULL;
+
+	if (has_id && open_in_directories(ret, elf->build_id, elf->build_id_size) == 0)
+		return 0;
+	if (open_by_link(ret, elf, path) == 0)
+		return 0;
+	return has_id ? open_from_servers(ret, elf->build_id, elf->build_id_size) : -ENOENT;
 }

@@ -250,16 +250,11 @@ static uint64_t read_jump(const uint8_t *code, size_t size, uint64_t address)
 }
 
 static int add_stub(struct elf_symbols *symbols, struct strings *st, uint64_t address,
-		    uint64_t size, const struct slot *slot)
+		    uint64_t size, const char *name)
 {
-	const char *name = slot->name;
 	uint32_t index;
 	char text[512];
 
-	if (name == NULL && slot->resolver != 0)
-		name = elf_symbols_find(symbols, slot->resolver, NULL);
-	if (name == NULL)
-		return 0;
 	snprintf(text, sizeof(text), "%.*s@plt", (int)sizeof(text) - 8, name);
 	name = strings_intern(st, text);
 	if (name[0] == '\0' || add_name(symbols, name, &index) < 0)
@@ -292,9 +287,9 @@ static int add_stubs(struct elf_symbols *symbols, const struct elf_section *plt,
 			if (number < lazy_n)
 				slot = &lazy[number];
 		}
-		if (slot == NULL)
+		if (slot == NULL || slot->name == NULL)
 			continue;
-		r = add_stub(symbols, st, plt->header.sh_addr + at, size, slot);
+		r = add_stub(symbols, st, plt->header.sh_addr + at, size, slot->name);
 		if (r < 0)
 			return r;
 	}
@@ -325,6 +320,10 @@ int elf_symbols_add_plt(struct elf_symbols *symbols, const struct elf *elf, stru
 		return -ENOMEM;
 	lazy_n = read_slots(elf, &lazy, slots, room);
 	slots_n = lazy_n + read_slots(elf, &other, slots + lazy_n, room - lazy_n);
+	/* now: the table is searched while it is sorted, and stubs are added at its end */
+	for (size_t i = 0; i < slots_n; i++)
+		if (slots[i].name == NULL && slots[i].resolver != 0)
+			slots[i].name = elf_symbols_find(symbols, slots[i].resolver, NULL);
 	sorted = slots + room;
 	memcpy(sorted, slots, slots_n * sizeof(*slots));
 	qsort(sorted, slots_n, sizeof(*sorted), compare_slots);

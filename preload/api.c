@@ -4,19 +4,22 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "core/clock.h"
 #include "core/labels.h"
-#include "core/lock.h"
 #include "core/log.h"
 #include "core/profile.h"
+#include "core/session.h"
 #include "cprof/cprof.h"
-#include "preload/api.h"
+#include "preload/boot.h"
 #include "preload/own_work.h"
 #include "preload/process.h"
+#include "preload/windows.h"
 #include "preload/writing.h"
 #include "profiles/heap/heap.h"
+#include "tracer/user.h"
 
 #define IS_SAME(a, b) ((unsigned)(a) == (unsigned)(b))
 _Static_assert(IS_SAME(CPROF_CPU, OPTION_CPU) && IS_SAME(CPROF_WALL, OPTION_WALL) &&
@@ -26,15 +29,6 @@ _Static_assert(IS_SAME(CPROF_CPU, OPTION_CPU) && IS_SAME(CPROF_WALL, OPTION_WALL
 		       IS_SAME(CPROF_THREADCREATE, OPTION_THREADCREATE) &&
 		       IS_SAME(CPROF_TRACE, OPTION_TRACE),
 	       "the public bits are the option parser's");
-
-/* The open windows: of cprof_cpu_start(), and with fd -1 of cprof_write_delta(). */
-#define WINDOWS_MAX 64
-static struct lock windows_lock = {.rank = LOCK_WINDOWS};
-static struct open_window {
-	struct reading_window *window; /* NULL: free */
-	int fd;
-} windows[WINDOWS_MAX];
-static bool started_by_window; /* the last window to close stops the sampler again */
 
 static int start(const struct option_set *options)
 {
@@ -57,6 +51,7 @@ CPROF_PUBLIC int cprof_enable(unsigned profiles)
 	if (profiles & ~process_available())
 		return -ENOTSUP;
 	options.profiles = profiles;
+	windows_keep(profiles);
 	return start(&options);
 }
 
@@ -71,248 +66,30 @@ CPROF_PUBLIC int cprof_start(const char *spec)
 	struct option_set options;
 	struct why why = {""};
 
-	if (spec == NULL || option_parse(spec, process_available(), &options, &why) < 0) {
+	if (spec == NULL ||
+	    option_parse(spec, process_available() | OPTION_HTTP, &options, &why) < 0) {
 		log_line("cprof_start: %s", spec == NULL ? "no words" : why.text);
 		return -EINVAL;
 	}
-	if (process_running() & options.profiles)
+	if (windows_others(process_running()) & options.profiles)
 		return -EBUSY;
+	windows_keep((unsigned)options.profiles);
 	return start(&options);
-}
-
-/*
- * What is now, such as the threads, is looked at when it is asked for. A profile that was stopped shows what it last saw.
- * Held: windows_lock, so that what is read is of one look.
- */
-static int refresh(struct segment *s, const struct profile_ops *ops)
-{
-	int r = 0;
-
-	own_work_begins();
-	if (ops->refresh != NULL && (process_running() & ops->bit))
-		r = ops->refresh(s);
-	own_work_ends();
-	return r;
 }
 
 CPROF_PUBLIC int cprof_stop(void)
 {
-	struct segment *s = segment_live();
-
-	lock_take(&windows_lock);
-	if (process_is_ours(s) && process_has_files())
-		for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
-			refresh(s, *p); /* the last time: stopped profiles do not look any more */
-	lock_give(&windows_lock);
+	if (process_is_ours(segment_live()) && process_has_files())
+		windows_look_at_all(); /* the last time: stopped profiles do not look any more */
 	process_stop(OPTION_PROFILES);
 	return process_write_files();
 }
 
-static const struct profile_ops *find_profile(const char *name)
+static void set_labels(struct thread *t, uint32_t before, uint32_t after)
 {
-	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
-		if (name != NULL && strcmp((*p)->name, name) == 0)
-			return *p;
-	return NULL;
-}
-
-/* What every way of writing needs. */
-struct target {
-	struct segment *segment;
-	const struct profile_ops *ops;
-	const struct output_functions *output;
-};
-
-static int find_target(const char *name, struct target *ret)
-{
-	struct why why = {""};
-
-	ret->ops = find_profile(name);
-	if (ret->ops == NULL)
-		return -ENOENT;
-	ret->segment = segment_live();
-	if (ret->segment == NULL || !process_is_ours(ret->segment))
-		return -EAGAIN;
-	ret->output = writing_functions(&why);
-	if (ret->output == NULL) {
-		log_line("%s", why.text);
-		return -ELIBACC;
-	}
-	return 0;
-}
-
-void api_forked(void)
-{
-	windows_lock = (struct lock){.rank = LOCK_WINDOWS};
-	memset(windows, 0, sizeof(windows)); /* they look at the parent's tables */
-	started_by_window = false;
-}
-
-static struct open_window *find_window(int fd, bool wants_free)
-{
-	for (int i = 0; i < WINDOWS_MAX; i++)
-		if (wants_free ? windows[i].window == NULL
-			       : windows[i].window != NULL && windows[i].fd == fd)
-			return &windows[i];
-	return NULL;
-}
-
-/*
- * Gives up the older tables when the newer ones are in use and no window began before these: a process that lives for
- * months goes on recording. Held: windows_lock.
- */
-static void recycle(const struct target *t)
-{
-	uint64_t needed = UINT64_MAX;
-
-	for (int i = 0; i < WINDOWS_MAX; i++) {
-		uint64_t serial = windows[i].window != NULL
-					  ? t->output->window_serial(windows[i].window)
-					  : UINT64_MAX;
-
-		if (serial < needed)
-			needed = serial;
-	}
-	if (!process_has_files())
-		segment_recycle(t->segment, needed, NS_PER_SECOND / 100);
-}
-
-/* Held: windows_lock, so that what is written is not wiped meanwhile. */
-static int write_target(const struct target *t, const struct reading_window *window, int fd,
-			int debug)
-{
-	struct why why = {""};
-	int r = refresh(t->segment, t->ops);
-
-	own_work_begins();
-	if (r < 0)
-		why_set(&why, "%s: %s", t->ops->name, strerrordesc_np(-r));
-	else
-		r = t->output->write(t->segment, t->ops, window, fd, debug, &why);
-
-	if (r < 0 && r != -EAGAIN)
-		log_line("%s", why.text);
-	recycle(t);
-	own_work_ends();
-	return r;
-}
-
-static int open_window(const struct target *t, struct open_window *w, int fd)
-{
-	int r;
-
-	own_work_begins();
-	r = t->output->window_begin(t->segment, t->ops, &w->window);
-	own_work_ends();
-	if (r == 0)
-		w->fd = fd;
-	return r;
-}
-
-CPROF_PUBLIC int cprof_write(const char *name, int fd, int debug)
-{
-	struct target t;
-	int r = debug < 0 || debug > OUTPUT_DEBUG_MAX ? -EINVAL : find_target(name, &t);
-
-	if (r < 0)
-		return r;
-	lock_take(&windows_lock);
-	r = write_target(&t, NULL, fd, debug);
-	lock_give(&windows_lock);
-	return r;
-}
-
-/* Writes what was counted since @w was opened, and frees it. Held: windows_lock. */
-static int close_window(struct open_window *w, const struct target *t, int fd)
-{
-	struct reading_window *window = w->window;
-	int r;
-
-	w->window = NULL;
-	r = write_target(t, window, fd, 0);
-	own_work_begins();
-	t->output->window_end(window);
-	own_work_ends();
-	return r;
-}
-
-CPROF_PUBLIC int cprof_write_delta(const char *name, int fd, double seconds)
-{
-	struct timespec left = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
-	struct open_window *w;
-	struct target t;
-	int r = find_target(name, &t);
-
-	if (r == 0 && !(seconds > 0 && seconds < 1e9))
-		r = -EINVAL;
-	if (r < 0)
-		return r;
-	lock_take(&windows_lock);
-	w = find_window(-1, true);
-	r = w == NULL ? -ENOSPC : refresh(t.segment, t.ops);
-	if (r == 0)
-		r = open_window(&t, w, -1);
-	lock_give(&windows_lock);
-	if (r < 0)
-		return r;
-	while (nanosleep(&left, &left) < 0 && errno == EINTR)
-		;
-	lock_take(&windows_lock);
-	r = close_window(w, &t, fd);
-	lock_give(&windows_lock);
-	return r;
-}
-
-CPROF_PUBLIC int cprof_cpu_start(int fd)
-{
-	struct open_window *w;
-	struct target t;
-	bool was_running;
-	int r;
-
-	if (fd < 0)
-		return -EBADF;
-	lock_take(&windows_lock);
-	was_running = process_running() & OPTION_CPU;
-	r = find_window(fd, false) != NULL ? -EINVAL : find_window(fd, true) == NULL ? -ENOSPC : 0;
-	if (r == 0)
-		r = cprof_enable(CPROF_CPU);
-	if (r == 0)
-		r = find_target("cpu", &t);
-	if (r == 0) {
-		w = find_window(fd, true);
-		refresh(t.segment, t.ops);
-		r = open_window(&t, w, fd);
-		if (r == 0 && !was_running)
-			started_by_window = true;
-	}
-	if (r < 0 && !was_running)
-		process_stop(OPTION_CPU & process_running());
-	lock_give(&windows_lock);
-	return r;
-}
-
-CPROF_PUBLIC int cprof_cpu_stop(int fd)
-{
-	struct open_window *w;
-	struct target t;
-	bool is_last = true;
-	int r;
-
-	lock_take(&windows_lock);
-	w = find_window(fd, false);
-	r = w == NULL ? -EINVAL : find_target("cpu", &t);
-	if (r == 0) {
-		for (int i = 0; i < WINDOWS_MAX; i++)
-			is_last = is_last && (windows[i].window == NULL || &windows[i] == w);
-		if (is_last && started_by_window) {
-			process_stop(OPTION_CPU);
-			started_by_window = false;
-		}
-		r = close_window(w, &t, fd);
-	}
-	lock_give(&windows_lock);
-	return r;
+	atomic_store_explicit(&t->record->labels, after, memory_order_relaxed);
+	if (before != after && trace_runs())
+		trace_labels(after);
 }
 
 CPROF_PUBLIC cprof_labels cprof_labels_set(const char *key, const char *value, ...)
@@ -320,7 +97,7 @@ CPROF_PUBLIC cprof_labels cprof_labels_set(const char *key, const char *value, .
 	struct thread *t = process_self();
 	const char *pairs[2 * LABEL_SET_PAIRS];
 	unsigned count = 0;
-	uint32_t before;
+	uint32_t before, after;
 	va_list args;
 
 	if (t == NULL)
@@ -335,9 +112,8 @@ CPROF_PUBLIC cprof_labels cprof_labels_set(const char *key, const char *value, .
 	}
 	va_end(args);
 	before = atomic_load_explicit(&t->record->labels, memory_order_relaxed);
-	atomic_store_explicit(&t->record->labels,
-			      labels_overlay(segment_live(), before, pairs, count),
-			      memory_order_relaxed);
+	after = labels_overlay(segment_live(), before, pairs, count);
+	set_labels(t, before, after);
 	return before;
 }
 
@@ -346,7 +122,8 @@ CPROF_PUBLIC void cprof_labels_restore(cprof_labels before)
 	struct thread *t = process_self();
 
 	if (t != NULL && (before == 0 || labels_set(segment_live(), before) != NULL))
-		atomic_store_explicit(&t->record->labels, before, memory_order_relaxed);
+		set_labels(t, atomic_load_explicit(&t->record->labels, memory_order_relaxed),
+			   before);
 }
 
 CPROF_PUBLIC void cprof_alloc(const void *p, size_t size)
@@ -357,4 +134,149 @@ CPROF_PUBLIC void cprof_alloc(const void *p, size_t size)
 CPROF_PUBLIC void cprof_free(const void *p)
 {
 	heap_pool_free(p);
+}
+
+/* True: a trace runs, and knows the calling thread. */
+static inline bool is_traced(void)
+{
+	if (likely(!trace_runs()))
+		return false;
+	return thread_self_block != NULL || process_self() != NULL;
+}
+
+CPROF_PUBLIC cprof_task cprof_task_begin(const char *type, cprof_task parent)
+{
+	return is_traced() ? trace_task_begin(type, parent) : 0;
+}
+
+CPROF_PUBLIC void cprof_task_end(cprof_task task)
+{
+	if (is_traced() && task != 0)
+		trace_task_end(task);
+}
+
+CPROF_PUBLIC cprof_task cprof_task_switch(cprof_task task)
+{
+	return is_traced() ? trace_task_switch(task) : 0;
+}
+
+CPROF_PUBLIC void cprof_region_begin(const char *name)
+{
+	if (is_traced())
+		trace_region_begin(name);
+}
+
+CPROF_PUBLIC void cprof_region_end(void)
+{
+	if (is_traced())
+		trace_region_end();
+}
+
+CPROF_PUBLIC void cprof_vlog(const char *category, const char *format, va_list args)
+{
+	int saved = errno;
+
+	if (!is_traced())
+		return;
+	own_work_begins(); /* printf() may allocate */
+	errno = saved;     /* %m */
+	trace_log(category, format, args);
+	own_work_ends();
+	errno = saved;
+}
+
+CPROF_PUBLIC void cprof_log(const char *category, const char *format, ...)
+{
+	va_list args;
+
+	if (likely(!trace_runs()))
+		return;
+	va_start(args, format);
+	cprof_vlog(category, format, args);
+	va_end(args);
+}
+
+CPROF_PUBLIC void cprof_counter(const char *name, int64_t value)
+{
+	if (is_traced())
+		trace_counter(name, value);
+}
+
+CPROF_PUBLIC void cprof_flow_begin(uint64_t flow, const char *name)
+{
+	if (is_traced())
+		trace_flow(TRACE_FLOW_BEGIN_EVENT, flow, name);
+}
+
+CPROF_PUBLIC void cprof_flow_step(uint64_t flow, const char *name)
+{
+	if (is_traced())
+		trace_flow(TRACE_FLOW_STEP_EVENT, flow, name);
+}
+
+CPROF_PUBLIC void cprof_flow_end(uint64_t flow, const char *name)
+{
+	if (is_traced())
+		trace_flow(TRACE_FLOW_END_EVENT, flow, name);
+}
+
+CPROF_PUBLIC void cprof_attribute(const char *key, const char *value)
+{
+	if (is_traced())
+		trace_attribute(key, value);
+}
+
+#define SNAPSHOT_MS 10000 /* for the launcher to answer, and between two bytes that a file takes */
+
+/* What the launcher has, as a file. */
+static int ask_launcher(int *ret_file, struct why *why)
+{
+	int r = session_ask(boot_session(), 0, SESSION_TRACE, NULL, SNAPSHOT_MS, ret_file, why);
+
+	return r == -ENOENT || r == -ECONNREFUSED || r == -ECONNRESET ? -ENOTCONN : r;
+}
+
+/* What the segment has. */
+static int make_snapshot(int *ret_file, struct why *why)
+{
+	const struct output_functions *output = writing_functions(why);
+	int file, r;
+
+	if (output == NULL)
+		return -ELIBACC;
+	file = memfd_create("cprof", MFD_CLOEXEC);
+	if (file < 0) {
+		why_set(why, "cprof_trace_snapshot: %s", strerrordesc_np(errno));
+		return -errno;
+	}
+	r = output->write_trace(segment_live(), file, true, why);
+	if (r < 0)
+		sys1(SYS_close, file);
+	else
+		*ret_file = file;
+	return r;
+}
+
+CPROF_PUBLIC int cprof_trace_snapshot(int fd)
+{
+	struct why why = {""};
+	int file = -1, saved = errno, r;
+
+	if (fd < 0)
+		return -EBADF;
+	if (!process_is_ours(segment_live()))
+		return -EAGAIN;
+	own_work_begins();
+	r = process_has_session() ? ask_launcher(&file, &why) : make_snapshot(&file, &why);
+	if (r == 0) {
+		r = session_copy(file, fd, SNAPSHOT_MS);
+		sys1(SYS_close, file);
+	} else if (r == -ENODATA || r == -ESRCH) {
+		r = -EAGAIN;
+	} else {
+		log_line("%s", why.text);
+	}
+	own_work_ends();
+	errno = saved;
+	return r;
 }

@@ -1,13 +1,17 @@
 #include "preload/boot.h"
 
 #include <dlfcn.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/log.h"
 #include "core/modules.h"
 #include "core/session.h"
 #include "cprof/cprof.h"
+#include "preload/http.h"
 #include "preload/process.h"
 #include "preload/real.h"
 #include "preload/wrap_alloc.h"
@@ -44,6 +48,25 @@ static bool is_second_copy(void)
 	return first != 0 && first != (uintptr_t)cprof_start;
 }
 
+#define SERVED_VARIABLE "CPROF_SERVED" /* who serves, by its pid: those that it runs do not try */
+
+static void serve(const struct option_set *options)
+{
+	const char *served = secure_getenv(SERVED_VARIABLE);
+	pid_t by = served != NULL ? (pid_t)atoi(served) : 0;
+	struct why why = {""};
+	char text[16];
+
+	if (by > 0 && by != getpid() && kill(by, 0) == 0)
+		return;
+	if (http_start(options->http, &why) < 0) {
+		log_line("%s; there is no endpoint", why.text);
+		return;
+	}
+	snprintf(text, sizeof(text), "%d", (int)getpid());
+	setenv(SERVED_VARIABLE, text, 1);
+}
+
 /*
  * The environment is read once, here, with secure_getenv: the host may change it later, and a setuid program must not obey
  * it.
@@ -63,7 +86,7 @@ __attribute__((constructor)) static void boot(int argc, char **argv, char **envp
 	process_set_environment(NULL);
 	if (spec == NULL || spec[0] == '\0' || is_second_copy())
 		return;
-	if (option_parse(spec, process_available(), &options, &why) < 0) {
+	if (option_parse(spec, process_available() | OPTION_HTTP, &options, &why) < 0) {
 		log_line("CPROF: %s; nothing is profiled", why.text);
 		return;
 	}
@@ -85,11 +108,15 @@ __attribute__((constructor)) static void boot(int argc, char **argv, char **envp
 	if (options.profiles != 0 && process_start(&options, &why) < 0 &&
 	    (session[0] == '\0' || session_tell(session, why.text) < 0))
 		log_line("%s; nothing is profiled", why.text);
+	if (options.http[0] != '\0' && session[0] == '\0')
+		serve(&options); /* a launcher serves what it has */
 }
 
 /* After the host's own exit handlers. Under a launcher there is nothing to write: it has the segment. */
 __attribute__((destructor)) static void leave(void)
 {
+	http_leave();
+	process_find_libraries(true);
 	process_settle();
 	process_write_files();
 }

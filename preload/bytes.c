@@ -3,7 +3,8 @@
  *
  * A sanitizer's runtime stands in front of the C library's, and checks what they do. It does not see our atomics, so what two
  * threads copy and compare in the segment is a race to it, which it reports as the program's and ends it with a status of its own.
- * Nor are these for signal handlers there.
+ * Nor are these for signal handlers there. And the C library's own take the widest registers there are, of which
+ * tracer/syscalls saves no more than what this code touches: x87 and SSE.
  *
  * Built without builtins: the compiler would see a loop that copies, and call this.
  */
@@ -23,6 +24,9 @@ HIDDEN void *memcpy(void *restrict to, const void *restrict from, size_t n);
 HIDDEN void *memmove(void *to, const void *from, size_t n);
 HIDDEN void *memset(void *to, int c, size_t n);
 HIDDEN int memcmp(const void *left, const void *right, size_t n);
+HIDDEN void *memchr(const void *bytes, int c, size_t n);
+HIDDEN size_t strlen(const char *text);
+HIDDEN int strcmp(const char *left, const char *right);
 
 /* All is read before anything is written. */
 static inline void move_short(char *to, const char *from, size_t n)
@@ -149,4 +153,30 @@ int memcmp(const void *left, const void *right, size_t n)
 		if (a[i] != b[i])
 			return a[i] < b[i] ? -1 : 1;
 	return 0;
+}
+
+void *memchr(const void *bytes, int c, size_t n)
+{
+	const unsigned char *at = bytes;
+
+	for (; n > 0; at++, n--)
+		if (*at == (unsigned char)c)
+			return (void *)(uintptr_t)at;
+	return NULL;
+}
+
+size_t strlen(const char *text)
+{
+	const char *end = text;
+
+	while (*end != '\0')
+		end++;
+	return (size_t)(end - text);
+}
+
+int strcmp(const char *left, const char *right)
+{
+	for (; *left != '\0' && *left == *right; left++, right++)
+		;
+	return (unsigned char)*left - (unsigned char)*right;
 }

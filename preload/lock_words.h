@@ -11,16 +11,19 @@
 /* Of a mutex's kind. */
 enum { RECURSIVE = 1, TYPE = 3, ROBUST = 16, INHERITS = 32, PROTECTS = 64 };
 
-/* A recursive one is released by the last of its unlocks; to wait for a condition with it is one unlock, too. */
-static inline bool is_last(const pthread_mutex_t *mutex)
+/*
+ * A recursive one is taken by the first of its locks and released by the last of its unlocks; to wait for a condition with it
+ * is one unlock, too.
+ */
+static inline bool is_outermost(const pthread_mutex_t *mutex)
 {
 	return (mutex->__data.__kind & TYPE) != RECURSIVE || mutex->__data.__count <= 1;
 }
 
 /* C11's is one. */
-static inline bool is_last_of_mtx(const void *mutex)
+static inline bool is_outermost_of_mtx(const void *mutex)
 {
-	return is_last((const pthread_mutex_t *)mutex);
+	return is_outermost((const pthread_mutex_t *)mutex);
 }
 
 /* Asked by who has it. */

@@ -18,33 +18,43 @@
 #include "core/look.h"
 #include "core/modules.h"
 #include "core/profile.h"
+#include "core/sampled.h"
 #include "core/scan.h"
 #include "core/session.h"
 #include "core/signals.h"
 #include "core/walk.h"
-#include "preload/api.h"
 #include "preload/boot.h"
+#include "preload/handlers.h"
+#include "preload/http.h"
 #include "preload/own_work.h"
 #include "preload/real.h"
 #include "preload/rebind.h"
+#include "preload/requests.h"
+#include "preload/windows.h"
 #include "preload/wrap_alloc.h"
 #include "preload/wrap_operators.h"
 #include "preload/writing.h"
 #include "profiles/cpu/cpu.h"
 #include "profiles/heap/heap.h"
+#include "tracer/sync.h"
+#include "tracer/trace.h"
+#include "tracer/user.h"
 
 static struct process {
 	struct lock lock; /* LOCK_CONTROL: what follows */
 	_Atomic unsigned running;
 	struct option_set options; /* as last started */
 	struct option_set environment;
-	bool has_session;   /* a launcher reads the segment: nothing to write here */
-	bool has_files;     /* out= was given and is not written yet */
-	bool main_has_left; /* the main thread, by pthread_exit() */
-	bool is_set_up;     /* the hooks below are in place */
+	bool has_session;           /* a launcher reads the segment: nothing to write here */
+	bool has_files;             /* out= was given and is not written yet */
+	_Atomic bool main_has_left; /* the main thread, by pthread_exit() */
+	bool is_set_up;             /* the hooks below are in place */
+	bool is_confined;           /* it filters its system calls: none of ours any more */
 	pthread_key_t thread_key;
 	_Atomic uint64_t threads; /* that were counted */
-	int owner;                /* the pid that made the segment */
+	_Atomic unsigned libraries_asked,
+		libraries_found; /* calls of dlopen(), seen and looked after */
+	int owner;               /* the pid that made the segment */
 } process = {.lock = {.rank = LOCK_CONTROL}};
 
 unsigned process_available(void)
@@ -76,7 +86,7 @@ const struct option_set *process_options(void)
 
 bool process_is_ours(const struct segment *s)
 {
-	return s != NULL && (int)sys1(SYS_getpid, 0) == s->header->pid;
+	return s != NULL && !process.is_confined && (int)sys1(SYS_getpid, 0) == s->header->pid;
 }
 
 #define KEY_ROUNDS 2 /* of the four that POSIX promises; the rest is for keys that are set late */
@@ -89,6 +99,7 @@ static void thread_ends(void *thread)
 {
 	struct segment *s = segment_live();
 	struct thread *t = thread;
+	bool is_heard;
 
 	if (!process_is_ours(s) || t != thread_self_block)
 		return;
@@ -96,15 +107,20 @@ static void thread_ends(void *thread)
 		pthread_setspecific(process.thread_key, t);
 		return;
 	}
+	is_heard = trace_hears_last_call();
 	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
 		if ((*p)->thread_ends != NULL)
 			(*p)->thread_ends(s, t);
 	if (t->tid == s->header->pid)
 		process.main_has_left = true;
-	thread_self_block = NULL;
-	thread_release(s, t);
-	if (process.main_has_left)
+	if (!is_heard) {
+		thread_self_block = NULL;
+		thread_release(s, t);
+	}
+	if (process.main_has_left) {
 		helper_look_around(s);
+		http_look_around();
+	}
 }
 
 /* Also for a thread that somebody else found, in signal context. */
@@ -177,6 +193,13 @@ struct thread *process_self(void)
 
 static void fork_child(void);
 
+static void library_changed(struct segment *s, const char *path, bool is_there)
+{
+	(void)s;
+	if (trace_runs())
+		trace_library(is_there ? TRACE_LIBRARY_OPENED : TRACE_LIBRARY_CLOSED, path);
+}
+
 static int set_up_once(struct why *why)
 {
 	int r;
@@ -194,6 +217,10 @@ static int set_up_once(struct why *why)
 	modules_ours = (uintptr_t)set_up_once;
 	heap_prepare = wrap_operators_prepare;
 	heap_turned = wrap_alloc_turn;
+	sync_turned = contention_watch;
+	sampled_cpu = trace_cpu_sample;
+	modules_changed = library_changed;
+	signals_host_runs = handlers_shared;
 	process.is_set_up = true;
 	return 0;
 }
@@ -271,32 +298,101 @@ static void leave_off(struct segment *s, const struct profile_ops *ops, const st
 		log_line("%s", why->text);
 }
 
-static int start_profiles(struct segment *s, const struct option_set *options, struct why *why)
+/* Starts those that are logs, or those that are not. Adds to what was started and what was left off. */
+static int start_some(struct segment *s, const struct option_set *options, unsigned changed,
+		      bool are_logs, unsigned *started, unsigned *left_off, struct why *why)
 {
-	unsigned started = 0, left_off = 0;
+	unsigned running = process_running();
 	int r = 0;
 
 	for (const struct profile_ops *const *p = all_profiles; *p != NULL && r == 0; p++) {
-		if ((*p)->is_view || !(options->profiles & (*p)->bit) ||
-		    (process_running() & (*p)->bit))
+		if ((*p)->is_view || (*p)->is_log != are_logs || !(options->profiles & (*p)->bit) ||
+		    (running & ~changed & (*p)->bit))
 			continue;
+		if (are_logs && (running & (*p)->bit))
+			(*p)->stop(s); /* the others can be started again */
 		r = (*p)->start(s, options, why);
 		if (r == 0)
-			started |= (*p)->bit;
-		if (r == -ENOTSUP && ((*p)->bit | left_off) != options->profiles) {
-			left_off |= (*p)->bit;
+			*started |= (*p)->bit & ~running;
+		if (r == -ENOTSUP && ((*p)->bit | *left_off) != options->profiles) {
+			*left_off |= (*p)->bit;
 			leave_off(s, *p, why);
 			r = 0;
 		}
 	}
+	return r;
+}
+
+static void set_running(struct segment *s, unsigned running)
+{
+	atomic_store_explicit(&process.running, running, memory_order_release);
+	atomic_store_explicit(&s->header->running, running, memory_order_release);
+}
+
+/* @changed: those of them that run go on with what @options say. */
+static int start_profiles(struct segment *s, const struct option_set *options, unsigned changed,
+			  struct why *why)
+{
+	unsigned started = 0, left_off = 0;
+	int r;
+
+	/* logs first: they have all samples of the others */
+	if (options->profiles & ~process_running() & OPTION_TRACE && !helper_is_caller()) {
+		/* where ours is the only other thread, all code can be changed that system calls are made from */
+		helper_pause(s);
+		r = start_some(s, options, changed, true, &started, &left_off, why);
+		helper_resume(s);
+	} else {
+		r = start_some(s, options, changed, true, &started, &left_off, why);
+	}
+	if (r == 0)
+		r = start_some(s, options, changed, false, &started, &left_off, why);
 	if (r < 0) {
 		for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
 			if (!(*p)->is_view && (started & (*p)->bit))
 				(*p)->stop(s);
 		return r;
 	}
-	atomic_fetch_or_explicit(&process.running, started, memory_order_acq_rel);
+	set_running(s, process_running() | started);
+	if (started & OPTION_TRACE)
+		handlers_traced();
 	return 0;
+}
+
+/* After the destructors of all libraries, ours too, when it was set before main(). */
+static void exits(int status, void *user)
+{
+	process_exits(status);
+	(void)user;
+}
+
+static void watch_exit(void)
+{
+	static bool is_watched;
+
+	if (!is_watched && on_exit(exits, NULL) == 0)
+		is_watched = true;
+}
+
+/*
+ * The launcher may ask for more later, and what asks the loader or the C library's lists cannot be done then: it is done now.
+ * Without a thread for us there is no more to ask for.
+ */
+static void begin_obeying(struct segment *s, bool is_forked)
+{
+	struct why why = {""};
+
+	if (!process.has_session ||
+	    atomic_load_explicit(&s->header->is_obeying, memory_order_relaxed))
+		return;
+	if (!is_forked) {
+		wrap_operators_prepare(&why);
+		watch_exit();
+	}
+	if (helper_start(s, HELPER_REQUESTS, requests_obey, HELPER_NEVER, &why) < 0)
+		log_debug("nothing can be changed from outside: %s", why.text);
+	else
+		atomic_store_explicit(&s->header->is_obeying, 1, memory_order_release);
 }
 
 int process_start(const struct option_set *options, struct why *why)
@@ -316,9 +412,13 @@ int process_start(const struct option_set *options, struct why *why)
 		segment_publish(s);
 		know_caller(s);
 	}
-	r = start_profiles(s, options, why);
+	r = start_profiles(s, options, 0, why);
 	if (r == 0) {
+		begin_obeying(s, false);
+		if (process_running() & OPTION_TRACE)
+			watch_exit();
 		process.options = *options;
+		process.options.profiles = process_running(); /* children have the same */
 		process.has_files = process.has_files || option_is_given(options, OPTION_ID_OUT);
 	}
 out:
@@ -327,15 +427,129 @@ out:
 	return r;
 }
 
+/* Held: process.lock. */
+static void stop_profiles(struct segment *s, unsigned profiles)
+{
+	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
+		if (s != NULL && !(*p)->is_view && (profiles & process_running() & (*p)->bit))
+			(*p)->stop(s);
+	if (s != NULL)
+		set_running(s, process_running() & ~profiles);
+}
+
 void process_stop(unsigned profiles)
 {
 	struct segment *s = segment_live();
 
 	lock_take(&process.lock);
-	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
-		if (s != NULL && !(*p)->is_view && (profiles & process_running() & (*p)->bit))
-			(*p)->stop(s);
-	atomic_fetch_and_explicit(&process.running, ~profiles, memory_order_acq_rel);
+	stop_profiles(s, profiles);
+	lock_give(&process.lock);
+}
+
+/* What @words say of a profile, where it is another thing. Returns whose it was, as bits. */
+static unsigned take_words(struct option_set *to, const struct option_set *words)
+{
+	unsigned changed = 0;
+
+#define TAKE(word, field)                                                                  \
+	do {                                                                               \
+		if (option_is_given(words, OPTION_ID_##word) && to->field != words->field) \
+			changed |= OPTION_##word;                                          \
+		if (option_is_given(words, OPTION_ID_##word))                              \
+			to->field = words->field;                                          \
+	} while (0)
+	TAKE(CPU, cpu_hz);
+	TAKE(WALL, wall_hz);
+	TAKE(HEAP, heap_bytes);
+	TAKE(BLOCK, block_ns);
+	TAKE(BLOCK, block_rate_ns);
+	TAKE(MUTEX, mutex_n);
+	TAKE(TRACE, trace);
+#undef TAKE
+	return changed;
+}
+
+/* Settings are of the process, and were chosen when it began. */
+static int refuse_settings(const struct option_set *words, struct why *why)
+{
+	for (int id = OPTION_ID_ALL + 1; id < OPTION_ID_N; id++) {
+		if (!option_is_given(words, (enum option_id)id))
+			continue;
+		why_set(why, "%s= is chosen when the program is started", option_words[id].name);
+		return -EINVAL;
+	}
+	if ((words->profiles & OPTION_PROFILES) == 0) {
+		why_set(why, "no profile is asked for");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int refuse_files(unsigned profiles, struct why *why)
+{
+	if (!(profiles & process_running() & OPTION_CPU) || !cpu_has_files())
+		return 0;
+	why_set(why,
+		"cpu: it samples faster than the kernel's tick, by files of the program's, and "
+		"goes on as it is");
+	return -ENOTSUP;
+}
+
+int process_change(const struct option_set *words, struct why *why)
+{
+	struct segment *s = segment_live();
+	struct option_set options;
+	unsigned changed;
+	int r;
+
+	if (!process_is_ours(s)) {
+		why_set(why, "the process is confined, and nothing is recorded any more");
+		return -ENOTSUP;
+	}
+	r = refuse_settings(words, why);
+	if (r < 0)
+		return r;
+	if (!lock_try(&process.lock))
+		return -EALREADY;
+	own_work_begins();
+	options = process.options;
+	changed = take_words(&options, words);
+	options.profiles = words->profiles;
+	r = refuse_files(changed, why);
+	if (r == 0)
+		r = start_profiles(s, &options, changed, why);
+	if (r == 0) {
+		process.options = options;
+		process.options.profiles = process_running(); /* children have the same */
+	}
+	own_work_ends();
+	lock_give(&process.lock);
+	return r;
+}
+
+int process_drop(unsigned profiles, struct why *why)
+{
+	struct segment *s = segment_live();
+	int r;
+
+	if (!process_is_ours(s))
+		return 0; /* confined: all has stopped */
+	if (!lock_try(&process.lock))
+		return -EALREADY;
+	r = refuse_files(profiles, why);
+	if (r == 0) {
+		stop_profiles(s, profiles);
+		process.options.profiles = process_running();
+	}
+	lock_give(&process.lock);
+	return r;
+}
+
+static void stop_obeying(struct segment *s)
+{
+	lock_take(&process.lock);
+	if (atomic_exchange_explicit(&s->header->is_obeying, 0, memory_order_acq_rel))
+		helper_stop(s, HELPER_REQUESTS);
 	lock_give(&process.lock);
 }
 
@@ -344,9 +558,14 @@ void process_confined(void)
 	struct segment *s = segment_live();
 	int saved = errno;
 
+	if (process_is_ours(s))
+		http_stop();
 	if (process_is_ours(s) && process_running() != 0) {
 		segment_count_lost(s, LOST_CONFINED, 1);
 		process_stop(OPTION_PROFILES);
+		stop_obeying(s);
+		/* who writes its files itself asks who it is once more */
+		process.is_confined = process.has_session;
 	}
 	errno = saved;
 }
@@ -362,6 +581,20 @@ void process_settle(void)
 			(*p)->settle(s);
 }
 
+void process_exits(int status)
+{
+	int saved = errno;
+
+	if (process_is_ours(segment_live()))
+		trace_exits(status);
+	errno = saved;
+}
+
+bool process_main_has_left(void)
+{
+	return process.main_has_left;
+}
+
 bool process_has_files(void)
 {
 	bool has_files;
@@ -370,6 +603,16 @@ bool process_has_files(void)
 	has_files = process.has_files;
 	lock_give(&process.lock);
 	return has_files;
+}
+
+bool process_has_session(void)
+{
+	bool has_session;
+
+	lock_take(&process.lock);
+	has_session = process.has_session;
+	lock_give(&process.lock);
+	return has_session;
 }
 
 int process_write_files(void)
@@ -414,13 +657,13 @@ static void fork_parent(void)
 static void fork_child(void)
 {
 	struct segment parent;
-	unsigned running = process_running();
+	unsigned running = windows_others(process_running());
 	uint32_t labels = labels_of_forker();
 	unsigned char held = held_by(thread_self_block);
 	struct why why = {"out of memory"};
 	int r;
 
-	if (process.owner == 0 || segment_own() == NULL)
+	if (process.owner == 0 || segment_own() == NULL || process.is_confined)
 		return;
 	parent = *segment_own();
 	segment_disown();
@@ -431,7 +674,9 @@ static void fork_child(void)
 	scan_forked();
 	helper_forked();
 	look_forked();
-	api_forked();
+	windows_forked();
+	http_forked();
+	handlers_forked();
 	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
 		if ((*p)->forked != NULL)
 			(*p)->forked();
@@ -454,7 +699,10 @@ static void fork_child(void)
 				atomic_store_explicit(&thread_self_block->held, held,
 						      memory_order_relaxed);
 			}
-			r = start_profiles(s, &process.options, &why);
+			process.options.profiles &= running;
+			r = start_profiles(s, &process.options, 0, &why);
+			if (r == 0)
+				begin_obeying(s, true);
 		}
 		if (r < 0) {
 			segment_count_lost(&parent, LOST_CHILDREN,
@@ -462,7 +710,9 @@ static void fork_child(void)
 			log_debug("child %d is not followed: %s", (int)getpid(), why.text);
 		}
 	}
-	segment_release(&parent);
+	own_work_begins();
+	segment_leave(&parent);
+	own_work_ends();
 }
 
 void process_thread_created(void)
@@ -470,6 +720,7 @@ void process_thread_created(void)
 	struct segment *s = segment_live();
 	struct thread *creator = process_running() != 0 ? process_self() : NULL;
 
+	process_find_libraries(false);
 	for (const struct profile_ops *const *p = all_profiles; *p != NULL && creator != NULL; p++)
 		if ((*p)->thread_created != NULL)
 			(*p)->thread_created(s, creator);
@@ -512,6 +763,9 @@ struct thread *process_thread_reserve(const pthread_attr_t *attr, void *(*start)
 			&t->record->labels,
 			atomic_load_explicit(&self->record->labels, memory_order_relaxed),
 			memory_order_relaxed);
+	if (process_running() & OPTION_TRACE)
+		trace_creates(s, process_self(), t, (uintptr_t)start,
+			      (uintptr_t)real.pthread_create);
 	return t;
 }
 
@@ -538,6 +792,7 @@ void *process_thread_main(void *thread)
 	uint64_t number = t->number;
 	uintptr_t high = frame + 16, low = 0;
 	struct segment *s = segment_live();
+	struct trace_announced announced;
 
 	/* glibc puts a thread's own block at the top of its stack: all between is stack */
 	if (block > frame && block - frame < 1 << 20)
@@ -547,7 +802,15 @@ void *process_thread_main(void *thread)
 		low = high - (t->stack_bytes - 16384);
 	signals_host_blocks = t->host_blocks;
 	if (s != NULL) {
-		published = thread_publish(s, t, (int)sys1(SYS_gettid, 0));
+		/* for a handler that comes from here on, before anybody may find it */
+		t->tid = (int)sys1(SYS_gettid, 0);
+		t->stack_low = low;
+		t->stack_high = low != 0 ? high : 0;
+		atomic_signal_fence(memory_order_seq_cst);
+		thread_self_block = t;
+		announced = trace_announced(s, t);
+		published = thread_publish(s, t, t->tid);
+		trace_set_announced(s, published, announced);
 		atomic_store_explicit(&published->held, held, memory_order_relaxed);
 		published->number = number;
 		published->stack_low = low;
@@ -565,7 +828,7 @@ void process_thread_named(const char *name)
 	if (!process_is_ours(segment_live()))
 		return;
 	if (name != NULL && t != NULL && t->tid == (int)sys1(SYS_gettid, 0))
-		look_note_name(t, name);
+		look_note_name(t, name), trace_names(name);
 	else
 		atomic_fetch_add_explicit(&look_names_serial, 1, memory_order_relaxed);
 }
@@ -584,16 +847,58 @@ void process_thread_adopt(int tid)
 	if (t == NULL)
 		return;
 	t = thread_publish(s, t, tid);
+	if (process_running() & OPTION_TRACE)
+		trace_creates(s, process_self(), t, 0, (uintptr_t)real.clone);
 	thread_is_known(s, t);
 }
 
-struct thread *process_exec_begins(struct wait *w)
+void process_expect_library(void)
+{
+	atomic_fetch_add_explicit(&process.libraries_asked, 1, memory_order_relaxed);
+}
+
+void process_find_libraries(bool is_last)
+{
+	struct segment *s = segment_live();
+	unsigned asked = atomic_load_explicit(&process.libraries_asked, memory_order_relaxed);
+
+	/* at the end once more: one that was on its way may have been missed */
+	if (!trace_runs() || !process_is_ours(s) ||
+	    asked == (is_last ? 0
+			      : atomic_load_explicit(&process.libraries_found,
+						     memory_order_relaxed)))
+		return;
+	atomic_store_explicit(&process.libraries_found, asked, memory_order_relaxed);
+	own_work_begins();
+	modules_refresh(s);
+	own_work_ends();
+}
+
+/*
+ * In a child of vfork(), which has its parent's memory and is, as long as that waits, the thread that made it. It may try
+ * several paths.
+ */
+static void note_vfork(void)
+{
+	static int last;
+	int pid = (int)sys1(SYS_getpid, 0);
+
+	if (last != pid)
+		trace_fork(pid, trace_ticks(), 0);
+	last = pid;
+}
+
+struct thread *process_exec_begins(const char *path, struct wait *w)
 {
 	struct segment *s = segment_live();
 	struct thread *t = thread_self_block;
 
 	if (s != NULL)
 		signals_before_exec();
+	if (trace_runs() && process_is_ours(s))
+		trace_exec(path, 0);
+	else if (trace_runs())
+		note_vfork();
 	/* a child of vfork shares all memory with its parent, this block too: it must not touch the parent's timers */
 	if (s == NULL || t == NULL || (int)sys1(SYS_gettid, 0) != t->tid)
 		return NULL;
@@ -606,13 +911,15 @@ struct thread *process_exec_begins(struct wait *w)
 	return t;
 }
 
-void process_exec_failed(struct thread *t, struct wait *w)
+void process_exec_failed(const char *path, struct thread *t, struct wait *w)
 {
 	struct segment *s = segment_live();
 	int saved = errno;
 
 	if (s != NULL)
 		signals_after_exec();
+	if (trace_runs() && process_is_ours(s))
+		trace_exec(path, saved);
 	errno = saved;
 	if (s == NULL || t == NULL)
 		return;

@@ -67,7 +67,20 @@ static int early_old_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
 		       : ENOSYS;
 }
 
-/* Those that are tried: they are busy, or the call itself will find out. */
+static int early_old_signal(pthread_cond_t *cond)
+{
+	real_resolve();
+	return real.old_cond_signal != early_old_signal ? real.old_cond_signal(cond) : ENOSYS;
+}
+
+static int early_old_broadcast(pthread_cond_t *cond)
+{
+	real_resolve();
+	return real.old_cond_broadcast != early_old_broadcast ? real.old_cond_broadcast(cond)
+							      : ENOSYS;
+}
+
+/* One that is tried: it is busy, or the call itself will find out. */
 #define TRIED(name, parameters, arguments, busy)                                 \
 	static int early_##name parameters                                       \
 	{                                                                        \
@@ -75,26 +88,27 @@ static int early_old_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
 		return real.name != early_##name ? real.name arguments : (busy); \
 	}
 
-TRIED(pthread_mutex_trylock, (pthread_mutex_t * mutex), (mutex), EBUSY)
-TRIED(pthread_rwlock_tryrdlock, (pthread_rwlock_t * lock), (lock), EBUSY)
-TRIED(pthread_rwlock_trywrlock, (pthread_rwlock_t * lock), (lock), EBUSY)
-TRIED(pthread_spin_trylock, (pthread_spinlock_t * lock), (lock), EBUSY)
-TRIED(mtx_trylock, (mtx_t * mutex), (mutex), thrd_busy)
 TRIED(pthread_tryjoin_np, (pthread_t thread, void **result), (thread, result), EBUSY)
 
 long (*real_syscall)(long number, ...);
+void *(*real_dlopen)(const char *path, int flags);
 
 struct real real = {
 #define X(result, name, parameters, arguments) .name = early_##name,
 #include "preload/wrapped.def"
-	.pthread_mutex_trylock = early_pthread_mutex_trylock,
-	.pthread_rwlock_tryrdlock = early_pthread_rwlock_tryrdlock,
-	.pthread_rwlock_trywrlock = early_pthread_rwlock_trywrlock,
-	.pthread_spin_trylock = early_pthread_spin_trylock,
-	.mtx_trylock = early_mtx_trylock,
 	.pthread_tryjoin_np = early_pthread_tryjoin_np,
 	.old_cond_wait = early_old_wait,
 	.old_cond_timedwait = early_old_timedwait,
+	.old_cond_signal = early_old_signal,
+	.old_cond_broadcast = early_old_broadcast,
+};
+
+struct tries tries = {
+	.mutex = looks_at_mutex,
+	.read = looks_at_read,
+	.write = looks_at_write,
+	.spin = looks_at_spin,
+	.mtx = looks_at_mtx,
 };
 
 /*
@@ -106,6 +120,8 @@ static bool is_twofold(const char *name)
 #ifdef __x86_64__
 	return strcmp(name, "pthread_cond_wait") == 0 ||
 	       strcmp(name, "pthread_cond_timedwait") == 0 ||
+	       strcmp(name, "pthread_cond_signal") == 0 ||
+	       strcmp(name, "pthread_cond_broadcast") == 0 ||
 	       strcmp(name, "pthread_cond_init") == 0 || strcmp(name, "pthread_cond_destroy") == 0;
 #else
 	return false;
@@ -233,31 +249,33 @@ static int visit_lock_file(struct dl_phdr_info *info, size_t size, void *user)
 	(real.name != early_##name && \
 	 ((uintptr_t)real.name < (file).start || (uintptr_t)real.name >= (file).end))
 
-static void look_where_others_stand(void)
+static void choose_tries(void)
 {
 	struct lock_file file = {0, 0, 0};
 
 	find_next("pthread_mutexattr_gettype", &file.address);
 	if (file.address != 0)
 		each_file(visit_lock_file, &file);
-	if (IS_OTHERS(file, pthread_mutex_lock) || IS_OTHERS(file, pthread_mutex_timedlock) ||
-	    IS_OTHERS(file, pthread_mutex_clocklock) || IS_OTHERS(file, pthread_mutex_unlock) ||
-	    IS_OTHERS(file, pthread_mutex_trylock))
-		real.pthread_mutex_trylock = looks_at_mutex;
-	if (IS_OTHERS(file, pthread_rwlock_rdlock) || IS_OTHERS(file, pthread_rwlock_timedrdlock) ||
-	    IS_OTHERS(file, pthread_rwlock_clockrdlock) || IS_OTHERS(file, pthread_rwlock_unlock) ||
-	    IS_OTHERS(file, pthread_rwlock_tryrdlock))
-		real.pthread_rwlock_tryrdlock = looks_at_read;
-	if (IS_OTHERS(file, pthread_rwlock_wrlock) || IS_OTHERS(file, pthread_rwlock_timedwrlock) ||
-	    IS_OTHERS(file, pthread_rwlock_clockwrlock) || IS_OTHERS(file, pthread_rwlock_unlock) ||
-	    IS_OTHERS(file, pthread_rwlock_trywrlock))
-		real.pthread_rwlock_trywrlock = looks_at_write;
-	if (IS_OTHERS(file, pthread_spin_lock) || IS_OTHERS(file, pthread_spin_unlock) ||
-	    IS_OTHERS(file, pthread_spin_trylock))
-		real.pthread_spin_trylock = looks_at_spin;
-	if (IS_OTHERS(file, mtx_lock) || IS_OTHERS(file, mtx_timedlock) ||
-	    IS_OTHERS(file, mtx_unlock) || IS_OTHERS(file, mtx_trylock))
-		real.mtx_trylock = looks_at_mtx;
+	if (!IS_OTHERS(file, pthread_mutex_lock) && !IS_OTHERS(file, pthread_mutex_timedlock) &&
+	    !IS_OTHERS(file, pthread_mutex_clocklock) && !IS_OTHERS(file, pthread_mutex_unlock) &&
+	    !IS_OTHERS(file, pthread_mutex_trylock))
+		tries.mutex = real.pthread_mutex_trylock;
+	if (!IS_OTHERS(file, pthread_rwlock_rdlock) &&
+	    !IS_OTHERS(file, pthread_rwlock_timedrdlock) &&
+	    !IS_OTHERS(file, pthread_rwlock_clockrdlock) &&
+	    !IS_OTHERS(file, pthread_rwlock_unlock) && !IS_OTHERS(file, pthread_rwlock_tryrdlock))
+		tries.read = real.pthread_rwlock_tryrdlock;
+	if (!IS_OTHERS(file, pthread_rwlock_wrlock) &&
+	    !IS_OTHERS(file, pthread_rwlock_timedwrlock) &&
+	    !IS_OTHERS(file, pthread_rwlock_clockwrlock) &&
+	    !IS_OTHERS(file, pthread_rwlock_unlock) && !IS_OTHERS(file, pthread_rwlock_trywrlock))
+		tries.write = real.pthread_rwlock_trywrlock;
+	if (!IS_OTHERS(file, pthread_spin_lock) && !IS_OTHERS(file, pthread_spin_unlock) &&
+	    !IS_OTHERS(file, pthread_spin_trylock))
+		tries.spin = real.pthread_spin_trylock;
+	if (!IS_OTHERS(file, mtx_lock) && !IS_OTHERS(file, mtx_timedlock) &&
+	    !IS_OTHERS(file, mtx_unlock) && !IS_OTHERS(file, mtx_trylock))
+		tries.mtx = real.mtx_trylock;
 	if (IS_OTHERS(file, pthread_join) || IS_OTHERS(file, pthread_timedjoin_np) ||
 	    IS_OTHERS(file, pthread_clockjoin_np) || IS_OTHERS(file, thrd_join) ||
 	    IS_OTHERS(file, pthread_tryjoin_np))
@@ -276,20 +294,18 @@ static void find_all(void)
 	find_next("prctl", &real.prctl);
 	find_next("_exit", &real._exit);
 	find_next("syscall", &real_syscall);
+	find_next("dlopen", &real_dlopen);
 	find_next("clone", &real.clone);
 	find_next("longjmp", &real.longjmp);
 	find_next("_longjmp", &real._longjmp);
 	find_next("siglongjmp", &real.siglongjmp);
 	find_next("__longjmp_chk", &real.__longjmp_chk);
-	find_next("pthread_mutex_trylock", &real.pthread_mutex_trylock);
-	find_next("pthread_rwlock_tryrdlock", &real.pthread_rwlock_tryrdlock);
-	find_next("pthread_rwlock_trywrlock", &real.pthread_rwlock_trywrlock);
-	find_next("pthread_spin_trylock", &real.pthread_spin_trylock);
-	find_next("mtx_trylock", &real.mtx_trylock);
 	find_next("pthread_tryjoin_np", &real.pthread_tryjoin_np);
 	find_old("pthread_cond_wait", &real.old_cond_wait);
 	find_old("pthread_cond_timedwait", &real.old_cond_timedwait);
-	look_where_others_stand();
+	find_old("pthread_cond_signal", &real.old_cond_signal);
+	find_old("pthread_cond_broadcast", &real.old_cond_broadcast);
+	choose_tries();
 	/* The last look-up must not be a tail call: dlsym takes the caller from the return address. */
 	__asm__ volatile("" ::: "memory");
 }

@@ -17,6 +17,8 @@
 #include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/msg.h>
@@ -41,22 +43,30 @@ struct real {
 	void (*__longjmp_chk)(sigjmp_buf to, int value);
 
 	/* not wrapped: what a wrapper tries first */
-	int (*pthread_mutex_trylock)(pthread_mutex_t *mutex);
-	int (*pthread_rwlock_tryrdlock)(pthread_rwlock_t *lock);
-	int (*pthread_rwlock_trywrlock)(pthread_rwlock_t *lock);
-	int (*pthread_spin_trylock)(pthread_spinlock_t *lock);
-	int (*mtx_trylock)(mtx_t *mutex);
 	int (*pthread_tryjoin_np)(pthread_t thread, void **result);
 
 	/* the older kind of condition variables */
 	int (*old_cond_wait)(pthread_cond_t *cond, pthread_mutex_t *mutex);
 	int (*old_cond_timedwait)(pthread_cond_t *cond, pthread_mutex_t *mutex,
 				  const struct timespec *until);
+	int (*old_cond_signal)(pthread_cond_t *cond);
+	int (*old_cond_broadcast)(pthread_cond_t *cond);
 };
 extern struct real real __attribute__((visibility("hidden")));
 
-/* A variable of its own: the wrapper is in assembly. */
+/* What a wrapper tries first: the real functions, or looks (looks.h) until they are known, and where others stand before them. */
+struct tries {
+	int (*mutex)(pthread_mutex_t *mutex);
+	int (*read)(pthread_rwlock_t *lock);
+	int (*write)(pthread_rwlock_t *lock);
+	int (*spin)(pthread_spinlock_t *lock);
+	int (*mtx)(mtx_t *mutex);
+};
+extern struct tries tries __attribute__((visibility("hidden")));
+
+/* Variables of their own: the wrappers are in assembly. */
 extern long (*real_syscall)(long number, ...) __attribute__((visibility("hidden")));
+extern void *(*real_dlopen)(const char *path, int flags) __attribute__((visibility("hidden")));
 
 /* All that were not looked up yet. Keeps errno. */
 void real_resolve(void);

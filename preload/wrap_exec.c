@@ -4,49 +4,75 @@
  * What the C library execs by itself (posix_spawn, system, popen) runs in a child that has no timers.
  */
 #include <alloca.h>
+#include <fcntl.h>
 #include <stdarg.h>
 
 #include "cprof/cprof.h"
 #include "preload/process.h"
 #include "preload/real.h"
 
-#define AROUND_EXEC(call)                           \
-	struct wait w = {0};                        \
-	struct thread *t = process_exec_begins(&w); \
-	int r = call;                               \
-                                                    \
-	process_exec_failed(t, &w);                 \
+#define AROUND_EXEC(path, call)                           \
+	struct wait w = {0};                              \
+	struct thread *t = process_exec_begins(path, &w); \
+	int r = call;                                     \
+                                                          \
+	process_exec_failed(path, t, &w);                 \
 	return r
+
+/* What stands for a path where there is none: "fd:7". On the stack: it may be a child of vfork. */
+struct fd_name {
+	char text[16];
+};
+
+static const char *name_fd(int fd, struct fd_name *name)
+{
+	char *at = name->text + sizeof(name->text) - 1;
+
+	*at = '\0';
+	do
+		*--at = (char)('0' + fd % 10);
+	while ((fd /= 10) > 0);
+	*--at = ':';
+	*--at = 'd';
+	*--at = 'f';
+	return at;
+}
 
 CPROF_PUBLIC int execve(const char *path, char *const argv[], char *const envp[])
 {
-	AROUND_EXEC(real.execve(path, argv, envp));
+	AROUND_EXEC(path, real.execve(path, argv, envp));
 }
 
 CPROF_PUBLIC int execv(const char *path, char *const argv[])
 {
-	AROUND_EXEC(real.execv(path, argv));
+	AROUND_EXEC(path, real.execv(path, argv));
 }
 
 CPROF_PUBLIC int execvp(const char *file, char *const argv[])
 {
-	AROUND_EXEC(real.execvp(file, argv));
+	AROUND_EXEC(file, real.execvp(file, argv));
 }
 
 CPROF_PUBLIC int execvpe(const char *file, char *const argv[], char *const envp[])
 {
-	AROUND_EXEC(real.execvpe(file, argv, envp));
+	AROUND_EXEC(file, real.execvpe(file, argv, envp));
 }
 
 CPROF_PUBLIC int fexecve(int fd, char *const argv[], char *const envp[])
 {
-	AROUND_EXEC(real.fexecve(fd, argv, envp));
+	struct fd_name name;
+	const char *path = name_fd(fd, &name);
+
+	AROUND_EXEC(path, real.fexecve(fd, argv, envp));
 }
 
 CPROF_PUBLIC int execveat(int fd, const char *path, char *const argv[], char *const envp[],
 			  int flags)
 {
-	AROUND_EXEC(real.execveat(fd, path, argv, envp, flags));
+	struct fd_name name;
+	const char *shown = flags & AT_EMPTY_PATH ? name_fd(fd, &name) : path;
+
+	AROUND_EXEC(shown, real.execveat(fd, path, argv, envp, flags));
 }
 
 /* The variants with a list put it into an array, on the stack: they may run in a child of vfork. */
@@ -78,13 +104,13 @@ static size_t count_arguments(va_list args)
 CPROF_PUBLIC int execl(const char *path, const char *first, ...)
 {
 	COLLECT(argv, first, (void)0);
-	AROUND_EXEC(real.execv(path, argv));
+	AROUND_EXEC(path, real.execv(path, argv));
 }
 
 CPROF_PUBLIC int execlp(const char *file, const char *first, ...)
 {
 	COLLECT(argv, first, (void)0);
-	AROUND_EXEC(real.execvp(file, argv));
+	AROUND_EXEC(file, real.execvp(file, argv));
 }
 
 CPROF_PUBLIC int execle(const char *path, const char *first, ...)
@@ -92,5 +118,5 @@ CPROF_PUBLIC int execle(const char *path, const char *first, ...)
 	char *const *envp;
 
 	COLLECT(argv, first, envp = va_arg(args, char *const *));
-	AROUND_EXEC(real.execve(path, argv, envp));
+	AROUND_EXEC(path, real.execve(path, argv, envp));
 }

@@ -14,6 +14,7 @@
 CPROF_PUBLIC void _exit(int status)
 {
 	process_settle();
+	process_exits(status);
 	if (real._exit == NULL)
 		real_resolve();
 	if (real._exit != NULL)

@@ -16,6 +16,7 @@
 #include "preload/looks.h"
 #include "preload/real.h"
 #include "profiles/mutex/contention.h"
+#include "tracer/sync.h"
 
 /*
  * Of a robust mutex, one whose owner died is taken with an error, and a try of one that is beyond recovery leaves it locked
@@ -25,7 +26,22 @@ static inline int try_mutex(pthread_mutex_t *mutex)
 {
 	if (unlikely(mutex->__data.__kind & (ROBUST | INHERITS | PROTECTS)))
 		return looks_at_mutex(mutex);
-	return real.pthread_mutex_trylock(mutex);
+	return tries.mutex(mutex);
+}
+
+/* glibc's; not there before 2.32. Once there was a second thread it is 0. */
+extern char __libc_single_threaded __attribute__((weak));
+
+/*
+ * Where one thread is alone, a lock that is free is nobody else's, and the call itself takes it at once. glibc leaves out the
+ * atomic instructions then, but in its try.
+ */
+static inline int take_mutex(pthread_mutex_t *mutex)
+{
+	if (&__libc_single_threaded != NULL && __libc_single_threaded &&
+	    mutex->__data.__kind == PTHREAD_MUTEX_TIMED_NP && mutex->__data.__lock == 0)
+		return real.pthread_mutex_lock(mutex);
+	return try_mutex(mutex);
 }
 
 static bool is_clock(clockid_t clock)
@@ -41,12 +57,12 @@ static int try_mutex_by(pthread_mutex_t *mutex, clockid_t clock)
 /* Where writers come first, this leaves the lock to one that waits, as the call itself does. */
 static inline int try_read(pthread_rwlock_t *lock)
 {
-	return real.pthread_rwlock_tryrdlock(lock);
+	return tries.read(lock);
 }
 
 static inline int try_write(pthread_rwlock_t *lock)
 {
-	return real.pthread_rwlock_trywrlock(lock);
+	return tries.write(lock);
 }
 
 static bool is_time(clockid_t clock, const struct timespec *until)
@@ -67,12 +83,12 @@ static int try_write_by(pthread_rwlock_t *lock, clockid_t clock, const struct ti
 
 static inline int try_spin(pthread_spinlock_t *lock)
 {
-	return real.pthread_spin_trylock(lock);
+	return tries.spin(lock);
 }
 
 static inline int try_mtx(mtx_t *mutex)
 {
-	int r = real.mtx_trylock(mutex);
+	int r = tries.mtx(mutex);
 
 	return r == thrd_success ? 0 : r == thrd_busy ? EBUSY : LET_IT;
 }
@@ -85,32 +101,94 @@ static inline int error_of_mtx(int result)
 
 #define ERROR(result) (result)
 
+static inline bool is_always(const volatile void *lock)
+{
+	(void)lock;
+	return true;
+}
+
+/* Who has it, or had it just now: a thread's number, 0 when it is not known. */
+static inline int holder_of(const pthread_mutex_t *mutex)
+{
+	return __atomic_load_n(&mutex->__data.__owner, __ATOMIC_RELAXED);
+}
+
+static inline int holder_of_mtx(const mtx_t *mutex)
+{
+	return holder_of((const pthread_mutex_t *)(const void *)mutex);
+}
+
+static inline int writer_of(const pthread_rwlock_t *lock)
+{
+	return __atomic_load_n(&lock->__data.__cur_writer, __ATOMIC_RELAXED);
+}
+
+static inline int holder_of_spin(const volatile void *lock)
+{
+	(void)lock;
+	return 0;
+}
+
+/*
+ * What kinds of locks are to the tracer: kind, whether a call that has it was the outermost one, who has it. And how a call
+ * takes it.
+ */
+#define OF_MUTEX  TRACE_OBJECT_MUTEX, is_outermost, holder_of
+#define OF_MTX    TRACE_OBJECT_MUTEX, is_outermost_of_mtx, holder_of_mtx
+#define OF_RWLOCK TRACE_OBJECT_RWLOCK, is_always, writer_of
+#define OF_SPIN   TRACE_OBJECT_SPIN, is_always, holder_of_spin
+#define ALONE     SYNC_EXCLUSIVE
+#define SHARED    SYNC_SHARED
+
 /*
  * Several functions each, and all are jumped to but the real ones: the first, which is all there is when nothing is wanted,
  * keeps no registers, and the caller of the last is the host.
  */
-#define TRIES(code, name, parameters, arguments, lock, try, error)                  \
-	__attribute__((noinline)) static int wait_in_##name parameters              \
-	{                                                                           \
-		int r;                                                              \
-		WAITING(code, real.name, lock);                                     \
-		r = real.name arguments;                                            \
-		waiting.result = error(r);                                          \
-		return r;                                                           \
-	}                                                                           \
-	__attribute__((noinline)) static int try_in_##name parameters               \
-	{                                                                           \
-		int r = try;                                                        \
-                                                                                    \
-		if (likely(r == 0))                                                 \
-			return 0;                                                   \
-		return r == EBUSY ? wait_in_##name arguments : real.name arguments; \
-	}                                                                           \
-	CPROF_PUBLIC int name parameters                                            \
-	{                                                                           \
-		if (wait_is_wanted(WAIT_SHOWN | WAIT_TIMED | WAIT_COUNTED))         \
-			return try_in_##name arguments;                             \
-		return real.name arguments;                                         \
+#define TRIES(code, of, mode, name, parameters, arguments, lock, try, error) \
+	TRIES_OF(code, of, mode, name, parameters, arguments, lock, try, error)
+#define TRIES_OF(code, kind, is_first, holder, mode, name, parameters, arguments, lock, try,    \
+		 error)                                                                         \
+	__attribute__((noinline)) static int wait_in_##name parameters                          \
+	{                                                                                       \
+		int r;                                                                          \
+		WAITING_WITH(code, real.name, (const void *)lock, mode, holder(lock));          \
+		r = real.name arguments;                                                        \
+		waiting.result = error(r);                                                      \
+		return r;                                                                       \
+	}                                                                                       \
+	__attribute__((noinline)) static int let_in_##name parameters                           \
+	{                                                                                       \
+		int r = real.name arguments;                                                    \
+                                                                                                \
+		if (wait_is_wanted(WAIT_TRACED) && (error(r) == 0 || r == EOWNERDEAD) &&        \
+		    is_first(lock))                                                             \
+			sync_taken((const void *)lock, kind, mode);                             \
+		return r;                                                                       \
+	}                                                                                       \
+	__attribute__((noinline)) static int take_in_##name parameters                          \
+	{                                                                                       \
+		int r = try;                                                                    \
+                                                                                                \
+		if (likely(r == 0))                                                             \
+			return is_first(lock) ? sync_taken((const void *)lock, kind, mode) : 0; \
+		return r == EBUSY ? wait_in_##name arguments : let_in_##name arguments;         \
+	}                                                                                       \
+	__attribute__((noinline)) static int try_in_##name parameters                           \
+	{                                                                                       \
+		int r = try;                                                                    \
+                                                                                                \
+		if (likely(r == 0))                                                             \
+			return 0;                                                               \
+		return r == EBUSY ? wait_in_##name arguments : real.name arguments;             \
+	}                                                                                       \
+	CPROF_PUBLIC int name parameters                                                        \
+	{                                                                                       \
+		uint32_t on = atomic_load_explicit(&wait_is_on, memory_order_relaxed);          \
+                                                                                                \
+		if (unlikely(on & (WAIT_SHOWN | WAIT_TIMED | WAIT_COUNTED | WAIT_TRACED)))      \
+			return on & WAIT_TRACED ? take_in_##name arguments                      \
+						: try_in_##name arguments;                      \
+		return real.name arguments;                                                     \
 	}
 
 #define MUTEX  pthread_mutex_t *mutex
@@ -118,39 +196,70 @@ static inline int error_of_mtx(int result)
 #define UNTIL  const struct timespec *until
 
 /* clang-format off */
-TRIES(WAIT_LOCK, pthread_mutex_lock, (MUTEX), (mutex), mutex, try_mutex(mutex), ERROR)
-TRIES(WAIT_LOCK, pthread_mutex_timedlock, (MUTEX, UNTIL), (mutex, until), mutex, try_mutex(mutex), ERROR)
-TRIES(WAIT_LOCK, pthread_mutex_clocklock, (MUTEX, clockid_t clock, UNTIL), (mutex, clock, until), mutex,
+TRIES(WAIT_LOCK, OF_MUTEX, ALONE, pthread_mutex_lock, (MUTEX), (mutex), mutex, take_mutex(mutex), ERROR)
+TRIES(WAIT_LOCK, OF_MUTEX, ALONE, pthread_mutex_timedlock, (MUTEX, UNTIL), (mutex, until), mutex, try_mutex(mutex), ERROR)
+TRIES(WAIT_LOCK, OF_MUTEX, ALONE, pthread_mutex_clocklock, (MUTEX, clockid_t clock, UNTIL), (mutex, clock, until), mutex,
       try_mutex_by(mutex, clock), ERROR)
-TRIES(WAIT_RWLOCK, pthread_rwlock_rdlock, (RWLOCK), (lock), lock, try_read(lock), ERROR)
-TRIES(WAIT_RWLOCK, pthread_rwlock_wrlock, (RWLOCK), (lock), lock, try_write(lock), ERROR)
-TRIES(WAIT_RWLOCK, pthread_rwlock_timedrdlock, (RWLOCK, UNTIL), (lock, until), lock,
+TRIES(WAIT_RWLOCK, OF_RWLOCK, SHARED, pthread_rwlock_rdlock, (RWLOCK), (lock), lock, try_read(lock), ERROR)
+TRIES(WAIT_RWLOCK, OF_RWLOCK, ALONE, pthread_rwlock_wrlock, (RWLOCK), (lock), lock, try_write(lock), ERROR)
+TRIES(WAIT_RWLOCK, OF_RWLOCK, SHARED, pthread_rwlock_timedrdlock, (RWLOCK, UNTIL), (lock, until), lock,
       try_read_by(lock, CLOCK_REALTIME, until), ERROR)
-TRIES(WAIT_RWLOCK, pthread_rwlock_timedwrlock, (RWLOCK, UNTIL), (lock, until), lock,
+TRIES(WAIT_RWLOCK, OF_RWLOCK, ALONE, pthread_rwlock_timedwrlock, (RWLOCK, UNTIL), (lock, until), lock,
       try_write_by(lock, CLOCK_REALTIME, until), ERROR)
-TRIES(WAIT_RWLOCK, pthread_rwlock_clockrdlock, (RWLOCK, clockid_t clock, UNTIL), (lock, clock, until), lock,
+TRIES(WAIT_RWLOCK, OF_RWLOCK, SHARED, pthread_rwlock_clockrdlock, (RWLOCK, clockid_t clock, UNTIL), (lock, clock, until), lock,
       try_read_by(lock, clock, until), ERROR)
-TRIES(WAIT_RWLOCK, pthread_rwlock_clockwrlock, (RWLOCK, clockid_t clock, UNTIL), (lock, clock, until), lock,
+TRIES(WAIT_RWLOCK, OF_RWLOCK, ALONE, pthread_rwlock_clockwrlock, (RWLOCK, clockid_t clock, UNTIL), (lock, clock, until), lock,
       try_write_by(lock, clock, until), ERROR)
-TRIES(WAIT_SPIN, pthread_spin_lock, (pthread_spinlock_t *lock), (lock), (const void *)lock, try_spin(lock), ERROR)
-TRIES(WAIT_LOCK, mtx_lock, (mtx_t *mutex), (mutex), mutex, try_mtx(mutex), error_of_mtx)
-TRIES(WAIT_LOCK, mtx_timedlock, (mtx_t *mutex, UNTIL), (mutex, until), mutex, try_mtx(mutex), error_of_mtx)
+TRIES(WAIT_SPIN, OF_SPIN, ALONE, pthread_spin_lock, (pthread_spinlock_t *lock), (lock), lock, try_spin(lock), ERROR)
+TRIES(WAIT_LOCK, OF_MTX, ALONE, mtx_lock, (mtx_t *mutex), (mutex), mutex, try_mtx(mutex), error_of_mtx)
+TRIES(WAIT_LOCK, OF_MTX, ALONE, mtx_timedlock, (mtx_t *mutex, UNTIL), (mutex, until), mutex, try_mtx(mutex), error_of_mtx)
 /* clang-format on */
+
+/* ---- tries of the host's own ---- */
+
+#define TRIED(of, mode, name, type, busy) TRIED_OF(of, mode, name, type, busy)
+#define TRIED_OF(kind, is_first, holder, mode, name, type, busy)                           \
+	__attribute__((noinline)) static int trace_##name(type *lock)                      \
+	{                                                                                  \
+		int r = real.name(lock);                                                   \
+                                                                                           \
+		if ((r == 0 || r == EOWNERDEAD) && is_first(lock))                         \
+			sync_got((const void *)lock, kind, mode);                          \
+		else if (r == (busy))                                                      \
+			sync_refused((const void *)lock, kind, mode, EBUSY);               \
+		return r;                                                                  \
+	}                                                                                  \
+	CPROF_PUBLIC int name(type *lock)                                                  \
+	{                                                                                  \
+		return wait_is_wanted(WAIT_TRACED) ? trace_##name(lock) : real.name(lock); \
+	}
+
+TRIED(OF_MUTEX, ALONE, pthread_mutex_trylock, pthread_mutex_t, EBUSY)
+TRIED(OF_RWLOCK, SHARED, pthread_rwlock_tryrdlock, pthread_rwlock_t, EBUSY)
+TRIED(OF_RWLOCK, ALONE, pthread_rwlock_trywrlock, pthread_rwlock_t, EBUSY)
+TRIED(OF_SPIN, ALONE, pthread_spin_trylock, pthread_spinlock_t, EBUSY)
+TRIED(OF_MTX, ALONE, mtx_trylock, mtx_t, thrd_busy)
 
 /* ---- releases ---- */
 
-static inline bool is_always(const volatile void *lock)
+/* How it is held. */
+static inline enum sync_mode alone(const volatile void *lock)
 {
 	(void)lock;
-	return true;
+	return SYNC_EXCLUSIVE;
+}
+
+static inline enum sync_mode mode_of_rwlock(const pthread_rwlock_t *lock)
+{
+	return writer_of(lock) != 0 ? SYNC_EXCLUSIVE : SYNC_SHARED;
 }
 
 /*
  * Whoever sleeps for the lock was counted before it slept, so nobody has to look again after the release. One that comes at
  * this moment has next to nothing to wait for; what that is goes with the next charge.
  */
-#define RELEASE(code, name, type, is_released, shown)                                              \
-	__attribute__((noinline)) static int release_in_##name(type *lock)                         \
+#define CHARGES(code, name, type, is_released, shown)                                              \
+	__attribute__((noinline)) static int charge_in_##name(type *lock)                          \
 	{                                                                                          \
 		unsigned marked = 0;                                                               \
 		int r;                                                                             \
@@ -167,17 +276,8 @@ static inline bool is_always(const volatile void *lock)
 		return r;                                                                          \
 	}
 
-#define RELEASES(name, type)                                                \
-	CPROF_PUBLIC int name(type *lock)                                   \
-	{                                                                   \
-		/* while nobody asks for it nobody is counted, as a rule */ \
-		if (contention_may_be((const void *)lock))                  \
-			return release_in_##name(lock);                     \
-		return real.name(lock);                                     \
-	}
-
 /* A writer's as any other. Of readers that leave at once, one is charged. */
-__attribute__((noinline)) static int release_in_pthread_rwlock_unlock(pthread_rwlock_t *lock)
+__attribute__((noinline)) static int charge_in_pthread_rwlock_unlock(pthread_rwlock_t *lock)
 {
 	bool is_reader = has_reader(lock);
 	unsigned marked = 0;
@@ -198,15 +298,49 @@ __attribute__((noinline)) static int release_in_pthread_rwlock_unlock(pthread_rw
 	return r;
 }
 
-RELEASE(WAIT_LOCK, pthread_mutex_unlock, pthread_mutex_t, is_last, real.pthread_mutex_unlock)
-RELEASE(WAIT_SPIN, pthread_spin_unlock, pthread_spinlock_t, is_always,
+CHARGES(WAIT_LOCK, pthread_mutex_unlock, pthread_mutex_t, is_outermost, real.pthread_mutex_unlock)
+CHARGES(WAIT_SPIN, pthread_spin_unlock, pthread_spinlock_t, is_always,
 	NULL) /* glibc's is the same code as pthread_spin_init(), and would be shown as that */
-RELEASE(WAIT_LOCK, mtx_unlock, mtx_t, is_last_of_mtx, real.mtx_unlock)
+CHARGES(WAIT_LOCK, mtx_unlock, mtx_t, is_outermost_of_mtx, real.mtx_unlock)
 
-RELEASES(pthread_mutex_unlock, pthread_mutex_t)
-RELEASES(pthread_rwlock_unlock, pthread_rwlock_t)
-RELEASES(pthread_spin_unlock, pthread_spinlock_t)
-RELEASES(mtx_unlock, mtx_t)
+#define RELEASES(of, mode, name, type, shown) RELEASES_OF(of, mode, name, type, shown)
+#define RELEASES_OF(kind, is_last, holder, mode, name, type, shown)                            \
+	__attribute__((noinline)) static int write_in_##name(type *lock)                       \
+	{                                                                                      \
+		bool is_counted = contention_may_be((const void *)lock);                       \
+		struct sync_release release;                                                   \
+		int r;                                                                         \
+                                                                                               \
+		release.event = 0;                                                             \
+		if (is_last(lock) && !sync_pairs((const void *)lock))                          \
+			sync_releases(&release, (const void *)lock, kind, mode(lock),          \
+				      (uintptr_t)(shown));                                     \
+		r = is_counted ? charge_in_##name(lock) : real.name(lock);                     \
+		if (r == 0)                                                                    \
+			sync_released(&release, (uintptr_t)(shown));                           \
+		return r;                                                                      \
+	}                                                                                      \
+	__attribute__((noinline)) static int release_in_##name(type *lock)                     \
+	{                                                                                      \
+		return wait_is_wanted(WAIT_TRACED) ? write_in_##name(lock)                     \
+						   : charge_in_##name(lock);                   \
+	}                                                                                      \
+	CPROF_PUBLIC int name(type *lock)                                                      \
+	{                                                                                      \
+		/* while nobody asks for it nobody is counted, as a rule */                    \
+		if (!contention_may_be_seen((const void *)lock))                               \
+			return real.name(lock);                                                \
+		if (likely(!contention_may_be((const void *)lock)) &&                          \
+		    (unlikely(!is_last(lock)) || likely(sync_pairs_near((const void *)lock)))) \
+			return real.name(lock);                                                \
+		return release_in_##name(lock);                                                \
+	}
+
+RELEASES(OF_MUTEX, alone, pthread_mutex_unlock, pthread_mutex_t, real.pthread_mutex_unlock)
+RELEASES(OF_RWLOCK, mode_of_rwlock, pthread_rwlock_unlock, pthread_rwlock_t,
+	 real.pthread_rwlock_unlock)
+RELEASES(OF_SPIN, alone, pthread_spin_unlock, pthread_spinlock_t, NULL)
+RELEASES(OF_MTX, alone, mtx_unlock, mtx_t, real.mtx_unlock)
 
 /* The names that old programs know them by. */
 #define ALSO(name, other) CPROF_PUBLIC __typeof__(name) other __attribute__((nothrow, alias(#name)))
@@ -216,3 +350,6 @@ ALSO(pthread_mutex_unlock, __pthread_mutex_unlock);
 ALSO(pthread_rwlock_rdlock, __pthread_rwlock_rdlock);
 ALSO(pthread_rwlock_wrlock, __pthread_rwlock_wrlock);
 ALSO(pthread_rwlock_unlock, __pthread_rwlock_unlock);
+ALSO(pthread_mutex_trylock, __pthread_mutex_trylock);
+ALSO(pthread_rwlock_tryrdlock, __pthread_rwlock_tryrdlock);
+ALSO(pthread_rwlock_trywrlock, __pthread_rwlock_trywrlock);

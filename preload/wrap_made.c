@@ -4,17 +4,32 @@
 #include "cprof/cprof.h"
 #include "preload/real.h"
 #include "profiles/mutex/contention.h"
+#include "tracer/sync.h"
 
-#define WANTED (WAIT_TIMED | WAIT_COUNTED | WAIT_IO)
+#define WANTED (WAIT_TIMED | WAIT_COUNTED | WAIT_IO | WAIT_TRACED)
 #define HERE   ((uintptr_t)__builtin_return_address(0) - 1) /* as in a stack */
 
-#define MAKES(exported, name, parameters, arguments, object)         \
-	CPROF_PUBLIC int exported parameters;                        \
-	CPROF_PUBLIC int exported parameters                         \
-	{                                                            \
-		if (wait_is_wanted(WANTED))                          \
-			contention_made((const void *)object, HERE); \
-		return real.name arguments;                          \
+__attribute__((noinline)) static void note_made(const void *object, uintptr_t pc)
+{
+	contention_made(object, pc);
+	if (wait_is_wanted(WAIT_TRACED))
+		sync_made(object, pc);
+}
+
+__attribute__((noinline)) static void note_gone(const void *object)
+{
+	if (wait_is_wanted(WAIT_TRACED))
+		sync_gone(object);
+	contention_gone(object);
+}
+
+#define MAKES(exported, name, parameters, arguments, object)   \
+	CPROF_PUBLIC int exported parameters;                  \
+	CPROF_PUBLIC int exported parameters                   \
+	{                                                      \
+		if (wait_is_wanted(WANTED))                    \
+			note_made((const void *)object, HERE); \
+		return real.name arguments;                    \
 	}
 
 #define DESTROYS(exported, name, parameters, arguments, object) \
@@ -22,7 +37,7 @@
 	CPROF_PUBLIC int exported parameters                    \
 	{                                                       \
 		if (wait_is_wanted(WANTED))                     \
-			contention_gone((const void *)object);  \
+			note_gone((const void *)object);        \
 		return real.name arguments;                     \
 	}
 
@@ -45,14 +60,14 @@ DESTROYS(sem_destroy, sem_destroy, (sem_t *sem), (sem), sem)
 CPROF_PUBLIC void mtx_destroy(mtx_t *mutex)
 {
 	if (wait_is_wanted(WANTED))
-		contention_gone(mutex);
+		note_gone(mutex);
 	real.mtx_destroy(mutex);
 }
 
 CPROF_PUBLIC void cnd_destroy(cnd_t *cond)
 {
 	if (wait_is_wanted(WANTED))
-		contention_gone(cond);
+		note_gone(cond);
 	real.cnd_destroy(cond);
 }
 

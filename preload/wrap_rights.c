@@ -11,10 +11,12 @@
 
 #include "core/helper.h"
 #include "cprof/cprof.h"
+#include "preload/http.h"
 #include "preload/process.h"
 #include "preload/real.h"
+#include "preload/wrap_rights.h"
 
-static struct segment *pause_helper(void)
+struct segment *rights_pause_helper(void)
 {
 	struct segment *s = segment_live();
 
@@ -24,21 +26,22 @@ static struct segment *pause_helper(void)
 	return s;
 }
 
-static int resume_helper(struct segment *s, int result)
+void rights_resume_helper(struct segment *s)
 {
 	int saved = errno;
 
 	if (process_is_ours(s))
 		helper_resume(s);
 	errno = saved;
-	return result;
 }
 
-#define WITHOUT_HELPER(call)                        \
-	do {                                        \
-		struct segment *s = pause_helper(); \
-                                                    \
-		return resume_helper(s, (call));    \
+#define WITHOUT_HELPER(call)                               \
+	do {                                               \
+		struct segment *s = rights_pause_helper(); \
+		int result = (call);                       \
+                                                           \
+		rights_resume_helper(s);                   \
+		return result;                             \
 	} while (0)
 
 CPROF_PUBLIC int setuid(uid_t uid)
@@ -91,12 +94,37 @@ CPROF_PUBLIC int initgroups(const char *user, gid_t group)
 	WITHOUT_HELPER(real.initgroups(user, group));
 }
 
+struct rights_alone rights_be_alone(void)
+{
+	struct segment *s = rights_pause_helper();
+
+	return (struct rights_alone){.segment = s, .was_serving = s != NULL && http_pause()};
+}
+
+void rights_end_alone(struct rights_alone alone)
+{
+	int saved = errno;
+
+	rights_resume_helper(alone.segment);
+	http_resume(alone.was_serving);
+	errno = saved;
+}
+
+#define ALONE(call)                                            \
+	do {                                                   \
+		struct rights_alone alone = rights_be_alone(); \
+		int result = (call);                           \
+                                                               \
+		rights_end_alone(alone);                       \
+		return result;                                 \
+	} while (0)
+
 CPROF_PUBLIC int unshare(int flags)
 {
-	WITHOUT_HELPER(real.unshare(flags));
+	ALONE(real.unshare(flags));
 }
 
 CPROF_PUBLIC int setns(int fd, int type)
 {
-	WITHOUT_HELPER(real.setns(fd, type));
+	ALONE(real.setns(fd, type));
 }

@@ -16,7 +16,14 @@
 #include "cprof/cprof.h"
 #include "preload/process.h"
 #include "preload/real.h"
+#include "preload/wrap_rights.h"
 #include "profiles/mutex/contention.h"
+#include "tracer/sync.h"
+
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH 59
+#define PR_SYS_DISPATCH_ON           1
+#endif
 
 CPROF_PUBLIC int prctl(int option, ...)
 {
@@ -28,7 +35,8 @@ CPROF_PUBLIC int prctl(int option, ...)
 	for (int i = 0; i < 4; i++)
 		arg[i] = va_arg(args, unsigned long);
 	va_end(args);
-	if (option == PR_SET_SECCOMP)
+	if (option == PR_SET_SECCOMP ||
+	    (option == PR_SET_SYSCALL_USER_DISPATCH && arg[0] == PR_SYS_DISPATCH_ON))
 		process_confined();
 	if (real.prctl == NULL)
 		real_early("prctl", &real.prctl);
@@ -127,6 +135,21 @@ static bool is_release(long number, long operation)
 	}
 }
 
+static bool is_wake(long number, long operation)
+{
+	if (number != SYS_futex)
+		return false;
+	switch (operation & FUTEX_CMD_MASK) {
+	case FUTEX_REQUEUE:
+	case FUTEX_CMP_REQUEUE:
+	case FUTEX_CMP_REQUEUE_PI:
+	case FUTEX_WAKE_OP:
+		return true;
+	default:
+		return is_release(number, operation);
+	}
+}
+
 /* True when there is something to say or to keep of the call. Only these get a frame of ours. */
 __attribute__((used)) static int may_wait(long number, long first, long operation, long expected)
 {
@@ -134,15 +157,20 @@ __attribute__((used)) static int may_wait(long number, long first, long operatio
 
 	(void)first;
 	return (code != WAIT_NOT && wait_is_wanted(wait_concern(code))) ||
-	       (is_release(number, operation) && wait_is_wanted(WAIT_COUNTED));
+	       (is_release(number, operation) && wait_is_wanted(WAIT_COUNTED)) ||
+	       (is_wake(number, operation) && wait_is_wanted(WAIT_TRACED));
 }
 
 static long call_releasing(long number, long a, long b, long c, long d, long e, long f)
 {
 	const void *lock = (const void *)a;
-	unsigned marked = contention_may_be(lock) ? contention_releases(lock) : 0;
+	bool is_counted = is_release(number, b) && contention_may_be(lock);
+	unsigned marked = is_counted ? contention_releases(lock) : 0;
+	uint64_t stamp = wait_is_wanted(WAIT_TRACED) ? sync_stamp() : 0;
 	long r = real_syscall(number, a, b, c, d, e, f);
 
+	if (stamp != 0)
+		sync_woke(stamp, lock, (unsigned)b, (unsigned)c, r, (uintptr_t)real_syscall);
 	if (marked != 0)
 		contention_released(lock, marked, WAIT_FUTEX_LOCK, (uintptr_t)real_syscall);
 	return r;
@@ -151,7 +179,8 @@ static long call_releasing(long number, long a, long b, long c, long d, long e, 
 static long call_waiting(long number, long a, long b, long c, long d, long e, long f)
 {
 	unsigned code = code_of(number, b, c);
-	WAITING(code, real_syscall, number == SYS_futex ? (const void *)a : NULL);
+	WAITING_WITH(code, real_syscall, number == SYS_futex ? (const void *)a : NULL, b,
+		     (uint32_t)c);
 	return code >= WAIT_SYSCALL ? WAITED_IO(real_syscall(number, a, b, c, d, e, f))
 				    : WAITED_ERRNO(real_syscall(number, a, b, c, d, e, f));
 }
@@ -159,8 +188,8 @@ static long call_waiting(long number, long a, long b, long c, long d, long e, lo
 __attribute__((used)) static long call_watched(long number, long a, long b, long c, long d, long e,
 					       long f)
 {
-	return is_release(number, b) ? call_releasing(number, a, b, c, d, e, f)
-				     : call_waiting(number, a, b, c, d, e, f);
+	return is_wake(number, b) ? call_releasing(number, a, b, c, d, e, f)
+				  : call_waiting(number, a, b, c, d, e, f);
 }
 
 __attribute__((used)) static void resolve_syscall(void)
@@ -168,7 +197,22 @@ __attribute__((used)) static void resolve_syscall(void)
 	real_early("syscall", &real_syscall);
 }
 
-_Static_assert(SYS_seccomp == 317, "the number in the code below");
+/* Some namespaces are for a process with one thread: as in wrap_rights.c. */
+__attribute__((used)) static long call_alone(long number, long a, long b, long c, long d, long e,
+					     long f)
+{
+	struct rights_alone alone = rights_be_alone();
+	long r;
+
+	if (real_syscall == NULL)
+		resolve_syscall();
+	r = real_syscall(number, a, b, c, d, e, f);
+	rights_end_alone(alone);
+	return r;
+}
+
+_Static_assert(SYS_seccomp == 317 && SYS_unshare == 272 && SYS_setns == 308,
+	       "the numbers in the code below");
 
 #define SAVE_ARGUMENTS                                                                       \
 	"pushq %rdi\n\tpushq %rsi\n\tpushq %rdx\n\tpushq %rcx\n\tpushq %r8\n\tpushq %r9\n\t" \
@@ -185,6 +229,10 @@ __asm__(".text\n"
 	"endbr64\n\t"
 	"cmpl $317, %edi\n\t"
 	"je 1f\n\t"
+	"cmpl $272, %edi\n\t"
+	"je call_alone\n\t"
+	"cmpl $308, %edi\n\t"
+	"je call_alone\n\t"
 	"cmpl $0, wait_is_on(%rip)\n\t"
 	"jne 3f\n"
 	"0:\tcmpq $0, real_syscall(%rip)\n\t"

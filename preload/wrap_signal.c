@@ -12,7 +12,9 @@
 #include "core/clock.h"
 #include "core/look.h"
 #include "core/signals.h"
+#include "core/wait.h"
 #include "cprof/cprof.h"
+#include "preload/handlers.h"
 #include "preload/process.h"
 #include "preload/real.h"
 #include "profiles/cpu/cpu.h"
@@ -22,11 +24,39 @@ static bool is_shared(int sig)
 	return signals_is_taken(sig) && process_is_ours(segment_live());
 }
 
+/* With a stub in the handler's place while a trace runs: handlers.h. */
+static int set_action(int sig, const struct sigaction *action, struct sigaction *old)
+{
+	struct sigaction wanted, ours;
+	bool is_again = false;
+	unsigned now;
+	int r;
+
+	if (sig <= 0 || sig > SIGRTMAX)
+		return real.sigaction(sig, action, old);
+	if (action != NULL)
+		wanted = *action; /* @old may be the same memory */
+	do {
+		now = handlers_now();
+		if (action != NULL) {
+			ours = wanted;
+			ours.sa_handler = handlers_stand_in(sig, wanted.sa_handler);
+		}
+		r = real.sigaction(sig, action != NULL ? &ours : NULL, is_again ? NULL : old);
+		is_again = true;
+	} while (action != NULL && r == 0 && !handlers_are_same(now));
+	if (old != NULL && r == 0)
+		old->sa_handler = handlers_host(old->sa_handler);
+	return r;
+}
+
 CPROF_PUBLIC int sigaction(int sig, const struct sigaction *action, struct sigaction *old)
 {
 	if (!is_shared(sig))
-		return real.sigaction(sig, action, old);
+		return set_action(sig, action, old);
 	signals_host_action(sig, action, old);
+	if (old != NULL)
+		old->sa_handler = handlers_host(old->sa_handler);
 	return 0;
 }
 
@@ -40,12 +70,26 @@ static sighandler_t set_handler(int sig, sighandler_t handler, int flags)
 		return SIG_ERR;
 	}
 	signals_host_action(sig, &action, &old);
-	return old.sa_handler;
+	return handlers_host(old.sa_handler);
+}
+
+static sighandler_t set_simply(sighandler_t (*set)(int sig, sighandler_t handler), int sig,
+			       sighandler_t handler)
+{
+	unsigned now = handlers_now();
+	sighandler_t old = set(sig, handlers_stand_in(sig, handler));
+
+	while (old != SIG_ERR && !handlers_are_same(now)) {
+		now = handlers_now();
+		set(sig, handlers_stand_in(sig, handler));
+	}
+	return handlers_host(old);
 }
 
 CPROF_PUBLIC sighandler_t signal(int sig, sighandler_t handler)
 {
-	return is_shared(sig) ? set_handler(sig, handler, SA_RESTART) : real.signal(sig, handler);
+	return is_shared(sig) ? set_handler(sig, handler, SA_RESTART)
+			      : set_simply(real.signal, sig, handler);
 }
 
 CPROF_PUBLIC sighandler_t ssignal(int sig, sighandler_t handler)
@@ -61,7 +105,7 @@ CPROF_PUBLIC sighandler_t sysv_signal(int sig, sighandler_t handler)
 CPROF_PUBLIC sighandler_t __sysv_signal(int sig, sighandler_t handler)
 {
 	return is_shared(sig) ? set_handler(sig, handler, (int)(SA_RESETHAND | SA_NODEFER))
-			      : real.__sysv_signal(sig, handler);
+			      : set_simply(real.__sysv_signal, sig, handler);
 }
 
 CPROF_PUBLIC sighandler_t sigset(int sig, sighandler_t handler)
@@ -70,7 +114,7 @@ CPROF_PUBLIC sighandler_t sigset(int sig, sighandler_t handler)
 	bool was_blocked;
 
 	if (!is_shared(sig))
-		return real.sigset(sig, handler);
+		return set_simply(real.sigset, sig, handler);
 	sigemptyset(&one);
 	sigaddset(&one, sig);
 	if (handler == SIG_HOLD) {
@@ -79,7 +123,7 @@ CPROF_PUBLIC sighandler_t sigset(int sig, sighandler_t handler)
 
 		signals_host_action(sig, NULL, &old);
 		pthread_sigmask(SIG_BLOCK, &one, &before);
-		return sigismember(&before, sig) == 1 ? SIG_HOLD : old.sa_handler;
+		return sigismember(&before, sig) == 1 ? SIG_HOLD : handlers_host(old.sa_handler);
 	}
 	handler = set_handler(sig, handler, 0);
 	if (handler != SIG_ERR) {
@@ -292,13 +336,27 @@ static bool waits_for_ours(const sigset_t *set)
 	       (sigismember(set, SIGTRAP) == 1 && is_shared(SIGTRAP));
 }
 
+/* Neither goes on by itself after a signal: who looks at threads has to know. */
+__attribute__((noinline)) static int wait_in_sigtimedwait(const sigset_t *set, siginfo_t *info,
+							  const struct timespec *timeout)
+{
+	SHOWING(WAIT_SYSCALL + SYS_rt_sigtimedwait, real.sigtimedwait, NULL);
+	return real.sigtimedwait(set, info, timeout);
+}
+
+__attribute__((noinline)) static int wait_in_sigwaitinfo(const sigset_t *set, siginfo_t *info)
+{
+	SHOWING(WAIT_SYSCALL + SYS_rt_sigtimedwait, real.sigwaitinfo, NULL);
+	return real.sigwaitinfo(set, info);
+}
+
 CPROF_PUBLIC int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
 {
 	siginfo_t own;
 
 	if (!waits_for_ours(set) ||
 	    (timeout != NULL && (timeout->tv_sec < 0 || timeout->tv_nsec < 0)))
-		return real.sigtimedwait(set, info, timeout);
+		return wait_in_sigtimedwait(set, info, timeout);
 	return wait_for_hosts(set, info != NULL ? info : &own, timeout);
 }
 
@@ -307,7 +365,7 @@ CPROF_PUBLIC int sigwaitinfo(const sigset_t *set, siginfo_t *info)
 	siginfo_t own;
 
 	return waits_for_ours(set) ? wait_for_hosts(set, info != NULL ? info : &own, NULL)
-				   : real.sigwaitinfo(set, info);
+				   : wait_in_sigwaitinfo(set, info);
 }
 
 CPROF_PUBLIC int sigwait(const sigset_t *set, int *sig)

@@ -62,7 +62,7 @@ ALSO(sigsuspend, __sigsuspend);
 	CPROF_PUBLIC __attribute__((noreturn)) void name(sigjmp_buf to, int value); \
 	CPROF_PUBLIC void name(sigjmp_buf to, int value)                            \
 	{                                                                           \
-		if (wait_is_wanted(WAIT_SHOWN | WAIT_COUNTED))                      \
+		if (wait_is_wanted(WAIT_SHOWN | WAIT_COUNTED | WAIT_TRACED))        \
 			wait_leave();                                               \
 		if (real.name == NULL)                                              \
 			real_early(#name, &real.name);                              \

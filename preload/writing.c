@@ -14,6 +14,7 @@
 #define OUTPUT_FILE "libcprof-output.so.0"
 
 static const struct output_functions *is_open;
+static const struct endpoint_functions *endpoint;
 
 /* Beside this library first, so that the two are of one build; then wherever the loader looks. */
 static void *open_library(void)
@@ -29,7 +30,7 @@ static void *open_library(void)
 			 here.dli_fname);
 		handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 		if (handle == NULL) { /* a build tree keeps it in the next directory */
-			snprintf(path, sizeof(path), "%.*s/../output/" OUTPUT_FILE,
+			snprintf(path, sizeof(path), "%.*s/../endpoint/" OUTPUT_FILE,
 				 (int)(slash - here.dli_fname), here.dli_fname);
 			handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 		}
@@ -56,8 +57,20 @@ const struct output_functions *writing_functions(struct why *why)
 		why_set(why, OUTPUT_FILE " is of another version than libcprof.so");
 		return NULL;
 	}
+	endpoint = dlsym(handle, ENDPOINT_SYMBOL);
 	is_open = functions;
 	return functions;
+}
+
+const struct endpoint_functions *writing_endpoint(struct why *why)
+{
+	if (writing_functions(why) == NULL)
+		return NULL;
+	if (endpoint == NULL || endpoint->abi != ENDPOINT_ABI) {
+		why_set(why, OUTPUT_FILE " is of another version than libcprof.so");
+		return NULL;
+	}
+	return endpoint;
 }
 
 int writing_files(const struct segment *s, const struct option_set *options)

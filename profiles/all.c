@@ -7,9 +7,9 @@
 #include "profiles/mutex/contention.h"
 #include "profiles/threads/threads.h"
 #include "profiles/wall/wall.h"
+#include "tracer/trace.h"
 
 const struct profile_ops *const all_profiles[] = {
-	&cpu_profile,     &wall_profile,         &heap_profile,
-	&allocs_profile,  &block_profile,        &mutex_profile,
-	&threads_profile, &threadcreate_profile, NULL,
+	&cpu_profile,   &wall_profile,    &heap_profile,         &allocs_profile, &block_profile,
+	&mutex_profile, &threads_profile, &threadcreate_profile, &trace_profile,  NULL,
 };

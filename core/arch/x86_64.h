@@ -87,6 +87,73 @@ static inline bool arch_swap_two(void *words, uint64_t old[2], uint64_t first, u
 	return is_done;
 }
 
+/*
+ * One word that only this thread and its own signal handlers write: replaced when it is *old, else false with what it is in
+ * *old. No handler comes in between; other processors see it as any store.
+ */
+static inline bool arch_swap_here(_Atomic uint64_t *word, uint64_t *old, uint64_t fresh)
+{
+	bool is_done;
+
+	__asm__ volatile("cmpxchgq %3, %1"
+			 : "=@ccz"(is_done), "+m"(*(uint64_t *)word), "+a"(*old)
+			 : "r"(fresh)
+			 : "memory");
+	return is_done;
+}
+
+/* Two words that only this thread and its own signal handlers look at: no handler comes in between. */
+static inline void arch_store_pair_here(void *to, uint64_t first, uint64_t second)
+{
+	__asm__ volatile("movq %1, %%xmm0\n\t"
+			 "movq %2, %%xmm1\n\t"
+			 "punpcklqdq %%xmm1, %%xmm0\n\t"
+			 "movups %%xmm0, (%0)"
+			 :
+			 : "r"(to), "r"(first), "r"(second)
+			 : "memory", "xmm0", "xmm1");
+}
+
+/* What pthread_self() returns in glibc. */
+static inline uintptr_t arch_thread_pointer(void)
+{
+	uintptr_t self;
+
+	__asm__("movq %%fs:0x10, %0" : "=r"(self));
+	return self;
+}
+
+static inline uintptr_t arch_stack_pointer(void)
+{
+	uintptr_t sp;
+
+	__asm__ volatile("movq %%rsp, %0" : "=r"(sp));
+	return sp;
+}
+
+/* The processor's counter; a load before it may be late, which is within what a stamp means. */
+static inline uint64_t arch_counter(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+}
+
+/* What valgrind.h calls RUNNING_ON_VALGRIND: it knows these rotations, which do nothing else. It runs a copy of the code. */
+static inline bool arch_is_translated(void)
+{
+	uint64_t request[6] = {0x1001}, answer = 0;
+
+	__asm__ volatile(
+		"rolq $3, %%rdi\n\trolq $13, %%rdi\n\trolq $61, %%rdi\n\trolq $51, %%rdi\n\t"
+		"xchgq %%rbx, %%rbx"
+		: "+d"(answer)
+		: "a"(request)
+		: "cc", "memory");
+	return answer != 0;
+}
+
 /* The caller's own registers, as far as its callers' frames can depend on them. */
 #define arch_regs_here(regs)                        \
 	__asm__ volatile("leaq 0(%%rip), %%rax\n\t" \

@@ -21,18 +21,22 @@
 #ifndef CPROF_CPROF_H
 #define CPROF_CPROF_H
 
+#include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 #if defined(__GNUC__)
-#define CPROF_PUBLIC   __attribute__((visibility("default")))
-#define CPROF_SENTINEL __attribute__((sentinel))
+#define CPROF_PUBLIC        __attribute__((visibility("default")))
+#define CPROF_SENTINEL      __attribute__((sentinel))
+#define CPROF_FORMAT(first) __attribute__((format(printf, 2, first)))
 #else
 #define CPROF_PUBLIC
 #define CPROF_SENTINEL
+#define CPROF_FORMAT(first)
 #endif
 
 #ifdef CPROF_WEAK
@@ -50,7 +54,7 @@ enum {
 	CPROF_MUTEX = 1 << 4,        /* who made others wait */
 	CPROF_THREADS = 1 << 5,      /* what every thread is doing, when it is written */
 	CPROF_THREADCREATE = 1 << 6, /* who starts threads */
-	CPROF_TRACE = 1 << 7,        /* not yet */
+	CPROF_TRACE = 1 << 7,        /* what happened, in order, on every thread */
 	CPROF_ALL = 0xffff           /* every profile that this version has */
 };
 
@@ -148,6 +152,108 @@ CPROF_API void cprof_labels_restore(cprof_labels before);
 CPROF_API void cprof_alloc(const void *p, size_t size);
 CPROF_API void cprof_free(const void *p);
 
+/*
+ * What follows is for the trace: each call is an event of the calling thread, with its time. While no trace runs it costs a
+ * branch, and says nothing. None of it fails: an event for which there is no room is counted, and the gap is shown.
+ *
+ * Names (of types, regions, counters, keys) are UTF-8, copied, and cut after 255 bytes. They are few: what is particular to
+ * one request belongs into an attribute or the log. NULL is "".
+ *
+ * Any thread; not from a signal handler. errno stays as it is.
+ */
+
+/*
+ * A task is a piece of work that may go through many hands: a request, a transaction, a frame. It has a number, 0 is none.
+ * cprof_task_begin() gives it one (0 while no trace runs, and every call takes that); it makes nobody work for it.
+ * cprof_task_switch() does: the calling thread works for @task from now on, 0: for none. Its result is what it worked for
+ * before, to be switched back to. A task may be worked for by several threads at once, and ends once.
+ *
+ *     cprof_task request = cprof_task_begin("request", 0);            wherever it comes in
+ *
+ *     cprof_task before = cprof_task_switch(request);                 wherever something is done for it
+ *     …
+ *     cprof_task_switch(before);
+ *
+ *     cprof_task_end(request);                                        by whoever is the last
+ *
+ * Who ends the task that it works for works for none. New threads work for none. @parent: the task that this one is a part
+ * of, 0, or CPROF_TASK_CURRENT: the one that the calling thread works for.
+ */
+typedef uint64_t cprof_task;
+#define CPROF_TASK_CURRENT ((cprof_task)-1)
+CPROF_API cprof_task cprof_task_begin(const char *type, cprof_task parent);
+CPROF_API void cprof_task_end(cprof_task task);
+CPROF_API cprof_task cprof_task_switch(cprof_task task);
+
+/*
+ * A region is a stretch of time on one thread, with a name. Regions lie inside each other: cprof_region_end() ends the
+ * innermost, on the thread that began it. One that is never ended, and an end too many, are kept as they are: who looks at
+ * the trace is told.
+ */
+CPROF_API void cprof_region_begin(const char *name);
+CPROF_API void cprof_region_end(void);
+
+/* A line, as printf() would make it, of a category such as "cache". Both are cut: after 127 and 896 bytes. */
+CPROF_API void cprof_log(const char *category, const char *format, ...) CPROF_FORMAT(3);
+CPROF_API void cprof_vlog(const char *category, const char *format, va_list args) CPROF_FORMAT(0);
+
+/* From now on the number @name is @value: a level, such as the length of a queue, or a sum that grows. In any unit. */
+CPROF_API void cprof_counter(const char *name, int64_t value);
+
+/*
+ * A flow is what is handed from one thread to another in ways of the program's own: it is drawn as an arrow from each of its
+ * steps to the next. @flow is any number that stands for what is handed over until the flow ends, such as its address.
+ */
+CPROF_API void cprof_flow_begin(uint64_t flow, const char *name);
+CPROF_API void cprof_flow_step(uint64_t flow, const char *name);
+CPROF_API void cprof_flow_end(uint64_t flow, const char *name);
+
+/* Of the innermost open region of this thread or, without one, of the task that it works for. @value is cut after 769 bytes. */
+CPROF_API void cprof_attribute(const char *key, const char *value);
+
+/*
+ * Writes the trace up to this moment to @fd, as a whole file of its own: with ring=TIME what the ring holds, the last seconds;
+ * else all of it. Recording goes on. Without a launcher it is what the process has room for, see cprof(7). Blocks as long as
+ * write() to @fd does; one that does not block is waited for, 10 s without a byte at most. No SIGPIPE. Any thread; not from a
+ * signal handler.
+ *
+ * Returns 0; -EAGAIN (nothing is traced), -ENOTCONN (the launcher has ended), -ETIMEDOUT (it did not answer within 10 s, or
+ * @fd takes nothing), -EBUSY (16 others ask at the same time), -EPERM (the process has become another user's), -ELIBACC as
+ * cprof_write() has it, or what its file or write() to @fd said, such as -EPIPE or -ENOSPC: then a part was written.
+ */
+CPROF_API int cprof_trace_snapshot(int fd);
+
+/*
+ * Serves all of this over HTTP, under /debug/pprof/ with the paths, parameters and replies of Go's net/http/pprof: at
+ * "unix:PATH", a socket with mode 0600, or at "127.0.0.1:6060". Any other address needs a token, which a file has, and TLS:
+ * "ADDRESS:PORT?token=FILE&cert=FILE&key=FILE". See cprof(3). A CPU profile that nobody switched on runs while somebody asks
+ * for one.
+ *
+ * By a thread of cprof's, which blocks all signals and is in no profile. A child of fork() does not serve.
+ *
+ * 0; -EINVAL (said on stderr, as all reasons are); -EBUSY: it serves already; -EADDRINUSE; -ELIBACC, -ENOSYS: the library
+ * for it is not there.
+ */
+CPROF_API int cprof_http_start(const char *listen);
+/* Replies that wait are given what there is. */
+CPROF_API int cprof_http_stop(void);
+
+/*
+ * The same for a program that has a server of its own, or none: answers one request, and returns when it is answered, which
+ * may be after as many seconds as it asked for. Who may ask is the caller's to decide. Any number of threads.
+ *
+ * @path: decoded, from "/debug/" on; @query: what stands behind "?", NULL without. begin() is called once, with name and value
+ * of each header by turns, ended by NULL; then write() for each piece of the body. What they return, when it is negative,
+ * ends the reply and is returned.
+ */
+struct cprof_writer {
+	void *user;
+	int (*begin)(void *user, int status, const char *const *headers);
+	int (*write)(void *user, const void *bytes, size_t size);
+};
+CPROF_API int cprof_handle(const char *method, const char *path, const char *query,
+			   const void *body, size_t body_size, const struct cprof_writer *writer);
+
 #ifdef __cplusplus
 }
 #endif
@@ -168,6 +274,95 @@ CPROF_API void cprof_free(const void *p);
 	(cprof_labels_restore ? (cprof_labels_restore)(before) : (void)0)
 #define cprof_alloc(p, size) (cprof_alloc ? (cprof_alloc)(p, size) : (void)0)
 #define cprof_free(p)        (cprof_free ? (cprof_free)(p) : (void)0)
+#define cprof_task_begin(type, parent) \
+	(cprof_task_begin ? (cprof_task_begin)(type, parent) : (cprof_task)0)
+#define cprof_task_end(task)     (cprof_task_end ? (cprof_task_end)(task) : (void)0)
+#define cprof_task_switch(task)  (cprof_task_switch ? (cprof_task_switch)(task) : (cprof_task)0)
+#define cprof_region_begin(name) (cprof_region_begin ? (cprof_region_begin)(name) : (void)0)
+#define cprof_region_end()       (cprof_region_end ? (cprof_region_end)() : (void)0)
+#define cprof_log(...)           (cprof_log ? (cprof_log)(__VA_ARGS__) : (void)0)
+#define cprof_vlog(category, format, args) \
+	(cprof_vlog ? (cprof_vlog)(category, format, args) : (void)0)
+#define cprof_counter(name, value)   (cprof_counter ? (cprof_counter)(name, value) : (void)0)
+#define cprof_flow_begin(flow, name) (cprof_flow_begin ? (cprof_flow_begin)(flow, name) : (void)0)
+#define cprof_flow_step(flow, name)  (cprof_flow_step ? (cprof_flow_step)(flow, name) : (void)0)
+#define cprof_flow_end(flow, name)   (cprof_flow_end ? (cprof_flow_end)(flow, name) : (void)0)
+#define cprof_attribute(key, value)  (cprof_attribute ? (cprof_attribute)(key, value) : (void)0)
+#define cprof_trace_snapshot(fd)     (cprof_trace_snapshot ? (cprof_trace_snapshot)(fd) : CPROF_ABSENT)
+#define cprof_http_start(listen)     (cprof_http_start ? (cprof_http_start)(listen) : CPROF_ABSENT)
+#define cprof_http_stop()            (cprof_http_stop ? (cprof_http_stop)() : CPROF_ABSENT)
+#define cprof_handle(method, path, query, body, body_size, writer) \
+	(cprof_handle ? (cprof_handle)(method, path, query, body, body_size, writer) : CPROF_ABSENT)
+#endif
+
+/*
+ * For a scope of C++:
+ *
+ *     cprof::region region("parse");
+ *     cprof::task task("request");            begun, worked for, and ended; part of the one that was worked for
+ *     cprof::working working(task_of_job);    one that was begun elsewhere
+ */
+#if defined(__cplusplus) && __cplusplus >= 201103L
+namespace cprof
+{
+
+class region
+{
+      public:
+	explicit region(const char *name)
+	{
+		cprof_region_begin(name);
+	}
+	~region()
+	{
+		cprof_region_end();
+	}
+	region(const region &) = delete;
+	region &operator=(const region &) = delete;
+};
+
+class working
+{
+      public:
+	explicit working(cprof_task task) : before(cprof_task_switch(task))
+	{
+	}
+	~working()
+	{
+		cprof_task_switch(before);
+	}
+	working(const working &) = delete;
+	working &operator=(const working &) = delete;
+
+      private:
+	cprof_task before;
+};
+
+class task
+{
+      public:
+	explicit task(const char *type, cprof_task parent = CPROF_TASK_CURRENT)
+	    : number(cprof_task_begin(type, parent)), before(cprof_task_switch(number))
+	{
+	}
+	~task()
+	{
+		cprof_task_switch(before);
+		cprof_task_end(number);
+	}
+	task(const task &) = delete;
+	task &operator=(const task &) = delete;
+
+	cprof_task id() const
+	{
+		return number;
+	}
+
+      private:
+	cprof_task number, before;
+};
+
+} // namespace cprof
 #endif
 
 #endif

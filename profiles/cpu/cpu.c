@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/helper.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/scan.h"
@@ -69,7 +70,8 @@ static void choose_clocks(uint64_t hz)
 	cpu_settings.period_ns = NS_PER_SECOND / hz;
 	cpu_settings.tick_ns = tick_ns();
 	/* with half a period between two moments, a CPU timer serves up to half the tick's rate */
-	cpu_settings.try_perf = cpu_settings.period_ns < 2 * cpu_settings.tick_ns;
+	cpu_settings.try_perf =
+		cpu_settings.period_ns < 2 * cpu_settings.tick_ns && !helper_is_caller();
 	/* before 5.18 it ended the process when the signal was blocked */
 	cpu_settings.try_sigtrap = cpu_settings.try_perf && kernel_is_at_least(5, 18) &&
 				   !is_traced() && !host_owns(SIGTRAP);
@@ -120,6 +122,14 @@ static void rearm_one(struct thread *t, void *user)
 	cpu_arm(user, t);
 }
 
+bool cpu_has_files(void)
+{
+	for (size_t i = 0; cpu_threads != NULL && i < threads_bytes / sizeof(*cpu_threads); i++)
+		if (atomic_load_explicit(&cpu_threads[i].way, memory_order_acquire) == CPU_PERF)
+			return true;
+	return false;
+}
+
 static void cpu_stop(struct segment *s)
 {
 	/* pairs: cpu_on_signal, which looks again once it is inside */
@@ -144,6 +154,12 @@ static int cpu_start(struct segment *s, const struct option_set *options, struct
 	}
 	choose_clocks(options->cpu_hz);
 	r = signals_take(SIGPROF, cpu_on_signal);
+	if (helper_is_caller() && cpu_settings.period_ns < 2 * cpu_settings.tick_ns)
+		why_set(why,
+			"cpu: %u samples a second at most: faster clocks are files of the "
+			"program's, "
+			"to be had when it is started",
+			(unsigned)(NS_PER_SECOND / (2 * cpu_settings.tick_ns)));
 	if (r == 0 && cpu_settings.try_sigtrap)
 		r = signals_take(SIGTRAP, cpu_on_signal);
 	if (r < 0) {

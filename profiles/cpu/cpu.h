@@ -56,6 +56,9 @@ struct cpu_settings {
 	int files_max; /* perf files have lower numbers than this, so that the host keeps a quarter of its limit */
 };
 
+/* True when a thread is sampled by a perf file: a number of the host's, which the helper cannot close. */
+bool cpu_has_files(void);
+
 /* What cpu.c and cpu_sig.c share. */
 extern struct cpu_thread *cpu_threads; /* by thread index */
 extern struct cpu_settings cpu_settings;

@@ -13,6 +13,7 @@
 #include "core/clock.h"
 #include "core/look.h"
 #include "core/modules.h"
+#include "core/sampled.h"
 #include "core/scan.h"
 #include "core/signals.h"
 #include "core/table.h"
@@ -407,6 +408,8 @@ static void record(struct segment *s, struct thread *t, const uint64_t *frames, 
 
 	table_record(s, SEGMENT_TABLE_CPU, frames, depth,
 		     atomic_load_explicit(&t->record->labels, memory_order_relaxed), values);
+	if (sampled_cpu != NULL)
+		sampled_cpu(s, t, frames, depth, sample->ns);
 }
 
 /* No room to walk: the sample keeps its weight and loses its stack. */

@@ -1,6 +1,6 @@
 #include "core/clock.h"
+#include "core/sites.h"
 #include "profiles/mutex/contention_private.h"
-#include "profiles/mutex/sites.h"
 
 void contention_begin(struct segment *s, enum segment_run_id id, uint32_t bits, uint64_t seed)
 {

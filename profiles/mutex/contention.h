@@ -29,6 +29,17 @@ SIGSAFE static inline bool contention_may_be(const void *lock)
 	return unlikely(waiters_may_be(lock));
 }
 
+/* The same, and true of all locks while contention_watch() is on: all that a release looks at before it knows more. */
+SIGSAFE static inline bool contention_may_be_seen(const void *lock)
+{
+	return unlikely(waiters_may_be_seen(lock));
+}
+
+static inline void contention_watch(bool on)
+{
+	waiters_watch(on);
+}
+
 /* Before a release; what it returns is for one of the two that follow, 0: nobody waits, and there is nothing to do after. */
 SIGSAFE unsigned contention_releases(const void *lock);
 

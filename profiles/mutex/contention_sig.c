@@ -7,10 +7,10 @@
 #include "core/labels.h"
 #include "core/modules.h"
 #include "core/random.h"
+#include "core/sites.h"
 #include "core/table.h"
 #include "core/walk.h"
 #include "profiles/mutex/contention_private.h"
-#include "profiles/mutex/sites.h"
 
 struct contention_settings contention_settings;
 
@@ -154,80 +154,19 @@ static uint32_t labels_of(struct segment *s, const struct thread *self, unsigned
 	return labels_overlay(s, base, pairs, n);
 }
 
-/* ---- stacks ---- */
-
-/*
- * A walk from one of our functions, as the host sees it: our own frames are gone, and the leaf is the function that the host
- * has called. Its word stands in the place of one of ours, which the next walk wants to find there.
- */
-struct host_stack {
-	uint64_t *frames, word;
-	uint32_t depth;
-	bool has_callee;
-};
-
-static const struct segment_module *module_of(const struct segment *s, uint64_t frame)
-{
-	uint32_t module = FRAME_MODULE(frame);
-
-	return module != 0 && module <= segment_count(s, SEGMENT_MODULES, 0)
-		       ? segment_module_at(s, module - 1)
-		       : NULL;
-}
-
-/* The first frame that is the host's, or @pc's. */
-static uint32_t find_host(const struct segment *s, const struct walk_result *walk, uintptr_t pc)
-{
-	const struct segment_module *m;
-	uint32_t i;
-
-	for (i = 0; pc != 0 && i < walk->depth; i++)
-		if (FRAME_ADDRESS(walk->frames[i]) == FRAME_ADDRESS(pc))
-			return i;
-	for (i = 0; i + 1 < walk->depth; i++)
-		if ((m = module_of(s, walk->frames[i])) == NULL || !m->is_ours)
-			break;
-	return i;
-}
-
-/* @pc: where it begins, when those above are not to be seen; 0. */
-static struct host_stack take_stack(struct segment *s, struct thread *t, uintptr_t callee,
-				    uintptr_t pc)
-{
-	struct walk_result walk = walk_here(s, t);
-	uint32_t first = find_host(s, &walk, pc), index;
-	struct host_stack stack = {(uint64_t *)walk.frames + first, 0, walk.depth - first, false};
-
-	if (first == 0 || callee == 0)
-		return stack;
-	stack.has_callee = true;
-	stack.frames--;
-	stack.depth++;
-	stack.word = *stack.frames;
-	*stack.frames = FRAME_ADDRESS(callee) |
-			(modules_find(s, callee, &index) ? (uint64_t)(index + 1) << 48 : 0);
-	return stack;
-}
-
-static void give_back(struct host_stack *stack)
-{
-	if (stack->has_callee)
-		*stack->frames = stack->word;
-}
-
 /* ---- idle waits ---- */
 
 #define IDLE_WAITS  3 /* fewer say nothing yet */
 #define IDLE_FRAMES 4
 
 /* Innermost frames of the program itself: a runtime that is linked in waits at one place for all. */
-static uint64_t site_of(const struct segment *s, const struct host_stack *stack)
+static uint64_t site_of(const struct segment *s, const struct walk_host *stack)
 {
 	uint64_t site = 0;
 	unsigned n = 0;
 
 	for (uint32_t i = 0; i < stack->depth && n < IDLE_FRAMES; i++) {
-		const struct segment_module *m = module_of(s, stack->frames[i]);
+		const struct segment_module *m = segment_frame_module(s, stack->frames[i]);
 
 		if (m != NULL && (m->is_runtime || m->is_ours))
 			continue;
@@ -242,7 +181,7 @@ static uint64_t site_of(const struct segment *s, const struct host_stack *stack)
  * the majority vote of Boyer and Moore, in two words for each thread.
  */
 static bool is_idle_wait(const struct segment *s, struct thread *self, const struct wait *w,
-			 const struct host_stack *stack)
+			 const struct walk_host *stack)
 {
 	uint64_t site;
 
@@ -277,7 +216,7 @@ static bool is_for_lock(unsigned code)
 static void prepare(struct segment *s, struct thread *self, struct wait *w)
 {
 	struct wait_kept *kept = &w->kept;
-	struct host_stack stack;
+	struct walk_host stack;
 	struct table_row row;
 	struct thread *t;
 
@@ -286,10 +225,10 @@ static void prepare(struct segment *s, struct thread *self, struct wait *w)
 	t = thread_begin(s);
 	if (t == NULL)
 		return;
-	stack = take_stack(s, t, w->place.callee, 0);
+	stack = walk_host(s, t, w->place.callee, 0);
 	kept->labels = labels_of(s, self, w->code, w->object, false);
 	row = table_record(s, SEGMENT_NO_TABLE, stack.frames, stack.depth, kept->labels, NULL);
-	give_back(&stack);
+	walk_host_done(&stack);
 	kept->stack = row.stack;
 	kept->generation = row.generation;
 	kept->serial = atomic_load_explicit(&s->header->generations[row.generation].serial,
@@ -312,7 +251,7 @@ static bool add_prepared(struct segment *s, const struct wait_kept *kept, const 
 static void keep_wait(struct segment *s, struct thread *self, const struct wait *w,
 		      const uint64_t *values)
 {
-	struct host_stack stack;
+	struct walk_host stack;
 	struct thread *t;
 
 	t = walk_has_room(self) ? thread_begin(s) : NULL;
@@ -321,12 +260,12 @@ static void keep_wait(struct segment *s, struct thread *self, const struct wait 
 		return;
 	}
 	if (!add_prepared(s, &w->kept, values)) {
-		stack = take_stack(s, t, w->place.callee, 0);
+		stack = walk_host(s, t, w->place.callee, 0);
 		table_record(
 			s, SEGMENT_TABLE_BLOCK, stack.frames, stack.depth,
 			labels_of(s, self, w->code, w->object, is_idle_wait(s, self, w, &stack)),
 			values);
-		give_back(&stack);
+		walk_host_done(&stack);
 	}
 	thread_done(s, t);
 }
@@ -343,7 +282,7 @@ static void record_release(const void *lock, uint64_t ns, unsigned code, uintptr
 	uint64_t values[MUTEX_COLUMNS] = {n, ns * n};
 	struct segment *s = segment_live();
 	struct thread *self, *t;
-	struct host_stack stack;
+	struct walk_host stack;
 	int saved = errno;
 
 	if (s == NULL || is_own_work(thread_self_block) || !wait_is_wanted(WAIT_COUNTED) ||
@@ -355,10 +294,10 @@ static void record_release(const void *lock, uint64_t ns, unsigned code, uintptr
 		segment_count_lost(s, LOST_RELEASES, n);
 		goto out;
 	}
-	stack = take_stack(s, t, callee, pc);
+	stack = walk_host(s, t, callee, pc);
 	table_record(s, SEGMENT_TABLE_MUTEX, stack.frames, stack.depth,
 		     labels_of(s, self, code, lock, false), values);
-	give_back(&stack);
+	walk_host_done(&stack);
 	thread_done(s, t);
 out:
 	errno = saved;

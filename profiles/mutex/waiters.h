@@ -36,6 +36,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/context.h"
@@ -66,9 +67,22 @@ SIGSAFE static inline _Atomic uint8_t *waiters_filter_at(const void *lock)
 	return &waiters_filter[((uintptr_t)lock >> 3) % (1u << WAITERS_FILTER_BITS)];
 }
 
-SIGSAFE static inline bool waiters_may_be(const void *lock)
+/*
+ * While somebody else wants to see every release, the filter says that there may be waiters, of all locks: then it stays the only
+ * thing that releases look at. They ask the second function what the first would have said.
+ */
+extern _Atomic uint8_t waiters_watched; /* 1, or 0 */
+void waiters_watch(bool on);
+
+SIGSAFE static inline bool waiters_may_be_seen(const void *lock)
 {
 	return atomic_load_explicit(waiters_filter_at(lock), memory_order_relaxed) != 0;
+}
+
+SIGSAFE static inline bool waiters_may_be(const void *lock)
+{
+	return atomic_load_explicit(waiters_filter_at(lock), memory_order_relaxed) >
+	       atomic_load_explicit(&waiters_watched, memory_order_relaxed);
 }
 
 /* The entry that the wait is counted in; NULL when there is no room. */

@@ -5,7 +5,7 @@
 #include "core/arch.h"
 #include "core/clock.h"
 
-_Atomic uint8_t waiters_filter[1u << WAITERS_FILTER_BITS];
+_Atomic uint8_t waiters_filter[1u << WAITERS_FILTER_BITS], waiters_watched;
 static struct waiters table[WAITERS_SETS][WAITERS_WAYS];
 
 #define COUNT_BITS  12
@@ -65,15 +65,19 @@ static struct both look_at(const struct waiters *w)
 			      atomic_load_explicit(&w->sum, memory_order_relaxed)}};
 }
 
-static void change_filter(uint64_t lock, int by)
+static void change_filter_at(_Atomic uint8_t *n, int by)
 {
-	_Atomic uint8_t *n = waiters_filter_at((const void *)(uintptr_t)lock);
 	uint8_t was = atomic_load_explicit(n, memory_order_relaxed);
 
 	while (was != FILTER_FULL &&
 	       !atomic_compare_exchange_weak_explicit(n, &was, (uint8_t)(was + by),
 						      memory_order_seq_cst, memory_order_relaxed))
 		;
+}
+
+static void change_filter(uint64_t lock, int by)
+{
+	change_filter_at(waiters_filter_at((const void *)(uintptr_t)lock), by);
 }
 
 static uint32_t seals_of(const struct waiters *w)
@@ -439,8 +443,17 @@ void waiters_begin(uint64_t now)
 	}
 }
 
+void waiters_watch(bool on)
+{
+	if (atomic_exchange_explicit(&waiters_watched, on, memory_order_relaxed) == on)
+		return;
+	for (unsigned i = 0; i < 1u << WAITERS_FILTER_BITS; i++)
+		change_filter_at(&waiters_filter[i], on ? 1 : -1);
+}
+
 void waiters_forked(void)
 {
+	atomic_store_explicit(&waiters_watched, 0, memory_order_relaxed);
 	memset((void *)table, 0, sizeof(table));
 	memset((void *)waiters_filter, 0, sizeof(waiters_filter));
 }

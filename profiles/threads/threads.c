@@ -25,6 +25,7 @@ static int threads_start(struct segment *s, const struct option_set *options, st
 	atomic_store_explicit(&run->period, 1, memory_order_relaxed);
 	if (atomic_load_explicit(&run->begun_ns, memory_order_relaxed) == 0)
 		atomic_store_explicit(&run->begun_ns, clock_monotonic(), memory_order_relaxed);
+	atomic_store_explicit(&run->ended_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&threads_is_on, 1, memory_order_release);
 	(void)options;
 	return 0;
@@ -36,6 +37,8 @@ static void threads_stop(struct segment *s)
 		return;
 	helper_stop(s, HELPER_THREADS);
 	look_stop(LOOK_THREADS);
+	atomic_store_explicit(&s->header->runs[RUN_THREADS].ended_ns, clock_monotonic(),
+			      memory_order_relaxed);
 }
 
 /* The snapshot gives itself a second. On a busy machine its thread may have to wait for a processor before and after. */
@@ -119,6 +122,7 @@ static int create_start(struct segment *s, const struct option_set *options, str
 	atomic_store_explicit(&run->period, 1, memory_order_relaxed);
 	if (atomic_load_explicit(&run->begun_ns, memory_order_relaxed) == 0)
 		atomic_store_explicit(&run->begun_ns, clock_monotonic(), memory_order_relaxed);
+	atomic_store_explicit(&run->ended_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&create_is_on, 1, memory_order_release);
 	(void)options;
 	(void)why;
@@ -127,8 +131,9 @@ static int create_start(struct segment *s, const struct option_set *options, str
 
 static void create_stop(struct segment *s)
 {
-	(void)s;
-	atomic_store_explicit(&create_is_on, 0, memory_order_release);
+	if (atomic_exchange_explicit(&create_is_on, 0, memory_order_acq_rel))
+		atomic_store_explicit(&s->header->runs[RUN_THREADCREATE].ended_ns,
+				      clock_monotonic(), memory_order_relaxed);
 }
 
 static void create_forked(void)

@@ -22,6 +22,7 @@ SIGSAFE void threads_sink(struct segment *s, struct thread *t, const struct look
 	struct table_row row =
 		table_record(s, SEGMENT_NO_TABLE, look->frames, look->depth, base, NULL);
 
+	atomic_store_explicit(&record->snapshot_tid, t->tid, memory_order_relaxed);
 	atomic_store_explicit(&record->snapshot_generation, row.generation, memory_order_relaxed);
 	atomic_store_explicit(&record->snapshot_row, (uint64_t)base << 32 | row.stack,
 			      memory_order_relaxed);

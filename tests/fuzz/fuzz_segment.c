@@ -1,12 +1,13 @@
 /*
  * A segment in which anything may stand is refused with a sentence, or read to an end within its bounds: every profile, as
- * a profile and as text. The input is a list of patches over a segment that has something of everything. Built with
+ * a profile and as text, and the trace. The input is a list of patches over a segment that has something of everything. Built with
  * -fsanitize=fuzzer; see `make fuzz`.
  */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "core/labels.h"
 #include "core/stacks.h"
@@ -15,6 +16,9 @@
 #include "output/listing.h"
 #include "output/reading.h"
 #include "profiles/heap/heap_private.h"
+#include "tracer/chunk.h"
+#include "tracer/drain.h"
+#include "tracer/object.h"
 
 #define BYTES      SEGMENT_MIN_BYTES
 #define PATCH_HEAD 6 /* where: 4 bytes, how many: 1, from which part on: 1 */
@@ -69,6 +73,62 @@ static void make_heap(struct segment *s, const uint64_t *frames, uint32_t depth,
 	slot->values[HEAP_ALLOCATED + 1] = i != 4 ? (i + 1) * size : 0;
 	slot->values[HEAP_FREED] = i / 2;
 	slot->values[HEAP_FREED + 1] = i != 8 ? i / 2 * size : 0;
+}
+
+/* One event of each type, in chunks of three threads: one open, one closed, one that was the last. */
+static void make_trace(struct segment *s, uint32_t stack)
+{
+	const struct segment_place *place = segment_place(s, SEGMENT_TRACE_CHUNKS, 0);
+	struct trace_object *object = segment_part(s, SEGMENT_TRACE_OBJECTS, 0);
+	struct trace_thread *threads = segment_part(s, SEGMENT_TRACE_THREADS, 0);
+	static const char *const arguments[256] = {
+#define FUZZ_ARGUMENTS(number, NAME, text, class, ends, words) [number] = words,
+		TRACE_EVENTS(FUZZ_ARGUMENTS)
+#undef FUZZ_ARGUMENTS
+	};
+
+	s->header->trace_base_ns = 1000;
+	s->header->trace_shift = 3;
+	s->header->runs[RUN_TRACE].setting = 15;
+	s->header->trace_serial = 4;
+	object[0] = (struct trace_object){.address = 0x4c0010, .kind = 1, .site = 0x400210};
+	for (uint32_t i = 0; i < 4; i++) {
+		struct trace_chunk *c =
+			(struct trace_chunk *)(s->base + place->offset + i * place->stride);
+		uint8_t *at = c->bytes;
+
+		*c = (struct trace_chunk){.serial = i + 1,
+					  .first_ticks = 100,
+					  .thread = 1 + i / 2,
+					  .tid = (int32_t)(100 + i / 2),
+					  .sequence = i % 2,
+					  .record = 1 + i / 2,
+					  .flags = i == 1 ? CHUNK_LAST : 0,
+					  .room = place->stride - (uint32_t)sizeof(*c)};
+		for (unsigned type = 0; type < 256; type++) {
+			if (arguments[type] == NULL || type % 2 != i % 2)
+				continue;
+			*at++ = (uint8_t)type;
+			*at++ = 10;
+			for (const char *w = arguments[type]; (w = strchr(w, ':')) != NULL; w++) {
+				bool is_text = strncmp(w, ":str", 4) == 0;
+
+				at = trace_encode(at, strncmp(w, ":stk", 4) == 0 ? stack
+						      : is_text                  ? 3
+										 : 1);
+				if (is_text) {
+					memcpy(at, "abc", 3);
+					at += 3;
+				}
+			}
+		}
+		c->word = UINT64_C(200) << 16 | (i != 3 ? CHUNK_CLOSED : 0) |
+			  (uint64_t)(at - c->bytes);
+		s->header->trace_free[0] &= ~(UINT64_C(1) << i);
+		threads[1 + i / 2].thread = 1 + i / 2;
+		threads[1 + i / 2].operation = 150 << 16 | 1;
+		threads[1 + i / 2].held[i] = (struct trace_held){.object = 1, .mode = 1};
+	}
 }
 
 static void make_original(void)
@@ -128,6 +188,8 @@ static void make_original(void)
 		table_record(&s, SEGMENT_TABLE_MUTEX, frames + 5 - i % 6, 1, labels, values);
 	}
 	make_threads(&s, rows, 20);
+	make_trace(&s, stacks_intern(&s, SEGMENT_LASTING, (uint64_t[]){0x400100, FRAME_NAMED(name)},
+				     2));
 	check(segment_next_generation(&s, 0) == 1);
 	table_record(&s, SEGMENT_TABLE_CPU, (uint64_t[]){0x400777}, 1, 0, (uint64_t[]){1, 2});
 	memcpy(patched, original, BYTES);
@@ -233,11 +295,35 @@ static void write_texts(const struct segment *s, const struct profile_ops *ops)
 	}
 }
 
+static int open_nowhere(void *user)
+{
+	(void)user;
+	return dup(nowhere);
+}
+
+/* In two passes, with a generation between them: it may have changed. What it gives back is undone below. */
+static void drain_trace(const struct segment *s)
+{
+	struct drain_setup setup = {.segment = *s, .door = s->header, .open = open_nowhere};
+	struct drain *d;
+
+	if (drain_create(&d, &setup) < 0)
+		return;
+	sink += drain_pass(d);
+	sink += drain_pass(d);
+	drain_end(d, TRACE_END_UNKNOWN, 0);
+	sink += drain_counts(d).events;
+	drain_destroy(d);
+}
+
 static void read_all(struct segment *s)
 {
 	table_read(s, SEGMENT_TABLE_CPU, read_row, (void *)s);
 	table_read(s, SEGMENT_TABLE_HEAP, read_row, (void *)s);
+	drain_trace(s);
 	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++) {
+		if ((*p)->is_log)
+			continue;
 		read_profile(s, *p);
 		read_changing(s, *p);
 		write_texts(s, *p);

@@ -36,7 +36,7 @@ def late_start():
     # These threads have no last word: what comes after their last sample is lost, and what their samples are behind by
     # then. Eight on two processors: 1 to 3 ms each of 100, and twice that when others are at work here.
     near(p.within('burn_a'), r.truth['burn_a'], 'threads that ran before cprof_start(): their time', 0.08)
-    tap.ok(p.within('burn_b') < 30e6, 'nothing from before', '%d ns' % p.within('burn_b'))
+    tap.measured(p.within('burn_b') < 30e6, 'nothing from before', '%d ns' % p.within('burn_b'))
     box.close()
 
 
@@ -60,7 +60,7 @@ def deltas():
     run(box, 'deltas')
     delta, whole = at(box, 'delta.pb.gz'), at(box, 'all.pb.gz')
     near(delta.within('burn_b'), 200e6, 'cprof_write_delta: what ran meanwhile')
-    tap.ok(delta.within('burn_a') < 15e6, 'cprof_write_delta: not what ran before')
+    tap.measured(delta.within('burn_a') < 15e6, 'cprof_write_delta: not what ran before')
     near(whole.within('burn_a'), 300e6, 'cprof_write: all')
     near(whole.within('burn_c'), 200e6, 'cprof_write: up to now')
     box.close()

@@ -56,7 +56,7 @@ def specs():
     box = Box()
     for spec, words in (('cup', ['cup', 'cpu']), ('cpu=0', ['cpu', '0']), ('cpu=10001', ['10001', '10000']),
                         ('cpu=fast', ['fast']), ('cpu,depth=x', ['depth']), ('', ['no profile']), ('cpu,,wall', []),
-                        ('trace', ['trace']), ('depth=10', ['no profile']), ('cpu,memory=1', ['memory']),
+                        ('trace=al', ['trace', 'al']), ('depth=10', ['no profile']), ('cpu,memory=1', ['memory']),
                         ('block=rate:', ['block=rate:NS', 'block=rate:10us']), ('block=rate:0', ['block=rate:0', '1ns', 'block=rate:10us']),
                         ('block=rate:5x', ['block=rate:5x', 'nanoseconds', 'block=rate:10us']),
                         ('block=0', ['block=0', 'unit', 'block=10us']), ('mutex=0', ['mutex=0', '1 to', 'mutex=10']),

@@ -23,7 +23,7 @@ BUILD = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else os.getcwd()
 CPROF = os.path.join(BUILD, 'cli', 'cprof')
 LIBRARY = os.path.join(BUILD, 'preload', 'libcprof.so.0')
 PROGRAMS = os.path.join(BUILD, 'tests', 'programs')
-CLOSING = re.compile(r'^cprof: ([\d,]+) (?:samples|waits)(?:, [\d,]+ waits)?, ([\d,]+) lost.*\n?', re.MULTILINE)
+CLOSING = re.compile(r'^cprof: ([\d,]+) (?:samples|waits|events)(?:, [\d,]+ (?:waits|events))*, ([\d,]+) lost.*\n?', re.MULTILINE)
 # a shell that starts the tests in the background has these ignored, and so would all programs
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
@@ -131,7 +131,7 @@ class Box:
         """Copies what cprof and the programs need to where every user may read it."""
         there = os.path.join(self.root, 'pub')
         for part, names in (('cli', ['cprof']), ('preload', ['libcprof.so.0']),
-                            ('output', ['libcprof-output.so.0'])):
+                            ('endpoint', ['libcprof-output.so.0'])):
             os.makedirs(os.path.join(there, part))
             for name in names:
                 source = os.path.join(BUILD, part, name)

@@ -48,6 +48,9 @@ def install():
     pc, header = find(top, 'cprof.pc'), find(top, 'cprof.h')
     cprof, library = find(top, 'cprof', 'bin'), find(top, 'libcprof.so.0')
     tap.ok(all((pc, header, cprof, library)), 'what is needed is there', str((pc, header, cprof, library)))
+    trace = find(top, 'cprof-trace', 'bin')
+    tap.ok(trace and run(trace, '--version').returncode == 0, 'the installed cprof-trace says its version')
+    tap.ok(find(top, 'cprof-trace.out.5') or find(top, 'cprof-trace.out.5.gz'), 'the page of its format is there')
     tap.ok(find(top, 'libcprof-output.so.0') is not None, 'the output library is there')
     headers = [f for _, _, files in os.walk(os.path.join(top)) for f in files if f.endswith('.h')]
     tap.equal(headers, ['cprof.h'], 'one header')

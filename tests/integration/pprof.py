@@ -122,6 +122,8 @@ class Profile:
             self.samples.append(Sample(names, values, labels, frames))
         self.time_ns, self.duration_ns = one(top, 9), one(top, 10)
         self.period = one(top, 12)
+        self.period_type = [(text(m, 1), text(m, 2)) for m in map(message, top.get(11, []))]
+        self.default_type = text(top, 14)
         self.comments = [strings[i] for i in numbers(top.get(13, []))]
         self.signals = 0
         for comment in self.comments:

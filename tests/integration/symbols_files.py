@@ -119,6 +119,37 @@ def test_stubs(printer, file, what):
     ok(not wrong, "%d stubs of %s" % (len(wanted), what), *wrong)
 
 
+RESOLVED = """
+static int one(int n) { return n + 1; }
+static int two(int n) { return n * 2; }
+static void *pick_first(void) { return one; }
+static void *pick_second(void) { return two; }
+int first(int n) __attribute__((ifunc("pick_first")));
+int second(int n) __attribute__((ifunc("pick_second")));
+int puts(const char *);
+int main(int argc, char **argv) { (void)argv; puts("a stub in front of theirs"); return first(argc) + second(argc) == 4 ? 0 : 1; }
+"""
+
+
+def test_resolved(printer, work):
+    """Stubs of functions that are resolved by a function have no name of their own: with its symbol, and where that is stripped."""
+    source, out, bare = (os.path.join(work, n) for n in ("resolved.c", "resolved", "resolved_bare"))
+    with open(source, "w") as f:
+        f.write(RESOLVED)
+    r = run("gcc", "-O1", "-w", source, "-o", out)
+    if r.returncode != 0 or run("objcopy", "-S", out, bare).returncode != 0 or run(out).returncode != 0:
+        skip("stubs that are resolved by a function", "cannot be built")
+        return
+    stubs = [int(a, 16) for a in re.findall(r"([0-9a-f]+) <\*ABS\*\+0x[0-9a-f]+@plt>:", run("objdump", "-d", out).stdout)]
+    got, r = look(printer, out, stubs)
+    names = sorted(g[0][0] for g in got)
+    ok(len(stubs) == 2 and names in (["first@plt", "second@plt"], ["pick_first@plt", "pick_second@plt"]),
+       "stubs that are resolved by a function", stubs, got, r)
+    got, r = look(printer, bare, stubs)
+    ok(r.returncode >= 0 and [g[0][1] for g in got] == ["??:0"] * 2 and not any("pick" in g[0][0] for g in got),
+       "and of a stripped program", got, r)
+
+
 def test_split(printer, work, source):
     for flags in ("-gdwarf-5", "-gdwarf-4"):
         out = os.path.join(work, "split_dwarf")
@@ -182,6 +213,7 @@ def main():
         test_stubs(printer, lazy, "a lazily bound program")
         test_stubs(printer, got, "a program with .plt.sec")
         test_stubs(printer, cxx, "a C++ program")
+        test_resolved(printer, work)
         test_split(printer, work, source)
         test_dwz(printer, work, cxx, os.path.join(programs, "symbols_cxx.cc"))
         test_no_libdw(printer, work, program)

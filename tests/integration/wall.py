@@ -84,7 +84,7 @@ def check_life(about, profile, name, truth, slack=50e6, is_left=False):
         # each new thread may be met once before it has a name of its own, and such a look stands for 15 ms at most
         most += truth.get('namesakes_ns', 0) + truth.get('before_main_ns', 0) + 15e6 * (len(truth['threads']) - 1)
     slack += lateness(truth)
-    return tap.ok(life - 0.01 * life - slack <= got <= most + 0.01 * life + slack,
+    return tap.measured(life - 0.01 * life - slack <= got <= most + 0.01 * life + slack,
                   '%s: %s is seen for %.3f s, lived %.3f s' % (about, name, got / 1e9, life / 1e9),
                   'the profile lasts %.3f s' % (profile.duration_ns / 1e9))
 
@@ -135,11 +135,11 @@ def check_states(about, profile, name, truth, points=POINTS):
         if state in ('running', 'runnable'):
             limit += chance_of_die(samples, truth)
         if max(got, 100 * most / life) > 0.5:
-            tap.ok(abs(error) <= limit, '%s: %s is %s for %.2f %%, truly %.2f to %.2f %%' % (
+            tap.measured(abs(error) <= limit, '%s: %s is %s for %.2f %%, truly %.2f to %.2f %%' % (
                 about, name, state, got, 100 * least / life, 100 * most / life),
                    'off by %.2f, may be by %.2f' % (error, limit))
     others = sum(s.values[1] for s in samples if s.labels.get('state') not in wanted)
-    tap.ok(100 * others / total <= 1, '%s: %s is in no other state' % (about, name),
+    tap.measured(100 * others / total <= 1, '%s: %s is in no other state' % (about, name),
            str([(s.labels.get('state'), s.values, s.names) for s in samples if s.labels.get('state') not in wanted][:6]))
 
 
@@ -282,9 +282,9 @@ def two_on_one_processor():
     for state in ('running', 'runnable'):
         got = 100 * ns(s for s in both if s.labels['state'] == state) / ns(both)
         wanted = 100 * sum(of[state + '_ns'] for of in known) / sum(of['life_ns'] for of in known)
-        tap.ok(abs(got - wanted) <= 6, 'one processor: %s for %.2f %%, truly %.2f %%' % (state, got, wanted))
+        tap.measured(abs(got - wanted) <= 6, 'one processor: %s for %.2f %%, truly %.2f %%' % (state, got, wanted))
     computing = [s for s in both if 'g_compute' in s.names]
-    tap.ok(ns(computing) > 0.97 * ns(both), 'one processor: both compute',
+    tap.measured(ns(computing) > 0.97 * ns(both), 'one processor: both compute',
            str([s.names for s in both if s not in computing][:4]))
     box.close()
 
@@ -347,7 +347,7 @@ def children():
         check_life(way, profile, 'A', parent)
         waiting = ns(of_thread(profile, 'main', 'syscall:wait4'))
         truly = sum(w['ns'] for w in parent['threads']['main']['waits'] if w['state'] == 'syscall:wait4')
-        tap.ok(abs(waiting - truly) < 0.01 * truly + 30e6 + lateness(parent),
+        tap.measured(abs(waiting - truly) < 0.01 * truly + 30e6 + lateness(parent),
                '%s: the parent waits for its child for %.3f s, truly %.3f s' % (way, waiting / 1e9, truly / 1e9))
         tap.ok(any('main_wait' in s.names for s in of_thread(profile, 'main', 'syscall:wait4')), way + ': in main_wait')
         # the image that only calls exec is there for some milliseconds, and may have a file, too: NAME.PID, the next NAME.PID.2
@@ -357,7 +357,7 @@ def children():
         profile = wall(r.directory, below[-1])
         for name, state in (('D', 'syscall:poll'), ('main', 'join')):
             check_life(way + ', child', profile, name, child, 60e6, name == 'main')
-            tap.ok(ns(of_thread(profile, name, state)) > 0.95 * ns(of_thread(profile, name)),
+            tap.measured(ns(of_thread(profile, name, state)) > 0.95 * ns(of_thread(profile, name)),
                    '%s, child: %s in %s' % (way, name, state))
         check_life(way + ', child', profile, 'A', child, 60e6)
         tap.equal(ns(s for s in profile.samples if 'main_wait' in s.names), 0, way + ', child: nothing of the parent')
@@ -509,7 +509,7 @@ def is_same(argv, plain, r, change=lambda text: text):
 def rights():
     """Calls that mind a second thread, and whose rights all threads have."""
     box = Box()
-    whats = ('drop', 'capabilities', 'back', 'namespaces', 'setns', 'nonew', 'fork', 'newpid', 'daemon', 'exec')
+    whats = ('drop', 'capabilities', 'back', 'namespaces', 'numbers', 'setns', 'nonew', 'fork', 'newpid', 'daemon', 'exec')
     for argv, plain, r in in_parallel(box, [('rights', what) for what in whats]):
         is_same(argv, plain, r)
         if argv[1] == 'exec':
@@ -517,7 +517,7 @@ def rights():
         # it sleeps for 0.1 s; but the kernel makes no thread for a process whose children will be in another namespace
         there = os.path.exists(os.path.join(r.directory, 'wall.pb.gz'))
         total = ns(s for s in wall(r.directory).samples if 'sleep_ms' in s.names) if there else 0
-        tap.ok(total > (40e6 if argv[1] == 'newpid' else 70e6), 'rights %s: looked at before and after' % argv[1],
+        tap.measured(total > (40e6 if argv[1] == 'newpid' else 70e6), 'rights %s: looked at before and after' % argv[1],
                '%d ns' % total)
     tap.equal(box.leftovers(), [], 'rights: nothing left behind')
     box.close()

@@ -18,7 +18,10 @@ import tap
 MACRO = re.compile(r'^\s*(?:(?:X|ALLOCATES)\([^,]*,\s*|WAITS\([^,]*,[^,]*,\s*|(?:VARIADIC|ASKED|FREES|DOES)\()([A-Za-z_]\w*)',
                    re.MULTILINE)
 TWOFOLD = {'pthread_cond_wait@GLIBC_2.2.5', 'pthread_cond_timedwait@GLIBC_2.2.5', 'pthread_cond_wait@@GLIBC_2.3.2',
-           'pthread_cond_timedwait@@GLIBC_2.3.2', 'pthread_cond_init@@GLIBC_2.3.2', 'pthread_cond_destroy@@GLIBC_2.3.2'}
+           'pthread_cond_timedwait@@GLIBC_2.3.2', 'pthread_cond_signal@GLIBC_2.2.5', 'pthread_cond_broadcast@GLIBC_2.2.5',
+           'pthread_cond_signal@@GLIBC_2.3.2', 'pthread_cond_broadcast@@GLIBC_2.3.2',
+           'posix_spawn@@GLIBC_2.15', 'posix_spawnp@@GLIBC_2.15',
+           'pthread_cond_init@@GLIBC_2.3.2', 'pthread_cond_destroy@@GLIBC_2.3.2'}
 COMMENT = re.compile(r'/\*.*?\*/|^\s*#.*?$|//.*?$', re.DOTALL | re.MULTILINE)
 
 

@@ -14,12 +14,14 @@ import tap
 LAYERS = {
     'include': [],
     'core': [],
-    'profiles': ['core/*'],
+    'profiles': ['core/*', 'tracer/trace.h'],
     'tracer': ['core/*'],
-    'output': ['core/*'],
-    'preload': ['cprof/*', 'core/*', 'profiles/*', 'tracer/*', 'output/*'],
-    'cli': ['cprof/*', 'core/option.h', 'core/profile.h', 'core/session.h', 'core/why.h', 'core/segment*.h', 'core/log.h', 'output/*'],
-    'viewer': ['tracer/format.h'],
+    'output': ['core/*', 'tracer/drain.h'],
+    'endpoint': ['core/*', 'output/*'],
+    'preload': ['cprof/*', 'core/*', 'profiles/*', 'tracer/*', 'output/*', 'endpoint/*'],
+    'cli': ['cprof/*', 'endpoint/*', 'core/clock.h', 'core/option.h', 'core/profile.h', 'core/session.h', 'core/why.h', 'core/segment*.h', 'core/log.h', 'output/*', 'tracer/*'],
+    'viewer': ['tracer/format.h', 'core/checksum.h', 'core/why.h', 'core/syscalls.h', 'output/file.h',
+               'output/gzip.h', 'output/pprof.h', 'output/profile.h', 'output/symbols.h'],
     'examples': ['cprof/*'],
 }
 FREE = ('tests', 'bench')

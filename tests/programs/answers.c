@@ -608,11 +608,23 @@ static int prepare(void)
 	return pthread_create(&held_thread, NULL, hold, NULL);
 }
 
-static void clean_up(void)
+static void remove_queues(void)
 {
 	semctl(idle_set, 0, IPC_RMID);
 	msgctl(idle_queue, IPC_RMID, NULL);
 	mq_unlink(queue_name);
+}
+
+/* One that is checked ends by abort(), and the kernel's queues outlive it: 256 of them are all that a machine has. */
+static void on_abort(int sig)
+{
+	(void)sig;
+	remove_queues();
+}
+
+static void clean_up(void)
+{
+	remove_queues();
 	sem_post(&let_go);
 	pthread_join(held_thread, NULL);
 }
@@ -622,6 +634,7 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (prepare() != 0)
 		return 77;
+	signal(SIGABRT, on_abort);
 	answers_of_sleeps();
 	answers_of_files();
 	answers_of_polls();

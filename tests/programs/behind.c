@@ -6,6 +6,7 @@
  */
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdio.h>
 #include <threads.h>
 #include <unistd.h>
 
@@ -74,6 +75,26 @@ static int unlock_rwlock(void *lock)
 	return pthread_rwlock_unlock(lock);
 }
 
+/* What the program tries it gets, or not, as ever. */
+KEEP static void try_all(void)
+{
+	for (int i = 0; i < 2; i++) {
+		printf("try mutex: %d\n", pthread_mutex_trylock(&mutex));
+		printf("try to read: %d\n", pthread_rwlock_tryrdlock(&rwlock));
+		printf("try spin: %d\n", pthread_spin_trylock(&spin));
+		printf("try mtx: %d\n", mtx_trylock(&mtx));
+	}
+	printf("try to write: %d\n", pthread_rwlock_trywrlock(&rwlock));
+	pthread_rwlock_unlock(&rwlock);
+	printf("try to write: %d\n", pthread_rwlock_trywrlock(&rwlock));
+	pthread_rwlock_unlock(&rwlock);
+	printf("try to write: %d\n", pthread_rwlock_trywrlock(&rwlock));
+	pthread_rwlock_unlock(&rwlock);
+	pthread_mutex_unlock(&mutex);
+	pthread_spin_unlock(&spin);
+	mtx_unlock(&mtx);
+}
+
 int main(void)
 {
 	struct timespec at = {INT32_MAX, 0};
@@ -83,6 +104,7 @@ int main(void)
 	sem_init(&begun, 0, 0);
 	for (int i = 0; i < TIMES; i++)
 		take_all();
+	try_all();
 	pthread_mutex_lock(&mutex);
 	hold(wait_for_mutex, unlock_mutex, &mutex);
 	pthread_rwlock_timedwrlock(&rwlock, &at);

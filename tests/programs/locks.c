@@ -640,9 +640,8 @@ static struct site short_sites[PLACES] = {SHORT(0), SHORT(1), SHORT(2),  SHORT(3
 struct round {
 	_Atomic int turn; /* even: the holder prepares; odd: the waiter may begin */
 	int count, place;
-	int64_t *waits;
+	int64_t *waits, *held; /* until the other let go */
 	int *places;
-	int64_t least;
 };
 
 static struct round short_round;
@@ -676,6 +675,7 @@ static int shortly(int count, uint32_t seed)
 
 	short_round.count = count;
 	short_round.waits = calloc((size_t)count, sizeof(*short_round.waits));
+	short_round.held = calloc((size_t)count, sizeof(*short_round.held));
 	short_round.places = calloc((size_t)count, sizeof(*short_round.places));
 	other_start(&o);
 	other_begin(&o, wait_shortly, NULL);
@@ -698,7 +698,8 @@ static int shortly(int count, uint32_t seed)
 		while (host_clock(CLOCK_MONOTONIC) < at)
 			if (at - host_clock(CLOCK_MONOTONIC) > 200000)
 				sleep_ns(50000);
-		s->held_ns += host_clock(CLOCK_MONOTONIC) - s->begun;
+		short_round.held[i] = host_clock(CLOCK_MONOTONIC) - s->begun;
+		s->held_ns += short_round.held[i];
 		s->let();
 	}
 	while (atomic_load(&short_round.turn) != 2 * count)
@@ -707,8 +708,8 @@ static int shortly(int count, uint32_t seed)
 	other_leave(&o);
 	printf("{\"waits\": [");
 	for (int i = 0; i < count; i++)
-		printf("%s[%d, %lld]", i > 0 ? ", " : "", short_round.places[i],
-		       (long long)short_round.waits[i]);
+		printf("%s[%d, %lld, %lld]", i > 0 ? ", " : "", short_round.places[i],
+		       (long long)short_round.waits[i], (long long)short_round.held[i]);
 	printf("], \"sites\": {");
 	for (int i = 0; i < PLACES; i++)
 		print_site(&short_sites[i], short_sites[i].name);

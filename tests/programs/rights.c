@@ -11,6 +11,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -100,6 +101,12 @@ static void namespaces(void)
 	say("unshare mount", unshare(CLONE_NEWNS));
 }
 
+static void by_number(void)
+{
+	say("unshare user", (int)syscall(SYS_unshare, CLONE_NEWUSER));
+	say("unshare mount", (int)syscall(SYS_unshare, CLONE_NEWNS));
+}
+
 static void enter(void)
 {
 	int fd = open("/proc/self/ns/mnt", O_RDONLY);
@@ -176,6 +183,8 @@ int main(int argc, char **argv)
 		there_and_back();
 	else if (strcmp(what, "namespaces") == 0)
 		namespaces();
+	else if (strcmp(what, "numbers") == 0)
+		by_number();
 	else if (strcmp(what, "setns") == 0)
 		enter();
 	else if (strcmp(what, "nonew") == 0)

@@ -15,6 +15,7 @@
 BURNER(burn_main)
 BURNER(burn_thread)
 BURNER(burn_child)
+BURNER(burn_between)
 
 #ifdef OWN_OPTIONS
 const char *__asan_default_options(void);
@@ -25,6 +26,7 @@ const char *__asan_default_options(void)
 #endif
 
 static int shared, is_racing;
+static int64_t thread_burnt; /* by all threads */
 
 static void *work(void *arg)
 {
@@ -32,7 +34,7 @@ static void *work(void *arg)
 	if (is_racing)
 		for (int i = 0; i < 1000; i++)
 			shared++;
-	burn_thread(150 * MS);
+	__atomic_fetch_add(&thread_burnt, burn_thread(150 * MS), __ATOMIC_RELAXED);
 	return NULL;
 }
 
@@ -92,7 +94,11 @@ int main(int argc, char **argv)
 		lock_in_both_orders();
 	if (strcmp(what, "leak") == 0)
 		host_sink = (uintptr_t)malloc(77) & 1;
-	burn_main(150 * MS);
+	burn_between(
+		20 *
+		MS); /* has what the kernel did for fork(), with the large mappings of a sanitizer */
+	host_print_ns("burnt", "burn_main", burn_main(150 * MS));
+	host_print_ns("burnt", "burn_thread", thread_burnt);
 	host_print_clock("sanitized");
 	if (strcmp(what, "heap") == 0)
 		return past_the_end(10);

@@ -10,6 +10,7 @@ int main(void)
 	int there = cprof_enable != NULL;
 	volatile unsigned long x = 1;
 	unsigned long i;
+	cprof_task task;
 
 	if (there) {
 		cprof_labels before = cprof_labels_set("weak", "yes", (char *)NULL);
@@ -20,6 +21,19 @@ int main(void)
 	}
 	cprof_alloc(&i, sizeof(i));
 	cprof_free(&i);
+	task = cprof_task_begin("weak", CPROF_TASK_CURRENT);
+	cprof_task_switch(task);
+	cprof_region_begin("region");
+	cprof_log("category", "%d", there);
+	cprof_counter("counter", -1);
+	cprof_flow_begin(1, "flow");
+	cprof_flow_step(1, "flow");
+	cprof_flow_end(1, "flow");
+	cprof_attribute("key", "value");
+	cprof_region_end();
+	cprof_task_end(task);
+	if (cprof_trace_snapshot(1) == 0)
+		return 1;
 	printf("%d\n", there);
 	return 0;
 }

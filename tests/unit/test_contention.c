@@ -10,8 +10,8 @@
 #include "core/labels.h"
 #include "core/modules.h"
 #include "core/random.h"
+#include "core/sites.h"
 #include "profiles/mutex/contention_private.h"
-#include "profiles/mutex/sites.h"
 #include "tests/tap.h"
 
 #define THREADS 8u

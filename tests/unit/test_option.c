@@ -129,10 +129,10 @@ static void test_words(void)
 	refuses("folow=no", "unknown word \"folow\" in \"folow=no\"; did you mean \"follow\"?");
 	refuses("xyzzy", "unknown word \"xyzzy\"; the words are cpu wall heap block mutex threads "
 			 "threadcreate trace all ring out http depth memory unwind follow seed "
-			 "block.io");
+			 "block.io trace.on");
 	refuses("=3", "unknown word \"\"; the words are cpu wall heap block mutex threads "
 		      "threadcreate trace all ring out http depth memory unwind follow seed "
-		      "block.io");
+		      "block.io trace.on");
 	refuses("cpu,,heap", "empty word in \"cpu,,heap\"");
 	refuses(",cpu", "empty word in \",cpu\"");
 	refuses(",", "empty word in \",\"");
@@ -143,7 +143,7 @@ static void test_words(void)
 	refuses("out=a,out=b", "out: given twice");
 	refuses("\x1b[31mcpu", "unknown word \"?[31mcpu\"; the words are cpu wall heap block mutex "
 			       "threads threadcreate trace all ring out http depth memory unwind "
-			       "follow seed block.io");
+			       "follow seed block.io trace.on");
 }
 
 static void test_numbers(void)
@@ -323,6 +323,40 @@ static void test_ring(void)
 	refuses("ring", "ring: a value is expected: ring=TIME|BYTES");
 }
 
+static void test_trigger(void)
+{
+	ok(parse("trace.on=request>200ms") == 0 && set.trace_on_ns == 200000000, "a trigger");
+	is_str(set.trace_on, "request", "of a region");
+	is_u64(set.ring_ns, 30000000000, "asks for a ring");
+	ok(parse("trace.on=a>1s,ring=2s") == 0 && set.ring_ns == 2000000000,
+	   "or takes what is given");
+	ok(parse("ring=2s,trace.on=a>1s") == 0 && set.ring_ns == 2000000000, "in any order");
+	ok(parse("trace.on=a>1s,ring=1MiB") == 0 && set.ring_ns == 0 && set.ring_bytes == 1 << 20,
+	   "of bytes, too");
+	ok(parse("trace.on=a>b>1us") == 0, "a name with its sign");
+	is_str(set.trace_on, "a>b", "is split at the last");
+	ok(parse("trace.on=a\\,b c=d>1h") == 0, "a name with a comma");
+	is_str(set.trace_on, "a,b c=d", "as it is");
+	prints("trace.on=a\\,b\\\\>1500us", "trace.on=a\\,b\\\\>1500us");
+	prints("ring=2min,trace.on=x>60s,trace", "trace,ring=2min,trace.on=x>1min");
+#define EXPECTED                                                                       \
+	": a region's name and how long it may last are expected, 1us to 1h, such as " \
+	"trace.on=request>200ms"
+	refuses("trace.on=a", "trace.on=a" EXPECTED);
+	refuses("trace.on=>5ms", "trace.on=>5ms" EXPECTED);
+	refuses("trace.on=a>", "trace.on=a>" EXPECTED);
+	refuses("trace.on=a>5", "trace.on=a>5" EXPECTED);
+	refuses("trace.on=a>5parsec", "trace.on=a>5parsec" EXPECTED);
+	refuses("trace.on=a>999ns", "trace.on=a>999ns" EXPECTED);
+	refuses("trace.on=a>2h", "trace.on=a>2h" EXPECTED);
+	refuses("trace.on=a\nb>2s", "trace.on=a?b: control character 0x0a");
+	refuses("trace.on=", "trace.on=: a value is expected: trace.on=REGION>DURATION");
+	refuses("trace.on", "trace.on: a value is expected: trace.on=REGION>DURATION");
+	refuses("trace.on=0123456789012345678901234567890123456789012345678901234567890123456789"
+		"0123456789012345678901234567890123456789012345678901234567>1s",
+		"trace.on: longer than 127 bytes");
+}
+
 static void test_texts(void)
 {
 	char text[1200];
@@ -368,10 +402,14 @@ static void test_texts(void)
 	refuses("http=127.0.0.1:65536", "http=127.0.0.1:65536: the port must be 0 to 65535");
 	refuses("http=127.0.0.1:x", "http=127.0.0.1:x: the port must be 0 to 65535");
 	refuses("http=unix:", "http=unix:: the path of a socket has 1 to 107 bytes");
-	refuses("http=0.0.0.0:80", "http=0.0.0.0:80: unix:PATH, 127.0.0.1:PORT or [::1]:PORT is "
-				   "expected; no other address is served");
-	refuses("http=6060", "http=6060: unix:PATH, 127.0.0.1:PORT or [::1]:PORT is expected; no "
-			     "other address is served");
+	refuses("http=0.0.0.0:80",
+		"http=0.0.0.0:80: unix:PATH, 127.0.0.1:PORT or [::1]:PORT is expected; any other "
+		"address needs ?token=FILE&cert=FILE&key=FILE behind it");
+	refuses("http=6060",
+		"http=6060: unix:PATH, 127.0.0.1:PORT or [::1]:PORT is expected; any other address "
+		"needs ?token=FILE&cert=FILE&key=FILE behind it");
+	ok(parse("http=0.0.0.0:80?token=t&cert=c&key=k") == 0, "with a token and TLS");
+	ok(parse("http=127.0.0.1:0?token=t") == 0, "with a token");
 }
 
 static void test_print(void)
@@ -513,6 +551,7 @@ int main(void)
 	test_durations();
 	test_choices();
 	test_ring();
+	test_trigger();
 	test_texts();
 	test_print();
 	test_add();

@@ -111,7 +111,7 @@ static struct thread_record *snap(struct segment *s, int tid, const char *name, 
 	struct thread_record *record = &records[index];
 
 	s->header->threads_high = index + 1;
-	record->tid = tid;
+	record->tid = record->snapshot_tid = tid;
 	memcpy(record->name, name, strnlen(name, THREAD_NAME_SIZE));
 	record->snapshot_serial = serial;
 	if (row != NULL) {
@@ -290,6 +290,7 @@ static void test_threadcreate(void)
 
 static void test_threads(void)
 {
+	struct reading_thread *list = NULL;
 	struct segment s = make();
 	struct reading_window *window = NULL;
 	struct reading_counts counts;
@@ -343,6 +344,12 @@ static void test_threads(void)
 	p = read_it(&s, &threads, window, NULL);
 	is_u64(p.samples_n, 0, "threads: nothing, when nothing moved");
 	profile_fini(&p);
+	is_u64((uint64_t)-reading_threads(&s, &threads, NULL, &p, &list, &why), 0,
+	       "threads: one by one");
+	ok(list[0].tid == 100 && list[1].tid == 101 && list[2].tid == 102,
+	   "threads: who has ended since has its number");
+	profile_fini(&p);
+	free(list);
 	s.header->generations[0].serial = 9;
 	p = read_it(&s, &threads, window, NULL);
 	ok(p.samples_n == 2 && p.samples[1].values[0] == 2,

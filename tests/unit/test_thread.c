@@ -37,6 +37,24 @@ static void test_records(void)
 	segment_unmake(&s);
 }
 
+/* Who has set its own number, and was found by somebody else before it could say so. */
+static void test_found_before(void)
+{
+	struct segment s = segment_make(4 << 20);
+	struct thread *known, *own;
+
+	thread_init(&s);
+	known = thread_publish(&s, thread_reserve(&s), 100);
+	own = thread_reserve(&s);
+	own->tid = 100;
+	thread_self_block = own;
+	ok(thread_publish(&s, own, 100) == known, "one record for a thread");
+	ok(thread_self_block == known, "which is its own from then on");
+	ok(thread_find(&s, 100) == known, "and is found");
+	thread_self_block = NULL;
+	segment_unmake(&s);
+}
+
 static void test_guard(void)
 {
 	struct segment s = segment_make(SEGMENT_MIN_BYTES);
@@ -61,7 +79,8 @@ static void test_guard(void)
 
 struct race {
 	struct segment *s;
-	_Atomic uint32_t owners[4096], twice, none;
+	_Atomic uint32_t owners[4096], twice, none, is_over;
+	struct thread *looked_at;
 };
 
 static void come_and_go(unsigned number, void *user)
@@ -99,6 +118,30 @@ static void find_the_same(unsigned number, void *user)
 	}
 }
 
+/* One goes and another comes, while somebody still looks at the first. */
+static void look_on(unsigned number, void *user)
+{
+	struct race *race = user;
+	struct thread *volatile *is_there = &race->looked_at;
+
+	if (number == 0) {
+		for (unsigned i = 0; i < 100 * ROUNDS; i++) {
+			struct thread *t = thread_publish(race->s, thread_reserve(race->s), 1);
+
+			*is_there = t;
+			thread_release(race->s, t);
+		}
+		atomic_store(&race->is_over, 1);
+		return;
+	}
+	while (!atomic_load(&race->is_over)) {
+		const volatile struct thread *t = *is_there;
+
+		if (t != NULL && (t->record == NULL || t->scratch == NULL || t->rules == NULL))
+			atomic_fetch_add(&race->none, 1);
+	}
+}
+
 static void count_one(struct thread *t, void *user)
 {
 	++*(unsigned *)user;
@@ -118,6 +161,8 @@ static void test_threads(void)
 	on_threads(THREADS, find_the_same, &race);
 	thread_each(&s, count_one, &n);
 	is_u64(n, 50, "a thread that several find has one record");
+	on_threads(2, look_on, &race);
+	is_u64(race.none, 0, "who looks at one that goes is led nowhere");
 	segment_unmake(&s);
 }
 
@@ -125,6 +170,7 @@ int main(void)
 {
 	plan_begin();
 	test_records();
+	test_found_before();
 	test_guard();
 	test_threads();
 	return plan_end();

@@ -1,0 +1,12 @@
+/* now: what time it is, for all that is measured here. */
+#pragma once
+
+#include <time.h>
+
+static inline double now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}

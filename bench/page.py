@@ -1,0 +1,126 @@
+"""The page of a trace in a browser: its first picture, what a pan and a zoom take, and memory; beside that of go tool trace."""
+
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+import urllib.request
+
+from place import gone, note
+from rounds import run
+
+MS = 1000
+TURNS = 2  # through the keys of page.mjs
+
+
+def browser(place):
+    """(chromium, where playwright-core is), or None with a note."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    for name in ('chromium', 'chromium-browser', 'google-chrome'):
+        if shutil.which(name) and shutil.which('node'):
+            modules = run(['python3', '-B', root + '/tests/integration/browser.py', place.build, 'playwright-core']).strip()
+            if modules:
+                return shutil.which(name), modules + '/node_modules', root + '/bench/page.mjs'
+            break
+    note('no chromium, node or playwright-core: no times of the page')
+    return None
+
+
+class Served:
+    """A server with its page, from its start to its end: what it says until then is the URL."""
+
+    def __init__(self, command, find, stream, env=None):
+        self.begun = time.monotonic()
+        self.process = subprocess.Popen(command, env={**os.environ, 'BROWSER': 'true', **(env or {})},
+                                        **{'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL, stream: subprocess.PIPE})
+        self.stream, self.url = getattr(self.process, stream), None
+        for line in self.stream:
+            found = re.search(find, line)
+            if found:
+                self.url = found.group(1).decode()
+                break
+        self.ms = (time.monotonic() - self.begun) * MS
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+        self.stream.close()
+
+    def look(self, kind, url, turns, chromium, modules, script):
+        """What page.mjs says; first is from the server's start on."""
+        said = json.loads(run(['node', script, kind, url, chromium, modules, self.process.pid, turns]))
+        said['first'] += self.ms
+        return said
+
+
+def spread(values):
+    """[median, 99th percentile, slowest]"""
+    values = sorted(values)
+    return [values[len(values) // 2], values[-1 - len(values) // 100], values[-1]] if values else [0, 0, 0]
+
+
+def told(said):
+    answers = said['answers']
+    return {'first': said['first'] / MS, 'frames': spread(said['frames']), 'exact': spread(said['exact']),
+            'answers': spread([ms for times in answers.values() for ms in times]),
+            'by_kind': {kind: spread(times) for kind, times in sorted(answers.items())},
+            'page_mb': said['page'], 'server_mb': said['server']}
+
+
+def ours(place, trace, how):
+    """Without an index, for the first picture, and with it. {first, found, frames, answers …}"""
+    cache, said = place.new(), []
+    command = [place.viewer, trace, 'timeline', '--no-open', '--port', '0']
+    try:
+        run([place.program('views'), 'tiles', trace, 1], {'XDG_CACHE_HOME': cache})
+        for turns, where in ((0, cache + '-none'), (TURNS, cache)):
+            with Served(command, rb'(http://\S+)', 'stdout', {'XDG_CACHE_HOME': where}) as served:
+                said.append(told(served.look('ours', served.url, turns, *how)))
+    finally:
+        gone(cache)
+        gone(cache + '-none')
+    none, found = said
+    return {**found, 'first': none['first'], 'found': found['first'], 'server_mb': max(none['server_mb'], found['server_mb'])}
+
+
+def go(tool, trace, how):
+    """The same of Go's, of its first part: its traces are cut into such as a browser can take."""
+    with Served([tool, '-http=127.0.0.1:0', trace], rb'listening on (http://\S+)', 'stderr') as served:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(served.url, timeout=600) as answer:
+            link = re.search(r'href="(/trace\b[^"]*)"', answer.read().decode())
+        served.ms = (time.monotonic() - served.begun) * MS
+        return told(served.look('go', served.url + html.unescape(link.group(1)), TURNS, *how))
+
+
+def measure(place, trace, peer, tool, how):
+    """{cprof: …, go tool trace: …}: @peer, a trace of Go's, and @tool may be None."""
+    result = {'cprof': ours(place, trace, how)}
+    if peer is not None and tool is not None:
+        try:
+            result['go tool trace'] = go(tool, peer, how)
+        except (subprocess.CalledProcessError, OSError, AttributeError) as e:
+            said = getattr(e, 'stderr', b'') or str(e).encode()
+            note('no page of go tool trace: %s' % said.decode(errors='replace').strip()[-300:])
+    return result
+
+
+def ms_text(values):
+    return '%.1f / %.1f / %.1f ms' % tuple(values)
+
+
+HEAD = ['', 'first picture', 'a key to its frame', 'an answer', 'a key to the exact picture', 'memory of the page', 'of the server']
+
+
+def rows_of(of):
+    """Rows below HEAD."""
+    for name, cell in of.items():
+        is_ours = name == 'cprof'
+        first = '%.2f s' % cell['first'] + (', %.2f s with an index' % cell['found'] if is_ours else '')
+        yield [name, first, ms_text(cell['frames']), ms_text(cell['answers']) if is_ours else '-',
+               ms_text(cell['exact']) if is_ours else '-', '%.0f MB' % cell['page_mb'], '%.0f MB' % cell['server_mb']]

@@ -1,0 +1,66 @@
+"""
+What tests of pages need: packages of npm, and a browser.
+
+    modules = browser.modules('speedscope')    the directory that has node_modules, or None
+    browser.missing                            why it is None
+
+    browser.py BUILD NAME…                     prints that directory, or nothing
+
+They are installed into the build directory, once. Versions are these, so that a new one somewhere breaks nothing here.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+
+from cprof import BUILD
+
+PACKAGES = {'speedscope': '1.25.0', 'ajv': '8.20.0', 'playwright-core': '1.65.1'}
+PLACE = os.path.join(BUILD, 'tests', 'npm')
+
+missing = None
+
+
+def _has(name):
+    path = os.path.join(PLACE, 'node_modules', name, 'package.json')
+    if not os.path.exists(path):
+        return False
+    with open(path) as file:
+        return '"version": "%s"' % PACKAGES[name] in file.read()
+
+
+def modules(*names):
+    global missing
+    for program in ('node', 'npm'):
+        if not shutil.which(program):
+            missing = 'there is no ' + program
+            return None
+    os.makedirs(PLACE, exist_ok=True)
+    with open(os.path.join(PLACE, 'lock'), 'w') as lock:  # tests run beside each other
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not all(_has(name) for name in names):
+            try:
+                subprocess.run(['npm', 'install', '--prefix', PLACE, '--no-audit', '--no-fund', '--ignore-scripts',
+                                '--fetch-retries=1', '--fetch-timeout=30000', *('%s@%s' % p for p in PACKAGES.items())],
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, cwd=PLACE)
+            except subprocess.TimeoutExpired:
+                pass
+        if not all(_has(name) for name in names):
+            missing = 'npm cannot install %s here' % ', '.join(names)
+            return None
+    return PLACE
+
+
+def chromium():
+    global missing
+    for name in ('chromium', 'chromium-browser', 'google-chrome'):
+        if shutil.which(name):
+            return shutil.which(name)
+    missing = 'there is no chromium'
+    return None
+
+
+if __name__ == '__main__':
+    print(modules(*sys.argv[2:]) or '')

@@ -1,0 +1,115 @@
+#include "viewer/work.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "viewer/pack.h"
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* Forks. In the new process: it ends when the server does, and has its own way with signals. */
+static pid_t divide(const struct work_leave *leave)
+{
+	pid_t server = getpid(), pid = fork();
+	sigset_t none;
+
+	if (pid != 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != server)
+		_exit(1);
+	leave->leave(leave->context);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGXFSZ, SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	return 0;
+}
+
+/* What is to be saved stays as it is. */
+static void answer(struct work *w, struct api *a, const struct api_request *q, bool may_pack)
+{
+	api_answer(a, q, w->file, w->answer);
+	if (may_pack && w->answer->filename[0] == '\0' &&
+	    pack_file(w->file, &w->answer->is_packed) < 0)
+		api_refuse(a, 500, "the answer cannot be packed", w->file, w->answer);
+}
+
+int work_begin(struct work *w, struct api *a, const struct api_request *q, bool may_pack,
+	       const struct work_leave *leave)
+{
+	const struct rlimit limit = {API_ANSWER_MAX, API_ANSWER_MAX};
+	const char *directory;
+	int ends[2], r;
+
+	*w = (struct work){.file = source_open_nameless(&directory), .over = -1};
+	w->answer = mmap(NULL, sizeof(*w->answer), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (w->file < 0 || w->answer == MAP_FAILED || pipe2(ends, O_CLOEXEC) < 0) {
+		r = w->file < 0 ? w->file : -errno;
+		work_fini(w);
+		return r;
+	}
+	*w->answer = (struct api_answer){0};
+	w->pid = divide(leave);
+	if (w->pid == 0) {
+		close(ends[0]);
+		setrlimit(RLIMIT_FSIZE, &limit);
+		a->tables->resolver = a->resolver;
+		answer(w, a, q, may_pack);
+		_exit(0);
+	}
+	r = w->pid < 0 ? -errno : 0;
+	close(ends[1]);
+	w->over = ends[0];
+	w->begun_ns = now_ns();
+	if (r < 0) {
+		w->pid = 0;
+		work_fini(w);
+	}
+	return r;
+}
+
+bool work_finish(struct work *w, bool kill_it)
+{
+	int status = 1;
+
+	if (w->pid <= 0)
+		return false;
+	if (kill_it)
+		kill(w->pid, SIGKILL);
+	while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	w->pid = 0;
+	close(w->over);
+	w->over = -1;
+	return status == 0;
+}
+
+void work_fini(struct work *w)
+{
+	work_finish(w, true);
+	if (w->over >= 0)
+		close(w->over);
+	if (w->file >= 0)
+		close(w->file);
+	if (w->answer != NULL && w->answer != MAP_FAILED)
+		munmap(w->answer, sizeof(*w->answer));
+	*w = (struct work){.over = -1, .file = -1};
+}
