@@ -730,14 +730,17 @@ test('rows stay where they are, whatever is in view', async () => {
 test('a parent is drawn, stretched, until the tile itself is there', async () => {
 	await load();
 	const held = [];
+	let isOver = false;
+	const hold = (route) => isOver ? route.continue() : held.push(route);
 
-	await page.route('**/tiles?*', (route) => held.push(route));
-	await page.route('**/spans?*', (route) => held.push(route));
+	await page.route('**/tiles?*', hold);
+	await page.route('**/spans?*', hold);
 	await page.evaluate(() => window.cprof.loader.spans.clear());
 	await page.evaluate(() => window.cprof.setView({ from: 310e6, to: 330e6 }, null));
 	await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
 	assert.ok(isNear(await pixel(320 * MS, 1, 5), LOCK) || isNear(await pixel(322 * MS, 1, 5), LOCK));
 	assert.ok(isNear(await pixel(320 * MS, 3), RUNNING));
+	isOver = true;
 	await Promise.all(held.map((route) => route.continue()));
 });
 
