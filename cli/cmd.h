@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cli/source.h"
 #include "core/why.h"
 #include "output/text.h"
 
@@ -68,6 +69,7 @@ struct cmd_report {
 	struct report_options options;
 	const char *granularity, *sort, *symbolize;
 	bool trim;
+	struct sources sources;
 	struct report report;
 };
 

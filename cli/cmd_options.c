@@ -203,6 +203,7 @@ void cmd_report_init(struct cmd_report *r)
 void cmd_report_fini(struct cmd_report *r)
 {
 	report_fini(&r->report);
+	sources_fini(&r->sources);
 }
 
 void cmd_report_options(struct cmd_report *r, struct cmd_option *options)
@@ -230,6 +231,8 @@ void cmd_report_options(struct cmd_report *r, struct cmd_option *options)
 		{"drop_negative", CMD_FLAG, &o->drop_negative, 0, NULL},
 		{"compact_labels", CMD_FLAG, &o->is_compact, 0, NULL},
 		{"noinlines", CMD_FLAG, &o->no_inlines, 0, NULL},
+		{"seconds", CMD_INT, &r->sources.seconds, 0, NULL},
+		{"timeout", CMD_INT, &r->sources.timeout, 0, NULL},
 		{"symbolize", CMD_TEXT, &r->symbolize, 0, NULL},
 		{"sort", CMD_TEXT, &r->sort, 0, NULL},
 		{"cum", CMD_WORD, &r->sort, 0, "cum"},
@@ -329,8 +332,9 @@ int cmd_report_load(struct cmd_report *r, const char *command, struct cmd_files 
 		return CMD_USAGE;
 	if (files->n == 0) {
 		cmd_complain(command,
-			     "which profile? 'cprof %s FILE', such as cpu.pb.gz of 'cprof run'",
-			     command);
+			     "which profile? 'cprof %s FILE', such as cpu.pb.gz of 'cprof run', or "
+			     "'cprof %s PID'",
+			     command, command);
 		return CMD_USAGE;
 	}
 	if (files->n > 1 && is_program(files->paths[0])) {
@@ -339,6 +343,13 @@ int cmd_report_load(struct cmd_report *r, const char *command, struct cmd_files 
 		files->n--;
 	}
 	r->options.note = note;
+	r->options.read = sources_read;
+	r->options.read_user = &r->sources;
+	error = sources_fetch(&r->sources, files->paths, files->n, &why);
+	if (error < 0) {
+		cmd_complain(command, "%s", why.text);
+		return error == -EINVAL ? CMD_USAGE : CMD_FAILED;
+	}
 	why_set(&why, "out of memory");
 	error = report_load(&r->report, &r->options, files->paths, files->n, &why);
 	if (error < 0) {

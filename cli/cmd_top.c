@@ -10,6 +10,10 @@ static const char help[] =
 	"function. Several files are added up.\n"
 	"  flat  in the function itself      cum  in it and in all that it called\n"
 	"\n"
+	"A FILE may also be where to fetch one: 1234 or 1234/heap, a process under\n"
+	"`cprof run`; http://HOST:PORT/debug/pprof/heap; a socket, as SOCKET/heap.\n"
+	"               -seconds=N: of the next N seconds  -timeout=N: wait no longer\n"
+	"\n"
 	"which number   -sample_index=NAME|N  -mean  -unit=UNIT  -divide_by=N\n"
 	"which samples  -focus=RE  -ignore=RE  -relative_percentages\n"
 	"               -tagfocus=[KEY=]RE|RANGE  -tagignore=[KEY=]RE|RANGE\n"
@@ -23,6 +27,7 @@ static const char help[] =
 	"\n"
 	"  cprof top -cum -nodecount=20 cpu.pb.gz\n"
 	"  cprof top -sample_index=alloc_space -focus=parse heap.pb.gz\n"
+	"  cprof top -seconds=5 $(pidof server)\n"
 	"\n"
 	"Next: 'cprof raw FILE' shows each stack, 'go tool pprof -http=: FILE' draws\n"
 	"them. More: cprof-top(1).\n";

@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "core/why.h"
+#include "output/pprof.h"
 #include "output/profile.h"
 #include "output/text_unit.h"
 
@@ -32,6 +33,10 @@ struct report_options {
 	/* how to read */
 	const char *program; /* a file name for the main program in place of the profile's */
 	bool keep_names;     /* -symbolize=none: names as they are in the file */
+	/* reads a profile by its name, as pprof_read_from() does; NULL: names are those of files */
+	int (*read)(void *user, const char *name, struct profile *ret, struct pprof_wire *wire,
+		    struct why *why);
+	void *read_user;
 
 	/* which number */
 	const char *sample_index;

@@ -142,7 +142,9 @@ static int load_some(struct profile *p, bool has_some, const struct report_optio
 	for (; loaded_n < n && r == 0; loaded_n++) {
 		struct profile *source = &loaded[loaded_n];
 
-		r = pprof_read(paths[loaded_n], source, why);
+		r = options->read != NULL
+			    ? options->read(options->read_user, paths[loaded_n], source, NULL, why)
+			    : pprof_read(paths[loaded_n], source, why);
 		if (r < 0)
 			break;
 		sources[loaded_n] = source;
