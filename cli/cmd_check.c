@@ -69,8 +69,10 @@ static int check_file(struct checked *checked, const char *name)
 	struct profile profile;
 	struct pprof_wire wire;
 	struct why why;
-	int status = CMD_OK, r = sources_fetch(&sources, (char *const *)&name, 1, &why);
+	int status = CMD_OK, r = sources_add(&sources, (char *const *)&name, 1, &why);
 
+	if (r == 0)
+		r = sources_fetch(&sources, &why);
 	if (r == 0)
 		r = sources_read(&sources, name, &profile, &wire, &why);
 	if (r < 0) {

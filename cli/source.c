@@ -232,9 +232,8 @@ static int add(struct sources *s, const char *name, struct why *why)
 	return 0;
 }
 
-int sources_fetch(struct sources *s, char *const *names, size_t n, struct why *why)
+int sources_add(struct sources *s, char *const *names, size_t n, struct why *why)
 {
-	size_t at, end;
 	int r = 0;
 
 	if (s->seconds < 0 || s->timeout < 0) {
@@ -243,6 +242,14 @@ int sources_fetch(struct sources *s, char *const *names, size_t n, struct why *w
 	}
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = add(s, names[i], why);
+	return r;
+}
+
+int sources_fetch(struct sources *s, struct why *why)
+{
+	size_t at, end;
+	int r = 0;
+
 	for (at = 0; at < s->n && r == 0; at = end) {
 		end = at + AT_ONCE < s->n ? at + AT_ONCE : s->n;
 		r = fetch_some(s, at, end, why);

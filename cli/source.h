@@ -22,13 +22,12 @@ struct sources {
 	size_t n;
 };
 
+/* Those of @names, which must stay, that are no files are to be fetched. 0, or a negative errno: -EINVAL, what was typed is no good. */
+int sources_add(struct sources *s, char *const *names, size_t n, struct why *why);
+/* Fetches them. While somebody waits at a terminal, it says for what. 0 or a negative errno. */
+int sources_fetch(struct sources *s, struct why *why);
 /*
- * Fetches those of @names, which must stay, that are no files. While somebody waits at a terminal, it says for what. 0; -EINVAL: a
- * name or an option is no good; or another negative errno. @why has the sentence, with the name in it.
- */
-int sources_fetch(struct sources *s, char *const *names, size_t n, struct why *why);
-/*
- * For report_options.read: the profile that one of @names stands for, what was fetched or a file. @wire: as in pprof_read_wire(), or
+ * For report_options.read: the profile that one of these names stands for, what was fetched or a file. @wire: as in pprof_read_wire(), or
  * NULL.
  */
 int sources_read(void *sources, const char *name, struct profile *ret, struct pprof_wire *wire,

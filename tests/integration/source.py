@@ -99,6 +99,8 @@ def good():
         tap.equal((r.status, r.out.split('ok:')[-1], r.err), (want.status, want.out.split('ok:')[-1], ''), command)
     r = box.command('top', HEAP, server.at + '/chunks', HEAP)
     tap.equal(r.out, box.command('top', HEAP, HEAP, HEAP).out, 'with files before and behind it')
+    r = box.command('top', '-base', server.at + '/chunks', HEAP)
+    tap.equal((r.status, r.out), (0, box.command('top', '-base', HEAP, HEAP).out), 'as a base')
     for words in (['-seconds=7', server.at], ['-seconds', '7', server.at + '/p?seconds=3&a=b']):
         r = box.command('top', *words)
         tap.equal((r.status, r.out), (0, plain.out), 'top ' + words[0])
