@@ -81,8 +81,11 @@ enum graph_extent {
 
 #define GRAPH_TREE_NODES 80
 
-/* File names of nodes: as they are shown everywhere, or as the profile has them. */
-enum graph_files { GRAPH_FILES_TRIMMED, GRAPH_FILES_WHOLE };
+/*
+ * File names of nodes: as they are shown everywhere; the same, with what is in several objects, or begins at several lines, kept
+ * apart; or as the profile has them.
+ */
+enum graph_files { GRAPH_FILES_TRIMMED, GRAPH_FILES_APART, GRAPH_FILES_WHOLE };
 
 /* Nodes without values. Returns 0 or -ENOMEM; @g is good for graph_fini() either way. */
 int graph_init(struct graph *g, struct report *r, enum graph_files files);
