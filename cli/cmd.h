@@ -19,6 +19,7 @@ int cmd_tree(int argc, char **argv);
 int cmd_peek(int argc, char **argv);
 int cmd_traces(int argc, char **argv);
 int cmd_tags(int argc, char **argv);
+int cmd_list(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
 
@@ -100,6 +101,7 @@ struct cmd_view {
 	int (*print)(struct report *r, FILE *to, struct why *why);
 	bool has_expression; /* the first argument is one, for options.expression */
 	bool has_idle;       /* what is idle is there without asking */
+	bool is_by_line;     /* whatever the options say */
 	bool is_everything;  /* by address, inlined calls too, whatever the options say */
 };
 

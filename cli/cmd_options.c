@@ -498,6 +498,8 @@ int cmd_view(int argc, char **argv, const struct cmd_view *view)
 	}
 	if (view->has_idle)
 		r.options.with_idle = true;
+	if (view->is_by_line)
+		r.granularity = "lines";
 	if (view->is_everything) {
 		r.granularity = "addresses";
 		r.options.no_inlines = false;

@@ -15,6 +15,7 @@ static const struct command {
 	{"top", cmd_top, "the functions that use most"},
 	{"tree", cmd_tree, "each function with its callers and callees"},
 	{"peek", cmd_peek, "the same for functions that match an expression"},
+	{"list", cmd_list, "source lines with what each is the cause of"},
 	{"traces", cmd_traces, "whole stacks, one by one"},
 	{"tags", cmd_tags, "the labels, and what each of their values stands for"},
 	{"raw", cmd_raw, "everything in a profile, as text"},

@@ -40,7 +40,7 @@ _cprof()
 	local word=${COMP_WORDS[COMP_CWORD]} i=2 command=${COMP_WORDS[1]} REPLY before
 
 	if ((COMP_CWORD == 1)); then
-		COMPREPLY=($(compgen -W 'run top raw ctl check --help --version' -- "$word"))
+		COMPREPLY=($(compgen -W 'run top list raw ctl check --help --version' -- "$word"))
 		return
 	fi
 	if [[ $command == ctl && ${COMP_WORDS[COMP_CWORD - 1]} != -o ]]; then

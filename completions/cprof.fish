@@ -46,6 +46,7 @@ end
 
 complete -c cprof -n __fish_use_subcommand -f -a run -d "Profile a program"
 complete -c cprof -n __fish_use_subcommand -f -a top -d "The functions that cost most"
+complete -c cprof -n __fish_use_subcommand -f -a list -d "Source lines with what each costs"
 complete -c cprof -n __fish_use_subcommand -f -a raw -d "A profile as text"
 complete -c cprof -n __fish_use_subcommand -f -a ctl -d "What a program that runs does"
 complete -c cprof -n __fish_use_subcommand -f -a check -d "Is a profile sound"
@@ -58,4 +59,4 @@ complete -c cprof -n "__fish_seen_subcommand_from ctl" -f -a "(__fish_complete_p
 complete -c cprof -n "__fish_seen_subcommand_from ctl" -s o -r -d "Where to write"
 complete -c cprof -n "__fish_seen_subcommand_from ctl" -o seconds -x -d "A window from now on"
 complete -c cprof -n "__fish_seen_subcommand_from ctl" -o debug -x -a "1 2" -d "As text"
-complete -c cprof -n "__fish_seen_subcommand_from top raw check" -F
+complete -c cprof -n "__fish_seen_subcommand_from top list raw check" -F
