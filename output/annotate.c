@@ -9,8 +9,8 @@
 #include "output/source_files.h"
 #include "output/text_regex.h"
 
-#define MARGIN \
-	5 /* lines shown before the first that was seen, where a function's beginning is not known, and behind the last */
+/* Lines shown before the first that was seen, where a function's beginning is not known, and behind the last. */
+#define MARGIN 5
 
 /* Nodes of one function, or of those of its nodes that are in one file. */
 struct part {
