@@ -28,7 +28,7 @@ static const char help[] =
 	"Next: 'cprof raw FILE' shows what is in it. More: cprof-check(1).\n";
 
 struct checked {
-	int seconds, timeout;
+	struct sources options; /* of how to fetch */
 	const char *path;
 	bool is_quiet;
 };
@@ -65,7 +65,7 @@ static void print_summary(const char *path, const struct profile *p, const struc
 
 static int check_file(struct checked *checked, const char *name)
 {
-	struct sources sources = {.seconds = checked->seconds, .timeout = checked->timeout};
+	struct sources sources = checked->options;
 	struct profile profile;
 	struct pprof_wire wire;
 	struct why why;
@@ -97,8 +97,11 @@ int cmd_check(int argc, char **argv)
 	const struct cmd_option options[] = {
 		{"q", CMD_FLAG, &checked.is_quiet, 0, NULL},
 		{"quiet", CMD_FLAG, &checked.is_quiet, 0, NULL},
-		{"seconds", CMD_INT, &checked.seconds, 0, NULL},
-		{"timeout", CMD_INT, &checked.timeout, 0, NULL},
+		{"seconds", CMD_INT, &checked.options.seconds, 0, NULL},
+		{"timeout", CMD_INT, &checked.options.timeout, 0, NULL},
+		{"tls_ca", CMD_TEXT, &checked.options.tls.authorities, 0, NULL},
+		{"tls_cert", CMD_TEXT, &checked.options.tls.certificate, 0, NULL},
+		{"tls_key", CMD_TEXT, &checked.options.tls.key, 0, NULL},
 		{NULL, CMD_FLAG, NULL, 0, NULL},
 	};
 	struct cmd_files files;

@@ -217,7 +217,7 @@ static int copy_to_file(int from, const char *path, struct why *why)
 static int get(const struct ctl *c, const char *name, struct why *why)
 {
 	const struct question q = {SESSION_TRACE, NULL};
-	struct fetch_limits limits = {FETCH_SEC, FETCH_BYTES_MAX};
+	struct fetch_limits limits = {.wait_sec = FETCH_SEC, .bytes_max = FETCH_BYTES_MAX};
 	char target[256];
 	int from, r;
 

@@ -11,6 +11,7 @@ static const char help[] =
 	"A FILE may also be where to fetch one: 1234 or 1234/heap, a process under\n"
 	"`cprof run`; http://HOST:PORT/debug/pprof/heap; a socket, as SOCKET/heap.\n"
 	"               -seconds=N: of the next N seconds  -timeout=N: wait no longer\n"
+	"               -tls_ca=FILE  -tls_cert=FILE  -tls_key=FILE: for https://\n"
 	"\n"
 	"which number   -sample_index=NAME|N  -mean  -unit=UNIT  -divide_by=N\n"
 	"which samples  -focus=RE  -ignore=RE  -relative_percentages\n"

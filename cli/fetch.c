@@ -23,6 +23,7 @@
 /* One connection. */
 struct wire {
 	int sock;
+	struct tls *tls; /* NULL: the socket itself */
 	int64_t until_ms;
 	unsigned wait_sec;
 	size_t at, n;
@@ -58,26 +59,35 @@ static int say_broken(const char *what, struct why *why)
 	return -EBADMSG;
 }
 
-/* More of the reply. How much, 0 at its end, or a negative errno. */
-static int fill(struct wire *w, struct why *why)
+/* Bytes of the socket, as tls_pull has it. */
+static ssize_t receive(void *wire, void *to, size_t size)
 {
+	const struct wire *w = wire;
 	struct pollfd file = {w->sock, POLLIN, 0};
 	int64_t left = w->until_ms - now_ms();
 	ssize_t n;
 
-	w->at = w->n = 0;
 	do {
 		if (left <= 0 || poll(&file, 1, left < INT32_MAX ? (int)left : INT32_MAX) == 0)
-			return say_late(w, why);
-		n = recv(w->sock, w->bytes, sizeof(w->bytes), MSG_DONTWAIT);
+			return -ETIMEDOUT;
+		n = recv(w->sock, to, size, MSG_DONTWAIT);
 		left = w->until_ms - now_ms();
 	} while (n < 0 && (errno == EAGAIN || errno == EINTR));
-	if (n < 0) {
-		n = -errno;
-		why_set(why, "the connection broke: %s", strerror(errno));
-		return (int)n;
-	}
-	w->n = (size_t)n;
+	return n < 0 ? -errno : n;
+}
+
+/* More of the reply. How much, 0 at its end, or a negative errno. */
+static int fill(struct wire *w, struct why *why)
+{
+	ssize_t n = w->tls != NULL ? tls_receive(w->tls, w->bytes, sizeof(w->bytes))
+				   : receive(w, w->bytes, sizeof(w->bytes));
+
+	w->at = 0;
+	w->n = n > 0 ? (size_t)n : 0;
+	if (n == -ETIMEDOUT)
+		return say_late(w, why);
+	if (n < 0)
+		why_set(why, "the connection broke: %s", strerror((int)-n));
 	return (int)n;
 }
 
@@ -291,13 +301,16 @@ static int say(struct wire *w, const char *text, size_t n, struct why *why)
 	ssize_t sent;
 
 	while (n > 0) {
-		sent = send(w->sock, text, n, MSG_NOSIGNAL);
-		if (sent < 0 && errno == EINTR)
+		sent = w->tls != NULL ? tls_send(w->tls, text, n)
+				      : send(w->sock, text, n, MSG_NOSIGNAL);
+		if (sent < 0 && w->tls == NULL)
+			sent = -errno;
+		if (sent == -EINTR)
 			continue;
-		if (sent < 0 && errno == EAGAIN)
+		if (sent == -EAGAIN || sent == -ETIMEDOUT)
 			return say_late(w, why);
 		if (sent < 0) {
-			why_set(why, "the question was not taken: %s", strerror(errno));
+			why_set(why, "the question was not taken: %s", strerror((int)-sent));
 			return -EIO;
 		}
 		text += sent;
@@ -363,6 +376,7 @@ static struct wire *begin(const struct fetch_limits *limits, struct why *why)
 	}
 	w->until_ms = now_ms() + limits->wait_sec * INT64_C(1000);
 	w->wait_sec = limits->wait_sec;
+	w->tls = NULL;
 	w->at = w->n = 0;
 	return w;
 }
@@ -479,18 +493,27 @@ static int connect_to(struct wire *w, const struct url *url, struct why *why)
 	return r;
 }
 
+static int begin_tls(struct wire *w, const struct url *url, const struct tls_files *files,
+		     struct why *why)
+{
+	static const struct tls_files none = {NULL, NULL, NULL};
+	int r;
+
+	if (!url->is_tls)
+		return 0;
+	r = tls_begin(&w->tls, w->sock, receive, w, url->host, url->is_unchecked,
+		      files != NULL ? files : &none, why);
+	return r == -ETIMEDOUT ? say_late(w, why) : r;
+}
+
 /* Once, at one address. */
-static int ask_url(struct wire *w, const struct url *url, int64_t bytes_max, struct head *head,
-		   struct why *why)
+static int ask_url(struct wire *w, const struct url *url, const struct fetch_limits *limits,
+		   struct head *head, struct why *why)
 {
 	char host[300], login[512], question[URL_MAX + 1024];
 	bool is_six = strchr(url->host, ':') != NULL;
 	int n, r;
 
-	if (url->is_tls) {
-		why_set(why, "https:// is not in this version; `curl -o FILE URL` fetches it");
-		return -EPROTONOSUPPORT;
-	}
 	snprintf(host, sizeof(host), "%s%s%s:%s", is_six ? "[" : "", url->host, is_six ? "]" : "",
 		 url->port);
 	write_login(url->login, login, sizeof(login));
@@ -499,7 +522,11 @@ static int ask_url(struct wire *w, const struct url *url, int64_t bytes_max, str
 	r = w->sock = connect_to(w, url, why);
 	if (r < 0)
 		return r;
-	r = exchange(w, question, (size_t)n, bytes_max, head, why);
+	r = begin_tls(w, url, limits->tls, why);
+	if (r == 0)
+		r = exchange(w, question, (size_t)n, limits->bytes_max, head, why);
+	tls_end(w->tls);
+	w->tls = NULL;
 	close(w->sock);
 	return r;
 }
@@ -519,7 +546,7 @@ int fetch_url(const struct url *url, const struct fetch_limits *limits, struct w
 			r = -ELOOP;
 			break;
 		}
-		r = ask_url(w, &at, limits->bytes_max, &head, why);
+		r = ask_url(w, &at, limits, &head, why);
 		if (r == -EREMCHG && url_follow(&at, head.location, why) < 0)
 			r = -EPROTO;
 	}

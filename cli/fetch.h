@@ -9,12 +9,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "cli/tls.h"
 #include "cli/url.h"
 #include "core/why.h"
 
 struct fetch_limits {
-	unsigned wait_sec; /* for all of it */
-	int64_t bytes_max; /* of the body */
+	unsigned wait_sec;           /* for all of it */
+	int64_t bytes_max;           /* of the body */
+	const struct tls_files *tls; /* for https://; NULL: what the system has */
 };
 
 /*

@@ -227,6 +227,7 @@ static int add(struct sources *s, const char *name, struct why *why)
 		return -ENOMEM;
 	}
 	set_limits(&one, s->timeout);
+	one.limits.tls = &s->tls;
 	s->all = bigger;
 	s->all[s->n++] = one;
 	return 0;
@@ -238,6 +239,10 @@ int sources_add(struct sources *s, char *const *names, size_t n, struct why *why
 
 	if (s->seconds < 0 || s->timeout < 0) {
 		why_set(why, "-seconds and -timeout: a number of seconds, 1 or more, was expected");
+		return -EINVAL;
+	}
+	if ((s->tls.certificate == NULL) != (s->tls.key == NULL)) {
+		why_set(why, "-tls_cert=FILE and -tls_key=FILE: one needs the other");
 		return -EINVAL;
 	}
 	for (size_t i = 0; i < n && r == 0; i++)

@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "cli/tls.h"
 #include "core/why.h"
 #include "output/pprof.h"
 
@@ -18,6 +19,7 @@ struct source;
 
 struct sources {
 	int seconds, timeout; /* -seconds, -timeout; 0: not given */
+	struct tls_files tls;
 	struct source *all;
 	size_t n;
 };

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import socket
+import ssl
 import subprocess
 import threading
 
@@ -31,10 +32,10 @@ def chunks(body, size, end=b'0\r\n\r\n'):
 class Server:
     """Answers with the bytes that stand for a path, whatever else was asked; None: it never does."""
 
-    def __init__(self, replies, family=socket.AF_INET, address=('127.0.0.1', 0), together=0):
+    def __init__(self, replies, family=socket.AF_INET, address=('127.0.0.1', 0), together=0, tls=None):
         self.replies, self.asked, self.waiting = replies, [], []
         self.barrier = threading.Barrier(together) if together else None
-        self.s = socket.socket(family)
+        self.s, self.tls = socket.socket(family), tls
         self.s.bind(address)
         self.s.listen(50)
         self.at = 'localhost:%d' % self.s.getsockname()[1] if family == socket.AF_INET else address
@@ -50,6 +51,11 @@ class Server:
 
     def answer(self, c):
         question = b''
+        if self.tls:
+            try:
+                c = self.tls.wrap_socket(c, server_side=True)
+            except (OSError, ssl.SSLError):  # he does not like us
+                return
         while b'\r\n\r\n' not in question:
             piece = c.recv(4096)
             if not piece:
@@ -126,6 +132,75 @@ def at_once():
     server = Server({'/a': reply(BODY), '/b': reply(BODY)}, together=2)
     r = box.command('top', server.at + '/a', server.at + '/b')
     tap.equal((r.status, r.out), (0, box.command('top', HEAP, HEAP).out), 'two are fetched at once')
+    server.close()
+    box.close()
+
+
+def encrypted():
+    box = Box()
+
+    def make(name, host, *more):
+        paths = [os.path.join(box.root, name + end) for end in ('.crt', '.key')]
+        done = subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '30', '-out',
+                               paths[0], '-keyout', paths[1], '-subj', '/CN=' + name, '-addext', 'subjectAltName=' + host] + list(more),
+                              stderr=subprocess.PIPE)
+        if done.returncode:
+            raise RuntimeError(done.stderr.decode())
+        return paths
+
+    def serve(pair, trusted=None):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*pair)
+        if trusted:
+            context.load_verify_locations(trusted)
+            context.verify_mode = ssl.CERT_REQUIRED
+        server = Server({'/a': reply(BODY), '/chunks': chunks(BODY, 100), '/b': None,
+                         '/end': lambda c: (c.sendall(b'HTTP/1.0 200 OK\r\n\r\n' + BODY), c.unwrap()),
+                         '/cut': lambda c: (c.sendall(b'HTTP/1.0 200 OK\r\n\r\n' + BODY), c.shutdown(socket.SHUT_RDWR))}, tls=context)
+        server.port = server.at.split(':')[1]
+        return server
+
+    local, other, me = make('local', 'DNS:localhost,IP:127.0.0.1'), make('other', 'DNS:example.org'), make('me', 'DNS:me')
+    plain = box.command('top', HEAP)
+    r = box.command('top', 'https://localhost:1/a')
+    if 'without GnuTLS' in r.err or 'cannot be loaded' in r.err:
+        tap.skip('https', r.err)
+        return
+    server = serve(local)
+    for host in ('localhost', '127.0.0.1'):
+        for path in ('/a', '/chunks', '/end'):
+            r = box.command('top', '-tls_ca', local[0], 'https://%s:%s%s' % (host, server.port, path))
+            tap.equal((r.status, r.out, r.err), (0, plain.out, ''), 'https://%s%s' % (host, path))
+    r = box.command('top', 'https+insecure://localhost:%s/a' % server.port)
+    tap.equal((r.status, r.out, r.err), (0, plain.out, ''), 'whoever it is')
+    r = box.command('check', '-q', 'https+insecure://localhost:%s/a' % server.port)
+    tap.equal((r.status, r.err), (box.command('check', '-q', HEAP).status, ''), 'check')
+    for words, said in ((['https://localhost:%s/a' % server.port], 'localhost is not proved to be who answers: The certificate is NOT trusted'),
+                        (['-tls_ca', other[0], 'https://localhost:%s/a' % server.port], 'is not proved'),
+                        (['-tls_ca', local[1], 'https://localhost:%s/a' % server.port], 'no certificate to be read'),
+                        (['-tls_cert', me[0], '-tls_key', local[1], 'https://localhost:%s/a' % server.port], '-tls_key='),
+                        (['-timeout=1', '-tls_ca', local[0], 'https://localhost:%s/b' % server.port], 'no whole answer within 1 s'),
+                        (['-tls_ca', local[0], 'https://localhost:%s/cut' % server.port], 'the connection broke')):
+        r = box.command('top', *words)
+        tap.ok(r.status in (1, 2) and r.out == '' and said in r.err and r.err.count('\n') == 1, said, r.show())
+    r = box.command('top', '-tls_cert', me[0], 'https://localhost:%s/a' % server.port)
+    tap.ok(r.status == 2 and 'one needs the other' in r.err, 'a certificate without a key', r.show())
+    r = box.command('top', 'http://localhost:%s/a' % server.port)
+    tap.ok(r.status == 1 and r.out == '', 'http to where it is https', r.show())
+    server.close()
+    server = serve(other)
+    r = box.command('top', '-tls_ca', other[0], 'https://localhost:%s/a' % server.port)
+    tap.ok(r.status == 1 and 'localhost is not proved' in r.err, 'the name of another', r.show())
+    server.close()
+    server = serve(local, me[0])
+    r = box.command('top', '-tls_ca', local[0], '-tls_cert', me[0], '-tls_key', me[1], 'https://localhost:%s/a' % server.port)
+    tap.equal((r.status, r.out, r.err), (0, plain.out, ''), 'who shows a certificate')
+    r = box.command('top', '-tls_ca', local[0], 'https://localhost:%s/a' % server.port)
+    tap.ok(r.status == 1 and r.out == '', 'who shows none', r.show())
+    server.close()
+    server = Server({'/a': reply(BODY)})
+    r = box.command('top', '-timeout=1', 'https://%s/a' % server.at)
+    tap.ok(r.status == 1 and r.out == '', 'https to where it is http', r.show())
     server.close()
     box.close()
 
@@ -228,4 +303,4 @@ def process():
     box.close()
 
 
-tap.run(good, at_once, bad, process)
+tap.run(good, at_once, encrypted, bad, process)
