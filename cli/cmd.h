@@ -20,6 +20,7 @@ int cmd_peek(int argc, char **argv);
 int cmd_traces(int argc, char **argv);
 int cmd_tags(int argc, char **argv);
 int cmd_list(int argc, char **argv);
+int cmd_info(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
 
@@ -57,6 +58,16 @@ struct cmd_list {
 	char **items; /* from realloc */
 	size_t n;
 };
+
+/* How profiles are fetched that are no files, of a struct sources: a part of a list. */
+#define CMD_SOURCE_OPTIONS(s)                                           \
+	{"seconds", CMD_INT, &(s)->seconds, 0, NULL},                   \
+		{"timeout", CMD_INT, &(s)->timeout, 0, NULL},           \
+		{"tls_ca", CMD_TEXT, &(s)->tls.authorities, 0, NULL},   \
+		{"tls_cert", CMD_TEXT, &(s)->tls.certificate, 0, NULL}, \
+	{                                                               \
+		"tls_key", CMD_TEXT, &(s)->tls.key, 0, NULL             \
+	}
 
 struct cmd_files {
 	char **paths; /* into argv */

@@ -97,11 +97,7 @@ int cmd_check(int argc, char **argv)
 	const struct cmd_option options[] = {
 		{"q", CMD_FLAG, &checked.is_quiet, 0, NULL},
 		{"quiet", CMD_FLAG, &checked.is_quiet, 0, NULL},
-		{"seconds", CMD_INT, &checked.options.seconds, 0, NULL},
-		{"timeout", CMD_INT, &checked.options.timeout, 0, NULL},
-		{"tls_ca", CMD_TEXT, &checked.options.tls.authorities, 0, NULL},
-		{"tls_cert", CMD_TEXT, &checked.options.tls.certificate, 0, NULL},
-		{"tls_key", CMD_TEXT, &checked.options.tls.key, 0, NULL},
+		CMD_SOURCE_OPTIONS(&checked.options),
 		{NULL, CMD_FLAG, NULL, 0, NULL},
 	};
 	struct cmd_files files;

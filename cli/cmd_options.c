@@ -278,11 +278,7 @@ void cmd_report_options(struct cmd_report *r, struct cmd_option *options)
 		{"drop_negative", CMD_FLAG, &o->drop_negative, 0, NULL},
 		{"compact_labels", CMD_FLAG, &o->is_compact, 0, NULL},
 		{"noinlines", CMD_FLAG, &o->no_inlines, 0, NULL},
-		{"seconds", CMD_INT, &r->sources.seconds, 0, NULL},
-		{"timeout", CMD_INT, &r->sources.timeout, 0, NULL},
-		{"tls_ca", CMD_TEXT, &r->sources.tls.authorities, 0, NULL},
-		{"tls_cert", CMD_TEXT, &r->sources.tls.certificate, 0, NULL},
-		{"tls_key", CMD_TEXT, &r->sources.tls.key, 0, NULL},
+		CMD_SOURCE_OPTIONS(&r->sources),
 		{"trim_path", CMD_TEXT, &o->trim_path, 0, NULL},
 		{"source_path", CMD_TEXT, &o->source_path, 0, NULL},
 		{"call_tree", CMD_FLAG, &r->call_tree, 0, NULL}, /* changes no text */

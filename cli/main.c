@@ -18,6 +18,7 @@ static const struct command {
 	{"list", cmd_list, "source lines with what each is the cause of"},
 	{"traces", cmd_traces, "whole stacks, one by one"},
 	{"tags", cmd_tags, "the labels, and what each of their values stands for"},
+	{"info", cmd_info, "what a profile is"},
 	{"raw", cmd_raw, "everything in a profile, as text"},
 	{"ctl", cmd_ctl, "look at a program that runs, and change what is recorded"},
 	{"check", cmd_check, "whether profiles keep the rules of pprof and its readers"},
