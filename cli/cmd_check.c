@@ -3,19 +3,22 @@
 #include <time.h>
 
 #include "cli/cmd.h"
+#include "cli/source.h"
 #include "output/check.h"
 #include "output/pprof.h"
 
 #define CHECK_UNREADABLE 3
 
 static const char help[] =
-	"usage: cprof check [-q] FILE…\n"
+	"usage: cprof check [-q] [-seconds=N] [-timeout=N] FILE…\n"
 	"\n"
 	"Says whether the readers of profiles accept a file: pprof, Parca, Pyroscope. One\n"
 	"line for each file that is fine, else one for each rule that it breaks, with the\n"
 	"reader whose rule it is. Warnings do not count.\n"
 	"\n"
 	"  -q    only say what is wrong\n"
+	"\n"
+	"A FILE may also be where to fetch one, as with 'cprof top'.\n"
 	"\n"
 	"exit status: 0 all fine, 1 a rule is broken, 2 wrong usage, 3 a file is no\n"
 	"profile at all\n"
@@ -25,6 +28,7 @@ static const char help[] =
 	"Next: 'cprof raw FILE' shows what is in it. More: cprof-check(1).\n";
 
 struct checked {
+	struct sources options; /* of how to fetch */
 	const char *path;
 	bool is_quiet;
 };
@@ -59,23 +63,31 @@ static void print_summary(const char *path, const struct profile *p, const struc
 	printf("%s\n", p->sample_types_n == 0 ? " no sample types" : "");
 }
 
-static int check_file(struct checked *checked)
+static int check_file(struct checked *checked, const char *name)
 {
+	struct sources sources = checked->options;
 	struct profile profile;
 	struct pprof_wire wire;
 	struct why why;
-	int status = CMD_OK;
+	int status = CMD_OK, r = sources_add(&sources, (char *const *)&name, 1, &why);
 
-	if (pprof_read_wire(checked->path, &profile, &wire, &why) < 0) {
+	if (r == 0)
+		r = sources_fetch(&sources, &why);
+	if (r == 0)
+		r = sources_read(&sources, name, &profile, &wire, &why);
+	if (r < 0) {
 		fflush(stdout);
 		fprintf(stderr, "cprof: check: %s\n", why.text);
+		sources_fini(&sources);
 		return CHECK_UNREADABLE;
 	}
+	checked->path = sources_show(&sources, name);
 	if (check_profile(&profile, &wire, now_ns(), print_finding, checked) > 0)
 		status = CMD_FAILED;
 	else if (!checked->is_quiet)
 		print_summary(checked->path, &profile, &wire);
 	profile_fini(&profile);
+	sources_fini(&sources);
 	return status;
 }
 
@@ -85,6 +97,7 @@ int cmd_check(int argc, char **argv)
 	const struct cmd_option options[] = {
 		{"q", CMD_FLAG, &checked.is_quiet, 0, NULL},
 		{"quiet", CMD_FLAG, &checked.is_quiet, 0, NULL},
+		CMD_SOURCE_OPTIONS(&checked.options),
 		{NULL, CMD_FLAG, NULL, 0, NULL},
 	};
 	struct cmd_files files;
@@ -101,8 +114,7 @@ int cmd_check(int argc, char **argv)
 		return CMD_USAGE;
 	}
 	for (i = 0; i < files.n; i++) {
-		checked.path = files.paths[i];
-		status = check_file(&checked);
+		status = check_file(&checked, files.paths[i]);
 		if (status > worst)
 			worst = status;
 	}

@@ -21,6 +21,8 @@
 #define FETCH_SEC 60 /* for a reply, beyond the seconds it is asked for */
 #define TOP_SEC   5
 
+#define FETCH_BYTES_MAX (INT64_C(8) << 30) /* of a trace */
+
 #define WAIT_MS 10000 /* for the launcher, and for a pipe that takes nothing */
 
 static const char help[] =
@@ -215,39 +217,20 @@ static int copy_to_file(int from, const char *path, struct why *why)
 static int get(const struct ctl *c, const char *name, struct why *why)
 {
 	const struct question q = {SESSION_TRACE, NULL};
-	bool is_cpu = strcmp(name, "cpu") == 0, is_timed = is_cpu || strcmp(name, "wall") == 0;
-	int seconds = c->seconds == 0 && is_timed && c->debug == 0 ? 30 : c->seconds, from, r;
-	char target[256], seconds_text[32] = "";
+	struct fetch_limits limits = {.wait_sec = FETCH_SEC, .bytes_max = FETCH_BYTES_MAX};
+	char target[256];
+	int from, r;
 
-	if (strcmp(name, "trace") == 0 && seconds == 0) {
+	if (strcmp(name, "trace") == 0 && c->seconds == 0) {
 		r = ask(c->pid, &q, &from, why);
 		return r < 0 ? r : from;
 	}
-	if (seconds > 0)
-		snprintf(seconds_text, sizeof(seconds_text), "?seconds=%d", seconds);
 	if (c->debug > 0)
-		snprintf(seconds_text + strlen(seconds_text),
-			 sizeof(seconds_text) - strlen(seconds_text), "%cdebug=%d",
-			 seconds > 0 ? '&' : '?', c->debug);
-	snprintf(target, sizeof(target), "/debug/pprof/%s%s",
-		 is_cpu && c->debug == 0 ? "profile" : name, seconds_text);
-	r = fetch(c->pid, target, (unsigned)seconds + FETCH_SEC, why);
-	if (r == -ENOENT || r == -ECONNREFUSED)
-		why_set(why,
-			"nobody answers for process %d: it does not run under `cprof run`, or that "
-			"has "
-			"ended, or is another user's",
-			(int)c->pid);
-	return r;
-}
-
-/* It goes into a URL. */
-static bool is_name(const char *name)
-{
-	return name[0] != '\0' && strlen(name) < 64 &&
-	       name[strspn(name,
-			   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")] ==
-		       '\0';
+		snprintf(target, sizeof(target), "/debug/pprof/%s?debug=%d", name, c->debug);
+	else
+		fetch_target(name, c->seconds, target, sizeof(target));
+	limits.wait_sec += (unsigned)url_seconds(target);
+	return fetch_process(c->pid, target, &limits, why);
 }
 
 static int dump(const struct ctl *c)
@@ -259,7 +242,7 @@ static int dump(const struct ctl *c)
 	bool is_trace = strcmp(name, "trace") == 0;
 	int from, r;
 
-	if (!is_name(name)) {
+	if (!fetch_is_name(name)) {
 		cmd_complain(c->name, "dump what? 'cprof ctl PID dump heap'");
 		return CMD_USAGE;
 	}
@@ -302,7 +285,7 @@ static int top(const struct ctl *c)
 	char *argv[] = {(char *)"top", path, NULL};
 	int from, status;
 
-	if (!is_name(name) || c->words_n > 1 || c->debug > 0 || c->to != NULL ||
+	if (!fetch_is_name(name) || c->words_n > 1 || c->debug > 0 || c->to != NULL ||
 	    strcmp(name, "trace") == 0) {
 		cmd_complain(c->name, "of one profile: 'cprof ctl PID top heap'");
 		return CMD_USAGE;

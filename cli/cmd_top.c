@@ -1,5 +1,3 @@
-#include <stdio.h>
-
 #include "cli/cmd.h"
 #include "output/top.h"
 
@@ -10,12 +8,21 @@ static const char help[] =
 	"function. Several files are added up.\n"
 	"  flat  in the function itself      cum  in it and in all that it called\n"
 	"\n"
+	"A FILE may also be where to fetch one: 1234 or 1234/heap, a process under\n"
+	"`cprof run`; http://HOST:PORT/debug/pprof/heap; a socket, as SOCKET/heap.\n"
+	"               -seconds=N: of the next N seconds  -timeout=N: wait no longer\n"
+	"               -tls_ca=FILE  -tls_cert=FILE  -tls_key=FILE: for https://\n"
+	"\n"
 	"which number   -sample_index=NAME|N  -mean  -unit=UNIT  -divide_by=N\n"
+	"               -inuse_space  -alloc_objects  -contentions  -total_delay …\n"
 	"which samples  -focus=RE  -ignore=RE  -relative_percentages\n"
 	"               -tagfocus=[KEY=]RE|RANGE  -tagignore=[KEY=]RE|RANGE\n"
 	"               -idle: also waiting that is idle, left out otherwise\n"
-	"which frames   -show=RE  -hide=RE  -show_from=RE  -noinlines\n"
+	"less of        -base=FILE  -diff_base=FILE: percentages of FILE  -normalize\n"
+	"which frames   -show=RE  -hide=RE  -show_from=RE  -prune_from=RE  -noinlines\n"
+	"               -tagroot=KEY,…  -tagleaf=KEY,…: labels as frames\n"
 	"a line is      -functions (default)  -filefunctions  -files  -lines  -addresses\n"
+	"               -trim_path=LIST  -source_path=LIST: what is taken off files\n"
 	"how many       -nodecount=N  -nodefraction=F (0.005)  -edgefraction=F (0.001)\n"
 	"               -trim=false: all of them\n"
 	"in what order  -flat (default)  -cum\n"
@@ -23,28 +30,14 @@ static const char help[] =
 	"\n"
 	"  cprof top -cum -nodecount=20 cpu.pb.gz\n"
 	"  cprof top -sample_index=alloc_space -focus=parse heap.pb.gz\n"
+	"  cprof top -seconds=5 $(pidof server)\n"
 	"\n"
-	"Next: 'cprof raw FILE' shows each stack, 'go tool pprof -http=: FILE' draws\n"
-	"them. More: cprof-top(1).\n";
+	"Next: 'cprof tree FILE' shows who calls whom, 'cprof traces FILE' each stack,\n"
+	"'go tool pprof -http=: FILE' draws them. More: cprof-top(1).\n";
 
 int cmd_top(int argc, char **argv)
 {
-	struct cmd_option options[CMD_REPORT_OPTIONS_MAX];
-	struct cmd_report r;
-	struct cmd_files files;
-	struct why why;
-	int status;
+	static const struct cmd_view view = {.help = help, .print = top_print};
 
-	cmd_report_init(&r);
-	cmd_report_options(&r, options);
-	status = cmd_parse(argc, argv, options, help, &files);
-	if (status != 0)
-		return status > 0 ? CMD_OK : CMD_USAGE;
-	status = cmd_report_load(&r, argv[0], &files);
-	if (status == CMD_OK && top_print(&r.report, stdout, &why) < 0) {
-		cmd_complain(argv[0], "%s", why.text);
-		status = CMD_FAILED;
-	}
-	cmd_report_fini(&r);
-	return status;
+	return cmd_view(argc, argv, &view);
 }

@@ -13,6 +13,12 @@ static const struct command {
 } commands[] = {
 	{"run", cmd_run, "run a program and write its profiles"},
 	{"top", cmd_top, "the functions that use most"},
+	{"tree", cmd_tree, "each function with its callers and callees"},
+	{"peek", cmd_peek, "the same for functions that match an expression"},
+	{"list", cmd_list, "source lines with what each is the cause of"},
+	{"traces", cmd_traces, "whole stacks, one by one"},
+	{"tags", cmd_tags, "the labels, and what each of their values stands for"},
+	{"info", cmd_info, "what a profile is"},
 	{"raw", cmd_raw, "everything in a profile, as text"},
 	{"ctl", cmd_ctl, "look at a program that runs, and change what is recorded"},
 	{"check", cmd_check, "whether profiles keep the rules of pprof and its readers"},

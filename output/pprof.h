@@ -57,3 +57,9 @@ int pprof_decode_wire(const void *bytes, size_t size, struct profile *ret, struc
 		      struct why *why);
 int pprof_read_wire(const char *path, struct profile *ret, struct pprof_wire *wire,
 		    struct why *why);
+/*
+ * Either of them, @wire NULL for pprof_read(): out of @fd, which stays open and is called @name, or with -1 out of the file of that
+ * name.
+ */
+int pprof_read_from(int fd, const char *name, struct profile *ret, struct pprof_wire *wire,
+		    struct why *why);

@@ -70,18 +70,23 @@ static void name_file(const char *path, const char *sentence, struct why *why)
 		sentence);
 }
 
-static int read_file(const char *path, uint8_t **ret_bytes, size_t *ret_size, struct why *why)
+/* @fd -1: of the file called @path */
+static int read_file(int fd, const char *path, uint8_t **ret_bytes, size_t *ret_size,
+		     struct why *why)
 {
 	struct why sentence;
-	int fd, r;
+	bool is_ours = fd < 0;
+	int r;
 
-	fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO)
-				    : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (is_ours)
+		fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO)
+					    : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0) {
 		r = -errno;
 	} else {
 		r = slurp(fd, ret_bytes, ret_size);
-		close(fd);
+		if (is_ours)
+			close(fd);
 	}
 	if (r == 0)
 		return 0;
@@ -101,38 +106,32 @@ static int read_file(const char *path, uint8_t **ret_bytes, size_t *ret_size, st
 	return r;
 }
 
-int pprof_read_wire(const char *path, struct profile *ret, struct pprof_wire *wire, struct why *why)
+int pprof_read_from(int fd, const char *name, struct profile *ret, struct pprof_wire *wire,
+		    struct why *why)
 {
 	struct why sentence;
-	uint8_t *bytes;
-	size_t size;
+	uint8_t *bytes = NULL;
+	size_t size = 0;
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
-	r = read_file(path, &bytes, &size, why);
+	r = read_file(fd, name, &bytes, &size, why);
 	if (r < 0)
 		return r;
-	r = pprof_decode_wire(bytes, size, ret, wire, &sentence);
+	r = wire != NULL ? pprof_decode_wire(bytes, size, ret, wire, &sentence)
+			 : pprof_decode(bytes, size, ret, &sentence);
 	if (r < 0)
-		name_file(path, sentence.text, why);
+		name_file(name, sentence.text, why);
 	free(bytes);
 	return r;
 }
 
+int pprof_read_wire(const char *path, struct profile *ret, struct pprof_wire *wire, struct why *why)
+{
+	return pprof_read_from(-1, path, ret, wire, why);
+}
+
 int pprof_read(const char *path, struct profile *ret, struct why *why)
 {
-	struct why sentence;
-	uint8_t *bytes;
-	size_t size;
-	int r;
-
-	memset(ret, 0, sizeof(*ret));
-	r = read_file(path, &bytes, &size, why);
-	if (r < 0)
-		return r;
-	r = pprof_decode(bytes, size, ret, &sentence);
-	if (r < 0)
-		name_file(path, sentence.text, why);
-	free(bytes);
-	return r;
+	return pprof_read_from(-1, path, ret, NULL, why);
 }
