@@ -21,7 +21,7 @@ const char *limit_parse(const char *text, struct limit *ret)
 
 	if (*text != '>' && *text != '<')
 		return NULL;
-	text++;
+	text += 1 + strspn(text + 1, " ");
 	has_sign = *text == (l.is_below ? '-' : '+');
 	text += has_sign;
 	if (*text < '0' || *text > '9')
