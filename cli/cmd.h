@@ -15,9 +15,10 @@ int cmd_run(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_raw(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
 
-/* What a subcommand that reads returns. check has one more, see cprof-check(1). */
+/* What a subcommand that reads returns. check and diff have more, see their pages. */
 enum {
 	CMD_OK = 0,
 	CMD_FAILED = 1,
@@ -36,7 +37,8 @@ enum cmd_option_type {
 	CMD_TEXT,   /* const char **to */
 	CMD_INT,    /* int *to */
 	CMD_FLOAT,  /* double *to */
-	CMD_LATER,  /* known, but not here: text says where */
+	CMD_LIST, /* struct cmd_files *to, with room for argc: each is one more; value 1: files behind it, too */
+	CMD_LATER, /* known, but not here: text says where */
 };
 
 struct cmd_option {
@@ -63,7 +65,7 @@ int cmd_parse(int argc, char **argv, const struct cmd_option *options, const cha
 __attribute__((format(printf, 2, 3))) void cmd_complain(const char *command, const char *format,
 							...);
 
-/* What top and raw share: the options of a report, and from files to a prepared one. */
+/* What top, raw and diff share: the options of a report, and from files to a prepared one. */
 struct cmd_report {
 	struct report_options options;
 	const char *granularity, *sort, *symbolize;

@@ -14,6 +14,7 @@ static const struct command {
 	{"run", cmd_run, "run a program and write its profiles"},
 	{"top", cmd_top, "the functions that use most"},
 	{"raw", cmd_raw, "everything in a profile, as text"},
+	{"diff", cmd_diff, "what has changed between two sides, and is it chance"},
 	{"ctl", cmd_ctl, "look at a program that runs, and change what is recorded"},
 	{"check", cmd_check, "whether profiles keep the rules of pprof and its readers"},
 };
