@@ -8,9 +8,9 @@
 /* How much of a value is one sample's: what a row's count says of it. */
 struct weights {
 	uint32_t counts, bytes; /* columns, PROFILE_NONE: none */
-	uint64_t step;          /* the profiler counts so many at a time */
-	double mean;            /* bytes between samples of a heap; 0: it is none */
-	double varied;          /* what values that differ inside of a row add to their squares */
+	uint64_t step; /* of releases one in so many is recorded, and counted as many times */
+	double mean;   /* bytes between samples of a heap; 0: it is none */
+	double varied; /* what values that differ inside of a row add to their squares */
 };
 
 /* The counts beside the values: of columns in pairs, the one before. */
@@ -54,7 +54,7 @@ static struct weights weights_of(const struct report *r)
 	    w.counts + 1 < p->sample_types_n) {
 		w.bytes = w.counts + 1;
 		w.mean = p->period > 1 ? (double)p->period : 0;
-	} else {
+	} else if (strcmp(p->sample_types[w.counts].type, "contentions") == 0) {
 		w.step = common_step(p, w.counts);
 	}
 	/* waits of one place differ as much as those of an exponential distribution: their squares are twice as many */

@@ -47,6 +47,7 @@ end
 complete -c cprof -n __fish_use_subcommand -f -a run -d "Profile a program"
 complete -c cprof -n __fish_use_subcommand -f -a top -d "The functions that cost most"
 complete -c cprof -n __fish_use_subcommand -f -a raw -d "A profile as text"
+complete -c cprof -n __fish_use_subcommand -f -a diff -d "What has changed, and is it chance"
 complete -c cprof -n __fish_use_subcommand -f -a ctl -d "What a program that runs does"
 complete -c cprof -n __fish_use_subcommand -f -a check -d "Is a profile sound"
 complete -c cprof -n __fish_use_subcommand -l version -d "Show the version"
@@ -58,4 +59,14 @@ complete -c cprof -n "__fish_seen_subcommand_from ctl" -f -a "(__fish_complete_p
 complete -c cprof -n "__fish_seen_subcommand_from ctl" -s o -r -d "Where to write"
 complete -c cprof -n "__fish_seen_subcommand_from ctl" -o seconds -x -d "A window from now on"
 complete -c cprof -n "__fish_seen_subcommand_from ctl" -o debug -x -a "1 2" -d "As text"
-complete -c cprof -n "__fish_seen_subcommand_from top raw check" -F
+complete -c cprof -n "__fish_seen_subcommand_from top raw check diff" -F
+complete -c cprof -n "__fish_seen_subcommand_from diff" -o base -r -d "Profiles before"
+complete -c cprof -n "__fish_seen_subcommand_from diff" -o new -r -d "Profiles after"
+complete -c cprof -n "__fish_seen_subcommand_from diff" -o fail-on -x -d "A condition, such as flat_share>+2pp"
+complete -c cprof -n "__fish_seen_subcommand_from diff" -o min-share -x -d "What is tested (0.5%)"
+complete -c cprof -n "__fish_seen_subcommand_from diff" -o alpha -x -d "Chance of a false alarm (0.05)"
+complete -c cprof -n "__fish_seen_subcommand_from diff" -o absolute -d "Totals of a run"
+complete -c cprof -n "__fish_seen_subcommand_from diff" -o cum -d "With what functions call"
+complete -c cprof -n "__fish_seen_subcommand_from diff" -o markdown -d "For a pull request"
+complete -c cprof -n "__fish_seen_subcommand_from diff" -o json -d "For programs"
+complete -c cprof -n "__fish_seen_subcommand_from diff" -o nodecount -x -d "At most so many rows"
