@@ -22,9 +22,10 @@ int cmd_tags(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
 
-/* What a subcommand that reads returns. check has one more, see cprof-check(1). */
+/* What a subcommand that reads returns. check and diff have more, see their pages. */
 enum {
 	CMD_OK = 0,
 	CMD_FAILED = 1,
@@ -44,6 +45,7 @@ enum cmd_option_type {
 	CMD_INT,    /* int *to */
 	CMD_FLOAT,  /* double *to */
 	CMD_LIST,   /* struct cmd_list *to: may be given again */
+	CMD_FILES,  /* struct cmd_files *to, with room for argc: each is one more; value 1: files behind it, too */
 };
 
 struct cmd_option {

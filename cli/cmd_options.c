@@ -112,7 +112,7 @@ static int add_to_list(const char *command, const struct cmd_option *option, con
 }
 
 /* Sets @option from @value, NULL when there was none behind =. */
-static int set_option(const char *command, const struct cmd_option *option, const char *value)
+static int set_option(const char *command, const struct cmd_option *option, char *value)
 {
 	bool is_on = true;
 	char *end = NULL;
@@ -160,6 +160,10 @@ static int set_option(const char *command, const struct cmd_option *option, cons
 		return 0;
 	case CMD_LIST:
 		return add_to_list(command, option, value);
+	case CMD_FILES:
+		((struct cmd_files *)option->to)->paths[((struct cmd_files *)option->to)->n++] =
+			value;
+		return 0;
 	}
 	return -EINVAL;
 }
@@ -167,14 +171,16 @@ static int set_option(const char *command, const struct cmd_option *option, cons
 static bool wants_value(const struct cmd_option *option)
 {
 	return option->type == CMD_TEXT || option->type == CMD_INT || option->type == CMD_FLOAT ||
-	       option->type == CMD_LIST;
+	       option->type == CMD_LIST || option->type == CMD_FILES;
 }
 
 int cmd_parse(int argc, char **argv, const struct cmd_option *options, const char *help,
 	      struct cmd_files *ret)
 {
 	const struct cmd_option *option;
-	const char *name, *value;
+	struct cmd_files *to = ret;
+	const char *name;
+	char *value;
 	bool is_over = false;
 	size_t n;
 	int i;
@@ -183,7 +189,7 @@ int cmd_parse(int argc, char **argv, const struct cmd_option *options, const cha
 	ret->n = 0;
 	for (i = 1; i < argc; i++) {
 		if (is_over || argv[i][0] != '-' || argv[i][1] == '\0') {
-			ret->paths[ret->n++] = argv[i];
+			to->paths[to->n++] = argv[i];
 			continue;
 		}
 		if (strcmp(argv[i], "--") == 0) {
@@ -196,7 +202,7 @@ int cmd_parse(int argc, char **argv, const struct cmd_option *options, const cha
 			return fflush(stdout) == 0 ? 1 : -EINVAL;
 		}
 		n = strcspn(name, "=");
-		value = name[n] == '=' ? name + n + 1 : NULL;
+		value = name[n] == '=' ? argv[i] + (name - argv[i]) + n + 1 : NULL;
 		for (option = options; option->name != NULL; option++)
 			if (strlen(option->name) == n && memcmp(option->name, name, n) == 0)
 				break;
@@ -217,6 +223,8 @@ int cmd_parse(int argc, char **argv, const struct cmd_option *options, const cha
 		}
 		if (set_option(argv[0], option, value) < 0)
 			return -EINVAL;
+		if (option->type == CMD_FILES && option->value == 1)
+			to = option->to;
 	}
 	return 0;
 }

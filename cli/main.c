@@ -20,6 +20,7 @@ static const struct command {
 	{"tags", cmd_tags, "the labels, and what each of their values stands for"},
 	{"info", cmd_info, "what a profile is"},
 	{"raw", cmd_raw, "everything in a profile, as text"},
+	{"diff", cmd_diff, "what has changed between two sides, and is it chance"},
 	{"ctl", cmd_ctl, "look at a program that runs, and change what is recorded"},
 	{"check", cmd_check, "whether profiles keep the rules of pprof and its readers"},
 };

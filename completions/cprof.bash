@@ -53,7 +53,7 @@ _cprof()
 	local word=${COMP_WORDS[COMP_CWORD]} i=2 command=${COMP_WORDS[1]} REPLY before
 
 	if ((COMP_CWORD == 1)); then
-		COMPREPLY=($(compgen -W 'run top tree peek list traces tags info raw ctl check --help --version' -- "$word"))
+		COMPREPLY=($(compgen -W 'run top tree peek list traces tags info raw diff ctl check --help --version' -- "$word"))
 		return
 	fi
 	if [[ $command == ctl && ${COMP_WORDS[COMP_CWORD - 1]} != -o ]]; then
@@ -70,6 +70,8 @@ _cprof()
 		case $command in
 		top | tree | peek | list | traces | tags | raw) _cprof_report_options ;;
 		info) REPLY='--help -all' ;;
+		diff) REPLY='--help -base -new -fail-on -min-share -alpha -absolute -flat -cum -markdown -json -nodecount -sample_index
+			-focus -ignore -tagfocus -tagignore -idle -show -hide -show_from' ;;
 		esac
 		if [[ $word == -* ]]; then
 			COMPREPLY=($(compgen -W "$REPLY" -- "$word"))

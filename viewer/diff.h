@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "compare/limit.h"
 #include "core/why.h"
 #include "viewer/calls.h"
 #include "viewer/listeners.h"
@@ -96,9 +97,7 @@ double diff_value(const struct tally_row *row, enum diff_measure measure, double
  */
 struct diff_condition {
 	uint8_t kind, measure;
-	bool is_below;
-	enum { DIFF_PERCENT, DIFF_TIMES, DIFF_ABSOLUTE } by;
-	double value;
+	struct limit limit; /* never of points */
 	char pattern[200]; /* "": all */
 	char text[240];    /* as it was written */
 };

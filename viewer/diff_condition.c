@@ -1,7 +1,5 @@
 #include <errno.h>
 #include <fnmatch.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "viewer/diff.h"
@@ -73,33 +71,6 @@ static const char *parse_pattern(const char *at, struct diff_condition *c)
 	return at + 1;
 }
 
-static const char *parse_value(const char *at, struct diff_condition *c)
-{
-	static const struct {
-		const char *unit;
-		int by;
-		double scale;
-	} units[] = {{"%", DIFF_PERCENT, 0.01},  {"x", DIFF_TIMES, 1},
-		     {"ns", DIFF_ABSOLUTE, 1},   {"us", DIFF_ABSOLUTE, 1e3},
-		     {"ms", DIFF_ABSOLUTE, 1e6}, {"s", DIFF_ABSOLUTE, 1e9},
-		     {"", DIFF_ABSOLUTE, 1}};
-	char *end;
-	size_t n;
-
-	if (*at < '0' || *at > '9')
-		return NULL;
-	c->value = strtod(at, &end);
-	n = strcspn(end, ",");
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		if (strlen(units[i].unit) != n || strncmp(units[i].unit, end, n) != 0)
-			continue;
-		c->by = units[i].by;
-		c->value *= units[i].scale;
-		return isfinite(c->value) ? end + n : NULL;
-	}
-	return NULL;
-}
-
 static const char *parse_one(const char *text, struct diff_condition *c, struct why *why)
 {
 	const char *at = parse_kind(text, c), *next;
@@ -132,9 +103,8 @@ static const char *parse_one(const char *text, struct diff_condition *c, struct 
 		why_set(why, "--fail-if %.60s: > or < was expected at \"%.40s\"", text, at);
 		return NULL;
 	}
-	c->is_below = *at == '<';
-	next = parse_value(at + 1, c);
-	if (next == NULL) {
+	next = limit_parse(at, &c->limit);
+	if (next == NULL || c->limit.by == LIMIT_POINTS) { /* nothing here is a share */
 		why_set(why,
 			"--fail-if %.60s: 20%%, 1.5x, 10ms or a number was expected at \"%.40s\"",
 			text, at + 1);
@@ -185,7 +155,6 @@ bool diff_is_true(const struct diff_condition *c, const struct diff_side sides[2
 		  const struct diff_pair *pairs, uint32_t n, double ret[2])
 {
 	struct tally_row sums[2] = {0};
-	double limit;
 
 	for (uint32_t i = 0; i < n; i++) {
 		if (pairs[i].kind != c->kind || !is_named(c, pairs[i].name))
@@ -196,16 +165,5 @@ bool diff_is_true(const struct diff_condition *c, const struct diff_side sides[2
 	}
 	for (unsigned k = 0; k < 2; k++)
 		ret[k] = diff_value(&sums[k], (enum diff_measure)c->measure, sides[k].unit);
-	switch (c->by) {
-	case DIFF_PERCENT:
-		limit = c->is_below ? ret[0] * (1 - c->value) : ret[0] * (1 + c->value);
-		break;
-	case DIFF_TIMES:
-		limit = ret[0] * c->value;
-		break;
-	default:
-		limit = c->value;
-		break;
-	}
-	return c->is_below ? ret[1] < limit : ret[1] > limit;
+	return limit_is_passed(&c->limit, ret[0], ret[1]);
 }

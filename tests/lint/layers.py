@@ -17,10 +17,11 @@ LAYERS = {
     'profiles': ['core/*', 'tracer/trace.h'],
     'tracer': ['core/*'],
     'output': ['core/*', 'tracer/drain.h'],
+    'compare': ['core/why.h', 'output/*'],
     'endpoint': ['core/*', 'output/*'],
     'preload': ['cprof/*', 'core/*', 'profiles/*', 'tracer/*', 'output/*', 'endpoint/*'],
-    'cli': ['cprof/*', 'endpoint/*', 'core/clock.h', 'core/option.h', 'core/profile.h', 'core/session.h', 'core/why.h', 'core/segment*.h', 'core/log.h', 'output/*', 'tracer/*'],
-    'viewer': ['tracer/format.h', 'core/checksum.h', 'core/why.h', 'core/syscalls.h', 'output/file.h',
+    'cli': ['cprof/*', 'compare/*', 'endpoint/*', 'core/clock.h', 'core/option.h', 'core/profile.h', 'core/session.h', 'core/why.h', 'core/segment*.h', 'core/log.h', 'output/*', 'tracer/*'],
+    'viewer': ['tracer/format.h', 'compare/limit.h', 'core/checksum.h', 'core/why.h', 'core/syscalls.h', 'output/file.h',
                'output/gzip.h', 'output/pprof.h', 'output/profile.h', 'output/symbols.h'],
     'examples': ['cprof/*'],
 }
