@@ -111,6 +111,9 @@ static void calls(void)
 	errno = 77;
 	p = make("handles");
 	expect(errno, 77, "errno stays");
+	expect(cprof_profile_add(p, number(7), 0) + cprof_profile_remove(p, number(7)), 0,
+	       "add and remove");
+	expect(errno, 77, "errno stays, here too");
 	refused("handles", EEXIST);
 	expect(cprof_profile_find("handles") == p, 1, "find");
 	expect(cprof_profile_find(NULL) == NULL, 1, "find NULL");
