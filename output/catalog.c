@@ -6,8 +6,7 @@ struct catalog {
 	const struct profile_ops *const *profiles;
 	const struct profile_ops **list; /* room for all there can be, ended by NULL */
 	size_t n;
-	struct profile_member members[SEGMENT_CUSTOMS];
-	bool is_listed[SEGMENT_CUSTOMS];
+	struct profile_member *members[SEGMENT_CUSTOMS]; /* of those that are listed */
 };
 
 struct catalog *catalog_create(const struct profile_ops *const *profiles)
@@ -32,8 +31,11 @@ struct catalog *catalog_create(const struct profile_ops *const *profiles)
 
 void catalog_destroy(struct catalog *c)
 {
-	if (c != NULL)
-		free(c->list);
+	if (c == NULL)
+		return;
+	for (unsigned i = 0; i < SEGMENT_CUSTOMS; i++)
+		free(c->members[i]);
+	free(c->list);
 	free(c);
 }
 
@@ -41,15 +43,21 @@ void catalog_destroy(struct catalog *c)
 static void list_members(struct catalog *c, const struct segment *s,
 			 const struct profile_ops *family)
 {
-	for (unsigned i = 0; i < SEGMENT_CUSTOMS; i++) {
-		struct profile_member *m = &c->members[i];
+	struct profile_member *spare = NULL;
 
-		if (c->is_listed[i] || !family->member(s, i, m) ||
-		    profile_find(c->list, m->name) != NULL)
+	for (unsigned i = 0; i < SEGMENT_CUSTOMS; i++) {
+		if (c->members[i] != NULL)
 			continue;
-		c->is_listed[i] = true;
-		c->list[c->n++] = &m->ops;
+		if (spare == NULL)
+			spare = calloc(1, sizeof(*spare));
+		if (spare == NULL || !family->member(s, i, spare) ||
+		    profile_find(c->list, spare->name) != NULL)
+			continue;
+		c->list[c->n++] = &spare->ops;
+		c->members[i] = spare;
+		spare = NULL;
 	}
+	free(spare);
 }
 
 const struct profile_ops *const *catalog_list(struct catalog *c, const struct segment *s)
