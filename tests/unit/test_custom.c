@@ -440,6 +440,7 @@ static void test_no_room(void)
 
 int main(void)
 {
+	plan_begin();
 	begin(NULL);
 	test_names();
 	test_no_room();
