@@ -96,7 +96,7 @@ void closing_say(const struct closing *c, const char *directory, bool were_refus
 	char amounts[160], lost[40], children[64] = "", kept[96] = "", missed[480], next[4200] = "";
 	char snapshots[160];
 	const struct closing_first *first =
-		c->main_first.name != NULL ? &c->main_first : &c->child_first;
+		c->main_first.name[0] != '\0' ? &c->main_first : &c->child_first;
 
 	if (c->failure.text[0] != '\0')
 		fprintf(stderr, "cprof: %s\n", c->failure.text);
@@ -117,7 +117,7 @@ void closing_say(const struct closing *c, const char *directory, bool were_refus
 			 running == 1 ? "" : "es", running == 1 ? "s" : "");
 	list_missed(c, missed, sizeof(missed));
 	list_snapshots(c, snapshots, sizeof(snapshots));
-	if (first->name != NULL && !first->is_log && c->samples + c->waits > 0)
+	if (first->name[0] != '\0' && !first->is_log && c->samples + c->waits > 0)
 		snprintf(next, sizeof(next), "; next: cprof top %s%s/%s%s.pb.gz", first->index,
 			 directory, first == &c->main_first ? "" : "*/", first->name);
 	else if (first->is_log && c->events > 0)

@@ -6,11 +6,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/profile.h"
 #include "core/segment.h"
 #include "core/why.h"
 
 struct closing_first {
-	const char *name;  /* of the first profile with something in it, else of any, NULL: none */
+	char name[PROFILE_NAME_MAX +
+		  1];      /* of the first profile with something in it, else of any; "": none */
 	const char *index; /* the option for a column that has something to see */
 	bool is_log;
 };

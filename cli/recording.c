@@ -29,6 +29,7 @@
 #include "core/option.h"
 #include "core/segment.h"
 #include "core/session.h"
+#include "output/catalog.h"
 #include "output/file.h"
 #include "output/output.h"
 #include "output/reading.h"
@@ -392,21 +393,31 @@ static struct contents contents_of(const struct recording *r, const struct image
 	bool has_some = false;
 	bool is_counted = false, was_there = false;
 
-	for (const struct profile_ops *const *p = r->profiles; *p != NULL; p++) {
+	struct catalog *catalog = catalog_create(r->profiles);
+	const struct profile_ops *const *p =
+		catalog != NULL ? catalog_list(catalog, &image->segment) : r->profiles;
+
+	for (; *p != NULL; p++) {
 		struct reading_counts counts = {0};
 
 		if ((*p)->is_view || (*p)->is_log || !reading_is_there(&image->segment, *p))
 			continue;
 		reading_count(&image->segment, *p, &counts);
 		count_contents(*p, &counts, &c);
-		if (c.first.name == NULL || (!has_some && counts.samples > 0)) {
-			c.first.name = (*p)->name;
+		if (c.first.name[0] == '\0' || (!has_some && counts.samples > 0)) {
+			snprintf(c.first.name, sizeof(c.first.name), "%s", (*p)->name);
 			/* a program that ends has often given back all it had */
 			c.first.index = (*p)->is_by_size && counts.last == 0
 						? "-sample_index=alloc_space "
 						: "";
 		}
 		has_some = has_some || counts.samples > 0;
+		if (profile_is_custom(*p)) { /* a child has those of its parent */
+			uint64_t added = profile_run(&image->segment, *p)->setting;
+
+			c.is_worth = c.is_worth || added + counts.lost > 0;
+			continue;
+		}
 		if ((*p)->is_instant) {
 			was_there = true;
 			continue;
@@ -414,8 +425,9 @@ static struct contents contents_of(const struct recording *r, const struct image
 		is_counted = true;
 		c.is_worth = c.is_worth || counts.samples + counts.lost > 0;
 	}
+	catalog_destroy(catalog);
 	if (!is_counted)
-		c.is_worth = was_there;
+		c.is_worth = c.is_worth || was_there;
 	return c;
 }
 
@@ -468,7 +480,7 @@ static void finish_tracing(struct recording *r, struct image *image, struct cont
 	r->closing.events += counts.events - counts.unwritten;
 	c->lost += counts.lost + (counts.error < 0 ? counts.unwritten : 0);
 	c->is_worth = c->is_worth || counts.events > 0;
-	if (c->first.name == NULL)
+	if (c->first.name[0] == '\0')
 		c->first = (struct closing_first){.name = "trace", .is_log = true};
 }
 
@@ -502,7 +514,7 @@ static void write_image(struct recording *r, struct image *image, bool is_main)
 	if (is_main) {
 		r->closing.main_first = contents.first;
 		r->closing.has_no_snapshot = lacks_snapshot(r, image);
-	} else if (r->closing.child_first.name == NULL) {
+	} else if (r->closing.child_first.name[0] == '\0') {
 		r->closing.child_first = contents.first;
 	}
 	for (enum segment_lost kind = 0; kind < LOST_KINDS; kind++)
@@ -621,6 +633,7 @@ static void write_snapshot(struct recording *r)
 {
 	const struct segment *s = &r->asked->segment;
 	struct reading_counts counts;
+	struct catalog *catalog;
 	struct why why = {""};
 
 	if (r->symbols == NULL)
@@ -631,13 +644,17 @@ static void write_snapshot(struct recording *r)
 		give_up_snapshot(r, why.text);
 		return;
 	}
-	for (const struct profile_ops *const *p = r->profiles; *p != NULL; p++) {
-		if (!(*p)->is_instant || !reading_is_there(s, *p))
+	catalog = catalog_create(r->profiles);
+	for (const struct profile_ops *const *p = catalog != NULL ? catalog_list(catalog, s)
+								  : r->profiles;
+	     *p != NULL; p++) {
+		if (!(*p)->is_instant || (*p)->is_view || !reading_is_there(s, *p))
 			continue;
 		reading_count(s, *p, &counts);
 		fprintf(stderr, "cprof: %s: %" PRIu64 " in %s/%s.%u.txt and .pb.gz\n", (*p)->name,
 			counts.samples, r->directory, (*p)->name, r->snapshots);
 	}
+	catalog_destroy(catalog);
 	r->asked = NULL;
 }
 

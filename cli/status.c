@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/session.h"
+#include "output/catalog.h"
 #include "output/reading.h"
 
 /* As one would write it behind its name. */
@@ -45,8 +46,9 @@ static void write_left_off(FILE *f, const struct segment *s, const struct segmen
 static void write_profile(FILE *f, const struct segment *s, const struct profile_ops *ops)
 {
 	const struct segment_run *run = profile_run(s, ops);
-	bool is_on = atomic_load_explicit(&s->header->running, memory_order_relaxed) & ops->bit;
 	bool has_run = atomic_load_explicit(&run->period, memory_order_relaxed) != 0;
+	bool is_on = profile_is_custom(ops) ||
+		     atomic_load_explicit(&s->header->running, memory_order_relaxed) & ops->bit;
 	struct reading_counts counts = {0};
 
 	fprintf(f, "%-4s %s", is_on ? "on" : "off", ops->name);
@@ -65,6 +67,7 @@ int status_write(const struct segment *s, const struct profile_ops *const *profi
 {
 	int fd = memfd_create("cprof", MFD_CLOEXEC), copy = fd < 0 ? -1 : dup(fd), r;
 	FILE *f = copy < 0 ? NULL : fdopen(copy, "w");
+	struct catalog *catalog;
 
 	if (f == NULL) {
 		r = -errno;
@@ -78,9 +81,13 @@ int status_write(const struct segment *s, const struct profile_ops *const *profi
 		atomic_load_explicit(&s->header->is_obeying, memory_order_relaxed)
 			? ""
 			: ": nothing can be changed from outside");
-	for (const struct profile_ops *const *p = profiles; *p != NULL; p++)
+	catalog = catalog_create(profiles);
+	for (const struct profile_ops *const *p = catalog != NULL ? catalog_list(catalog, s)
+								  : profiles;
+	     *p != NULL; p++)
 		if (!(*p)->is_view)
 			write_profile(f, s, *p);
+	catalog_destroy(catalog);
 	if (fclose(f) != 0) {
 		r = -errno;
 		close(fd);

@@ -21,6 +21,8 @@ enum lock_rank {
 	LOCK_HELPER,  /* starting and stopping the helper thread */
 	LOCK_MODULES, /* refreshing the module list */
 	LOCK_THREADS, /* giving a thread its record */
+	LOCK_MAKING,  /* making a profile of the program's own */
+	LOCK_ENTRIES, /* a part of the entries of these */
 };
 
 struct lock {

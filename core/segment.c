@@ -106,13 +106,15 @@ static void place(struct layout *l, unsigned index, uint64_t count, uint32_t str
 /*
  * How the bytes are shared out. Fractions of the whole, so that a small segment has a little of everything:
  * an eighth for what exists once, an eighth for live blocks, an eighth for chunks of the trace and five sixty-fourths for the
- * rest of it, three sixteenths for what lasts, and what is left for the two generations, most of it for the words of stacks.
+ * rest of it, half a sixty-fourth for what the program counts itself, three sixteenths for what lasts, and what is left for the
+ * two generations, most of it for the words of stacks.
  */
 static int lay_out(struct segment_header *h, uint64_t size)
 {
 	struct layout l = {sizeof(*h), 4096, h};
 	uint64_t lasting = size / 16 * 3;
-	uint64_t turns = (size - size / 8 * 3 - size / 64 * 5 - lasting) / SEGMENT_GENERATIONS;
+	uint64_t turns =
+		(size - size / 8 * 3 - size / 64 * 5 - size / 128 - lasting) / SEGMENT_GENERATIONS;
 	static const struct {
 		enum segment_part table;
 		unsigned columns, share; /* one part in so many of a generation */
@@ -140,6 +142,8 @@ static int lay_out(struct segment_header *h, uint64_t size)
 	place(&l, SEGMENT_ROWS, power_of_two_below(size / 64 / sizeof(struct row_slot)),
 	      sizeof(struct row_slot));
 	place(&l, SEGMENT_LIVE, power_of_two_below(size / 8 / LIVE_STRIDE), LIVE_STRIDE);
+	place(&l, SEGMENT_CUSTOM, power_of_two_below(size / 128 / sizeof(uint64_t)),
+	      sizeof(uint64_t));
 	place(&l, SEGMENT_TRACE_CHUNKS, chunk_count(size / 8), chunk_bytes(size / 8));
 	place(&l, SEGMENT_TRACE_THREADS, h->parts[SEGMENT_THREADS].count, TRACE_THREAD_STRIDE);
 	place(&l, SEGMENT_TRACE_OBJECTS, size / 64 / TRACE_OBJECT_STRIDE, TRACE_OBJECT_STRIDE);
@@ -207,6 +211,7 @@ int segment_attach(void *base, uint64_t size, struct segment *ret, struct why *w
 		sizeof(struct segment_label_set),
 		sizeof(struct row_slot),
 		LIVE_STRIDE,
+		sizeof(uint64_t),
 		TRACE_CHUNK_MIN_BYTES,
 		TRACE_THREAD_STRIDE,
 		TRACE_OBJECT_STRIDE,

@@ -35,7 +35,7 @@
 #include "core/why.h"
 
 #define SEGMENT_MAGIC       "cprofseg"
-#define SEGMENT_VERSION     8
+#define SEGMENT_VERSION     9
 #define SEGMENT_GENERATIONS 2                   /* that take turns */
 #define SEGMENT_LASTING     SEGMENT_GENERATIONS /* the one that is never given up */
 #define SEGMENT_SETS        (SEGMENT_GENERATIONS + 1)
@@ -49,6 +49,8 @@
 #define SEGMENT_MAX_BYTES   ((uint64_t)4 << 30) /* as memory= has it */
 
 #define LIVE_STRIDE 128u /* a set of live blocks: two cache lines */
+
+#define SEGMENT_CUSTOMS 32 /* profiles that the program makes itself */
 
 /* The trace's: tracer/chunk.h and tracer/object.h. Chunks grow with the segment, so that their map has room in the header. */
 #define TRACE_CHUNKS_MAX      2048u
@@ -64,7 +66,8 @@ enum segment_part {
 	SEGMENT_STRING_BYTES,   /* strings, each behind its struct string_head */
 	SEGMENT_LABEL_SETS,
 	SEGMENT_ROWS,
-	SEGMENT_LIVE, /* profiles/heap/live.h */
+	SEGMENT_LIVE,   /* profiles/heap/live.h */
+	SEGMENT_CUSTOM, /* profiles/custom/custom.h */
 	SEGMENT_TRACE_CHUNKS,
 	SEGMENT_TRACE_THREADS, /* one beside each of SEGMENT_THREADS */
 	SEGMENT_TRACE_OBJECTS,
@@ -121,6 +124,7 @@ enum segment_run_id {
 	RUN_THREADCREATE,
 	RUN_TRACE,
 	SEGMENT_RUNS,
+	RUN_CUSTOM = SEGMENT_RUNS, /* and the next: those of segment_header.customs */
 };
 
 struct segment_run {
@@ -130,11 +134,21 @@ struct segment_run {
 	_Atomic uint64_t
 		left_off; /* string id: why it is not on although it was asked for, 0: it is, or was not */
 
-	/* Of waits: the shortest that is kept, in ns, or with SETTING_IS_RATE the one from which all are; of releases: one in N. */
+	/*
+	 * Of waits: the shortest that is kept, in ns, or with SETTING_IS_RATE the one from which all are; of releases: one in N;
+	 * of what the program counts itself: how many this process has added.
+	 */
 	_Atomic uint64_t setting;
 };
 
 #define SETTING_IS_RATE (UINT64_C(1) << 63)
+
+/* A profile that the program made. Its name is written last. */
+struct segment_custom {
+	struct segment_run run;
+	_Atomic uint32_t name; /* string id; 0: free */
+	uint32_t reserved;
+};
 
 /* Facts about walking and sampling that are no loss. */
 enum segment_note {
@@ -245,6 +259,7 @@ struct segment_header {
 	_Atomic uint64_t lost[LOST_KINDS];
 	_Atomic uint64_t notes[NOTE_KINDS];
 	struct segment_generation generations[SEGMENT_SETS];
+	struct segment_custom customs[SEGMENT_CUSTOMS];
 };
 
 /* One string, NUL-terminated behind its head; its id is the head's offset in SEGMENT_STRING_BYTES. */

@@ -12,19 +12,11 @@
 
 #define AGAIN_NS (NS_PER_SECOND / 200) /* for what is under way elsewhere */
 
-static const struct profile_ops *find(const struct endpoint *e, const char *name)
-{
-	for (const struct profile_ops *const *p = e->source.profiles; *p != NULL; p++)
-		if (!(*p)->is_log && strcmp((*p)->name, name) == 0)
-			return *p;
-	return NULL;
-}
-
 /* Threads, under the name by which those who poll Go's programs know such a profile. */
 static void make_goroutine(struct endpoint *e)
 {
 	static const struct value_type values[] = {{"goroutine", "count"}, {0}};
-	const struct profile_ops *threads = find(e, "threads");
+	const struct profile_ops *threads = profile_find(e->source.profiles, "threads");
 
 	if (threads == NULL)
 		return;
@@ -39,10 +31,15 @@ struct endpoint *endpoint_create(const struct endpoint_source *source)
 {
 	struct endpoint *e = calloc(1, sizeof(*e));
 
-	if (e != NULL) {
-		e->source = *source;
-		make_goroutine(e);
+	if (e == NULL)
+		return NULL;
+	e->catalog = catalog_create(source->profiles);
+	if (e->catalog == NULL) {
+		free(e);
+		return NULL;
 	}
+	e->source = *source;
+	make_goroutine(e);
 	return e;
 }
 
@@ -62,6 +59,7 @@ void endpoint_destroy(struct endpoint *e)
 		return;
 	end_deltas(e);
 	endpoint_rest(e);
+	catalog_destroy(e->catalog);
 	free(e);
 }
 
@@ -174,9 +172,20 @@ unsigned endpoint_headers(const struct endpoint_reply *reply,
 
 const struct profile_ops *endpoint_find(const struct endpoint *e, const char *name)
 {
+	const struct profile_ops *found;
+	const struct segment *s;
+
 	if (strcmp(name, "goroutine") == 0)
 		return e->goroutine.name != NULL ? &e->goroutine : NULL;
-	return find(e, strcmp(name, "fgprof") == 0 ? "wall" : name);
+	found = profile_find(e->source.profiles, strcmp(name, "fgprof") == 0 ? "wall" : name);
+	if (found != NULL)
+		return found;
+	s = e->source.hold(e->source.user);
+	if (s == NULL)
+		return NULL;
+	found = profile_find(catalog_list(e->catalog, s), name);
+	e->source.release(e->source.user);
+	return found;
 }
 
 /* 0: done, and the reply is there. */

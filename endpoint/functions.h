@@ -8,7 +8,7 @@
 #include "endpoint/server.h"
 
 #define ENDPOINT_SYMBOL "cprof_endpoint_functions"
-#define ENDPOINT_ABI    1
+#define ENDPOINT_ABI    2
 
 struct endpoint_functions {
 	unsigned abi;

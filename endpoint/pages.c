@@ -49,7 +49,7 @@ static struct state state_of(const struct segment *s, const struct profile_ops *
 	uint64_t begun = LOAD(run->begun_ns), now = clock_monotonic();
 
 	t.has_run = (ops->is_log ? LOAD(run->setting) : LOAD(run->period)) != 0;
-	t.is_on = (LOAD(s->header->running) & ops->bit) != 0;
+	t.is_on = profile_is_custom(ops) || (LOAD(s->header->running) & ops->bit) != 0;
 	if (t.is_on && begun != 0 && begun < now)
 		t.for_ns = now - begun;
 	if (!ops->is_log && reading_is_there(s, ops))
@@ -130,7 +130,8 @@ void endpoint_status(struct endpoint_request *q, const struct segment *s)
 	fprintf(to, ", pid %d, recorded for ", (int)s->header->pid);
 	put_time(to, age_of(s));
 	fprintf(to, "\n%-13s %-9s %10s %8s  %s\n", "PROFILE", "STATE", "SAMPLES", "LOST", "HOW");
-	for (const struct profile_ops *const *p = q->endpoint->source.profiles; *p != NULL; p++) {
+	for (const struct profile_ops *const *p = catalog_list(q->endpoint->catalog, s); *p != NULL;
+	     p++) {
 		struct state t = state_of(s, *p);
 
 		if ((*p)->is_view)
@@ -218,7 +219,8 @@ void endpoint_index(struct endpoint_request *q, const struct segment *s)
 	fputs(".</p>\n<table>\n<tr><th class=\"n\">Samples</th><th class=\"n\">Lost</th>"
 	      "<th>Profile</th><th>State</th><th></th><th></th></tr>\n",
 	      to);
-	for (const struct profile_ops *const *p = q->endpoint->source.profiles; *p != NULL; p++) {
+	for (const struct profile_ops *const *p = catalog_list(q->endpoint->catalog, s); *p != NULL;
+	     p++) {
 		struct state t = state_of(s, *p);
 
 		put_row(to, &t);

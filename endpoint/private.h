@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "endpoint/endpoint.h"
+#include "output/catalog.h"
 #include "output/symbols.h"
 
 #define ENDPOINT_SPEC_MAX 512
@@ -59,6 +60,7 @@ struct endpoint_request {
 
 struct endpoint {
 	struct endpoint_source source;
+	struct catalog *catalog;
 	struct symbols *symbols;
 	unsigned waiting;
 	struct profile_ops goroutine; /* name NULL: there is no such thing here */
@@ -95,5 +97,5 @@ int endpoint_write_empty(const struct segment *s, const struct profile_ops *ops,
 /* For flame graphs: "main;work;read 12". */
 int endpoint_write_folded(const struct profile *p, FILE *to);
 
-/* The one called @name among the source's, also by the names that Go has for it; NULL. */
+/* The one called @name among the source's, also by the names that Go has for it; NULL. The segment is not held. */
 const struct profile_ops *endpoint_find(const struct endpoint *e, const char *name);

@@ -117,6 +117,11 @@ static void ask_difference(struct endpoint_request *q, const struct endpoint_ask
 		endpoint_fail(q, 400, "invalid value for \"seconds\" - must be a positive integer");
 		return;
 	}
+	if (profile_is_custom(q->ops)) {
+		endpoint_fail(q, 400,
+			      "\"seconds\" parameter is not supported for this profile type");
+		return;
+	}
 	if (!set_window(q, (double)seconds))
 		return;
 	query_get(q->form, "debug", text, sizeof(text));

@@ -8,7 +8,8 @@
 int counted_each(const struct segment *s, const struct profile_ops *ops,
 		 int (*each)(void *user, const struct table_row *row), void *user)
 {
-	return ops->read != NULL ? ops->read(s, each, user) : table_read(s, ops->table, each, user);
+	return ops->read != NULL ? ops->read(s, ops, each, user)
+				 : table_read(s, ops->table, each, user);
 }
 
 static int add_row(void *user, const struct table_row *row)

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "output/catalog.h"
 #include "output/file.h"
 #include "output/listing.h"
 #include "output/log.h"
@@ -114,7 +115,7 @@ static int write_file(const struct segment *s, const struct profile_ops *ops,
 		      const char *between, int debug, struct why *why)
 {
 	struct file file;
-	char name[64], target[4096 + 64];
+	char name[80], target[4096 + 80];
 	int r;
 
 	snprintf(name, sizeof(name), "%s%s%s", ops->name, between, debug != 0 ? ".txt" : ".pb.gz");
@@ -144,12 +145,23 @@ static int write_both(const struct segment *s, const struct profile_ops *ops,
 	return r;
 }
 
+static int list_profiles(const struct profile_ops *const *profiles, struct catalog **ret,
+			 struct why *why)
+{
+	*ret = catalog_create(profiles);
+	if (*ret != NULL)
+		return 0;
+	why_set(why, "out of memory");
+	return -ENOMEM;
+}
+
 int output_write_files(const struct segment *s, const struct profile_ops *const *profiles,
 		       struct symbols *symbols, const char *directory, const char *below,
 		       struct why *why)
 {
 	char shown[4096];
-	int fd = file_open_directory(directory, why), r = 0;
+	struct catalog *catalog;
+	int fd = file_open_directory(directory, why), r;
 
 	snprintf(shown, sizeof(shown), "%s%s%s", directory, below ? "/" : "", below ? below : "");
 	if (fd >= 0 && below != NULL) {
@@ -160,9 +172,12 @@ int output_write_files(const struct segment *s, const struct profile_ops *const 
 	}
 	if (fd < 0)
 		return fd;
+	r = list_profiles(profiles, &catalog, why);
+	profiles = r == 0 ? catalog_list(catalog, s) : NULL;
 	for (; r == 0 && *profiles != NULL; profiles++)
 		if (!(*profiles)->is_view)
 			r = write_both(s, *profiles, symbols, fd, shown, "", why);
+	catalog_destroy(catalog);
 	close(fd);
 	return r;
 }
@@ -172,14 +187,18 @@ int output_write_snapshot(const struct segment *s, const struct profile_ops *con
 			  struct why *why)
 {
 	char between[16];
-	int fd = file_open_directory(directory, why), r = 0;
+	struct catalog *catalog;
+	int fd = file_open_directory(directory, why), r;
 
 	if (fd < 0)
 		return fd;
 	snprintf(between, sizeof(between), ".%u", number);
+	r = list_profiles(profiles, &catalog, why);
+	profiles = r == 0 ? catalog_list(catalog, s) : NULL;
 	for (; r == 0 && *profiles != NULL; profiles++)
 		if ((*profiles)->is_instant)
 			r = write_both(s, *profiles, symbols, fd, directory, between, why);
+	catalog_destroy(catalog);
 	close(fd);
 	return r;
 }

@@ -12,7 +12,7 @@
 #include "output/reading.h"
 
 #define OUTPUT_SYMBOL "cprof_output_functions"
-#define OUTPUT_ABI    3
+#define OUTPUT_ABI    4
 
 #define OUTPUT_DEBUG_MAX \
 	2 /* 0: pprof's protobuf, 1: text, 2: text by thread where the profile is one of threads, of waits with those that are idle */

@@ -230,7 +230,7 @@ static void add_all_lost(const struct profile_ops *ops, const struct reading_win
 			 struct places *places, uint64_t period, uint64_t every,
 			 struct profile *ret)
 {
-	if (now->lost_full > 0)
+	if (now->lost_full > 0 && !profile_is_custom(ops)) /* they may be gone by now */
 		add_lost(ops, places, PLACES_FULL, now->lost_full * every, period, ret);
 	for (size_t i = 0; i < OWN_LOST; i++) {
 		uint64_t n = count_own_lost(&own_lost[i], ops, now->lost[own_lost[i].kind], period);
@@ -318,8 +318,11 @@ static void add_comments(struct profile *p, const struct profile_ops *ops,
 	if (text[0] != '\0')
 		profile_add_comment(p, text);
 	if (now->lost_full > 0) {
-		snprintf(text, sizeof(text), "lost: %" PRIu64 " samples: tables full",
-			 now->lost_full);
+		snprintf(text, sizeof(text), "lost: %" PRIu64 " %s", now->lost_full,
+			 profile_is_custom(ops)
+				 ? "entries: no room when they were added, a larger memory= "
+				   "has more"
+				 : "samples: tables full");
 		profile_add_comment(p, text);
 	}
 	for (unsigned i = 0; i < LOST_KINDS; i++) {
@@ -371,7 +374,7 @@ static void set_moment(const struct segment *s, const struct profile_ops *ops,
 {
 	uint64_t at = now->at_ns, ended = LOAD_RELAXED(profile_run(s, ops)->ended_ns);
 
-	if (!ops->is_instant && ended != 0 && ended < at)
+	if (ops->run != RUN_THREADS && ended != 0 && ended < at)
 		at = ended;
 	ret->time_ns = realtime_of(s->header, at);
 	if (window != NULL && at > window->at_ns)

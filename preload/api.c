@@ -18,6 +18,7 @@
 #include "preload/process.h"
 #include "preload/windows.h"
 #include "preload/writing.h"
+#include "profiles/custom/custom.h"
 #include "profiles/heap/heap.h"
 #include "tracer/user.h"
 
@@ -134,6 +135,56 @@ CPROF_PUBLIC void cprof_alloc(const void *p, size_t size)
 CPROF_PUBLIC void cprof_free(const void *p)
 {
 	heap_pool_free(p);
+}
+
+CPROF_PUBLIC struct cprof_profile *cprof_profile_new(const char *name)
+{
+	struct why why = {""};
+	int saved = errno, r = name != NULL && custom_is_name(name) ? 0 : -EINVAL;
+
+	if (r == 0)
+		r = process_begin(&why);
+	if (r < 0 && why.text[0] != '\0')
+		log_line("cprof_profile_new: %s", why.text);
+	if (r == 0)
+		r = custom_make(segment_live(), name);
+	errno = r < 0 ? -r : saved;
+	return r < 0 ? NULL : custom_handle((unsigned)r);
+}
+
+CPROF_PUBLIC struct cprof_profile *cprof_profile_find(const char *name)
+{
+	const struct profile_ops *ops = name != NULL ? custom_find(name) : NULL;
+
+	return ops != NULL ? custom_handle(ops->run - RUN_CUSTOM) : NULL;
+}
+
+CPROF_PUBLIC int cprof_profile_add(struct cprof_profile *profile, const void *value, int skip)
+{
+	int number = custom_number(profile);
+	struct segment *s = segment_live();
+
+	if (number < 0 || skip < 0)
+		return -EINVAL;
+	return s == NULL ? -EAGAIN
+			 : custom_add(s, (unsigned)number, (uintptr_t)value, (unsigned)skip);
+}
+
+CPROF_PUBLIC int cprof_profile_remove(struct cprof_profile *profile, const void *value)
+{
+	int number = custom_number(profile);
+	struct segment *s = segment_live();
+
+	if (number < 0)
+		return number;
+	return s == NULL ? -EAGAIN : custom_remove(s, (unsigned)number, (uintptr_t)value);
+}
+
+CPROF_PUBLIC int64_t cprof_profile_count(const struct cprof_profile *profile)
+{
+	int number = custom_number(profile);
+
+	return number < 0 ? number : custom_count((unsigned)number);
 }
 
 /* True: a trace runs, and knows the calling thread. */

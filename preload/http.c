@@ -277,7 +277,6 @@ static void *serve(void *unused)
 
 static int make_endpoint(struct why *why)
 {
-	struct option_set none = *process_options();
 	int r;
 
 	if (http.endpoint != NULL)
@@ -285,8 +284,7 @@ static int make_endpoint(struct why *why)
 	http.functions = writing_endpoint(why);
 	if (http.functions == NULL)
 		return -ELIBACC;
-	none.profiles = 0;
-	r = segment_live() != NULL ? 0 : process_start(&none, why);
+	r = process_begin(why);
 	if (r < 0)
 		return r;
 	own_work_begins();

@@ -35,6 +35,7 @@
 #include "preload/wrap_operators.h"
 #include "preload/writing.h"
 #include "profiles/cpu/cpu.h"
+#include "profiles/custom/custom.h"
 #include "profiles/heap/heap.h"
 #include "tracer/sync.h"
 #include "tracer/trace.h"
@@ -409,6 +410,7 @@ int process_start(const struct option_set *options, struct why *why)
 			goto out;
 		s = segment_own();
 		modules_refresh(s);
+		custom_begin(s, NULL);
 		segment_publish(s);
 		know_caller(s);
 	}
@@ -425,6 +427,14 @@ out:
 	lock_give(&process.lock);
 	own_work_ends();
 	return r;
+}
+
+int process_begin(struct why *why)
+{
+	struct option_set none = process.environment;
+
+	none.profiles = 0;
+	return segment_live() != NULL ? 0 : process_start(&none, why);
 }
 
 /* Held: process.lock. */
@@ -643,12 +653,18 @@ static unsigned char held_by(const struct thread *t)
 	return t != NULL ? atomic_load_explicit(&t->held, memory_order_relaxed) : 0;
 }
 
+/* A child records, too. */
+static bool is_to_follow(void)
+{
+	return process_running() != 0 || custom_is_used();
+}
+
 /* The launcher may see the parent end before the child has spoken: it must know that there is one. */
 static void fork_parent(void)
 {
 	struct segment *s = segment_live();
 
-	if (process_is_ours(s) && process_running() != 0 && process.options.follow)
+	if (process_is_ours(s) && is_to_follow() && process.options.follow)
 		segment_count_note(s, NOTE_FORKS, 1);
 }
 
@@ -687,12 +703,13 @@ static void fork_child(void)
 	process.owner = 0;
 	process.has_files = process.has_files && !process.has_session;
 
-	if (running != 0 && process.options.follow) {
+	if ((running != 0 || custom_is_used()) && process.options.follow) {
 		r = begin(&process.options, true, &why);
 		if (r == 0) {
 			struct segment *s = segment_own();
 
 			segment_copy_names(s, &parent);
+			custom_begin(s, &parent);
 			segment_publish(s);
 			know_caller(s);
 			if (thread_self_block != NULL) {

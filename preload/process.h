@@ -22,6 +22,9 @@ unsigned process_available(void);
  */
 int process_start(const struct option_set *options, struct why *why);
 
+/* Makes the segment if there is none, and starts nothing. */
+int process_begin(struct why *why);
+
 /* The calling thread, made known if it was not; NULL when nothing is recorded. */
 struct thread *process_self(void);
 

@@ -11,6 +11,7 @@
 #include "preload/own_work.h"
 #include "preload/process.h"
 #include "preload/writing.h"
+#include "profiles/custom/custom.h"
 
 #define WINDOWS_MAX 128
 
@@ -224,10 +225,9 @@ void windows_end_trace(void)
 
 static const struct profile_ops *find_profile(const char *name)
 {
-	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++)
-		if (name != NULL && !(*p)->is_log && strcmp((*p)->name, name) == 0)
-			return *p;
-	return NULL;
+	const struct profile_ops *found = name != NULL ? profile_find(all_profiles, name) : NULL;
+
+	return found != NULL || name == NULL ? found : custom_find(name);
 }
 
 /* What every way of writing needs. */
@@ -318,16 +318,13 @@ CPROF_PUBLIC int cprof_write_delta(const char *name, int fd, double seconds)
 CPROF_PUBLIC int cprof_cpu_start(int fd)
 {
 	struct reading_window *window = NULL;
-	struct option_set none = *process_options();
 	struct why why = {""};
 	struct target t;
-	int r = 0;
+	int r;
 
 	if (fd < 0)
 		return -EBADF;
-	none.profiles = 0;
-	if (segment_live() == NULL)
-		r = process_start(&none, &why);
+	r = process_begin(&why);
 	if (r == 0)
 		r = find_target("cpu", &t);
 	if (r == 0 && windows_hold() == NULL)

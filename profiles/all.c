@@ -3,6 +3,7 @@
  */
 #include "core/profile.h"
 #include "profiles/cpu/cpu.h"
+#include "profiles/custom/custom.h"
 #include "profiles/heap/heap.h"
 #include "profiles/mutex/contention.h"
 #include "profiles/threads/threads.h"
@@ -11,5 +12,6 @@
 
 const struct profile_ops *const all_profiles[] = {
 	&cpu_profile,   &wall_profile,    &heap_profile,         &allocs_profile, &block_profile,
-	&mutex_profile, &threads_profile, &threadcreate_profile, &trace_profile,  NULL,
+	&mutex_profile, &threads_profile, &threadcreate_profile, &trace_profile,  &custom_profile,
+	NULL,
 };

@@ -100,9 +100,9 @@ CPROF_API int cprof_cpu_start(int fd);
 CPROF_API int cprof_cpu_stop(int fd); /* -EINVAL: @fd has no window */
 
 /*
- * Writes the profile @name ("cpu", "wall", "heap", "allocs", "block", "mutex", "threads", "threadcreate") to @fd: all that was
- * counted so far or, of the threads, what they do now: they are looked at first, which takes a second at most. "allocs"
- * is "heap" with what was allocated shown first in place of what is in use.
+ * Writes the profile @name ("cpu", "wall", "heap", "allocs", "block", "mutex", "threads", "threadcreate", or one of
+ * cprof_profile_new()) to @fd: all that was counted so far or, of the threads, what they do now: they are looked at first,
+ * which takes a second at most. "allocs" is "heap" with what was allocated shown first in place of what is in use.
  *
  *     @debug 0   pprof's protobuf, gzipped
  *            1   text: each stack with its number, the largest first, its functions with file and line; the heap as
@@ -151,6 +151,38 @@ CPROF_API void cprof_labels_restore(cprof_labels before);
  */
 CPROF_API void cprof_alloc(const void *p, size_t size);
 CPROF_API void cprof_free(const void *p);
+
+/*
+ * Profiles of the program's own, of what it has and gives back: open files, connections, sessions. Each entry is a value, such as
+ * the thing's address or number, and stands at the stack that added it: so the profile shows who has what is there now. It
+ * is in all that cprof writes and serves, under @name, and starts with the first call: nothing has to be switched on.
+ *
+ *     connections = cprof_profile_new("connections");           once, wherever the program begins
+ *     cprof_profile_add(connections, c, 0);                     where one is made
+ *     cprof_profile_remove(connections, c);                     where it ends: before its address can be another's
+ *
+ * @name has 1 to 48 of the letters, digits, '_', '-' and '.', of which the last two do not come first. Profiles stay until the
+ * program ends, and there are 32 at most. NULL, with errno: EINVAL, not such a name; EEXIST: a profile of that name is there,
+ * which cprof_profile_find() finds, or cprof has the name itself; ENOSPC: there are 32, or no room for the name; else why
+ * nothing can be recorded, such as ENOMEM. All calls take NULL.
+ *
+ * cprof_profile_add(): the stack begins at its caller, or @skip frames above: functions that were inlined are no frames.
+ * -EEXIST: the value is there, and stays as it was added; -ENOSPC: no room for it, counted as lost; -EINVAL: @profile is none,
+ * @skip is negative; -EAGAIN: nothing is recorded in this process, such as a child with follow=no. A value is compared, and
+ * never followed: NULL and numbers are as good as addresses.
+ *
+ * cprof_profile_remove(): -ENOENT: it is not there; -EINVAL and -EAGAIN as above.
+ * cprof_profile_count(): how many are there; or -EINVAL.
+ *
+ * Any thread; not from a signal handler. They allocate nothing by malloc(), and wait for no lock that is held for longer than it
+ * takes to find a value. A child of fork() has the entries that its parent had then, and its own from then on.
+ */
+struct cprof_profile;
+CPROF_API struct cprof_profile *cprof_profile_new(const char *name);
+CPROF_API struct cprof_profile *cprof_profile_find(const char *name); /* NULL: there is none */
+CPROF_API int cprof_profile_add(struct cprof_profile *profile, const void *value, int skip);
+CPROF_API int cprof_profile_remove(struct cprof_profile *profile, const void *value);
+CPROF_API int64_t cprof_profile_count(const struct cprof_profile *profile);
 
 /*
  * What follows is for the trace: each call is an event of the calling thread, with its time. While no trace runs it costs a
@@ -274,6 +306,16 @@ CPROF_API int cprof_handle(const char *method, const char *path, const char *que
 	(cprof_labels_restore ? (cprof_labels_restore)(before) : (void)0)
 #define cprof_alloc(p, size) (cprof_alloc ? (cprof_alloc)(p, size) : (void)0)
 #define cprof_free(p)        (cprof_free ? (cprof_free)(p) : (void)0)
+#define cprof_profile_new(name) \
+	(cprof_profile_new ? (cprof_profile_new)(name) : (struct cprof_profile *)0)
+#define cprof_profile_find(name) \
+	(cprof_profile_find ? (cprof_profile_find)(name) : (struct cprof_profile *)0)
+#define cprof_profile_add(profile, value, skip) \
+	(cprof_profile_add ? (cprof_profile_add)(profile, value, skip) : CPROF_ABSENT)
+#define cprof_profile_remove(profile, value) \
+	(cprof_profile_remove ? (cprof_profile_remove)(profile, value) : CPROF_ABSENT)
+#define cprof_profile_count(profile) \
+	(cprof_profile_count ? (cprof_profile_count)(profile) : (int64_t)CPROF_ABSENT)
 #define cprof_task_begin(type, parent) \
 	(cprof_task_begin ? (cprof_task_begin)(type, parent) : (cprof_task)0)
 #define cprof_task_end(task)     (cprof_task_end ? (cprof_task_end)(task) : (void)0)

@@ -92,8 +92,8 @@ static int read_row(void *user, const struct table_row *row)
 	return reader->each(reader->user, &out);
 }
 
-static int heap_read(const struct segment *s, int (*each)(void *user, const struct table_row *row),
-		     void *user)
+static int heap_read(const struct segment *s, const struct profile_ops *ops,
+		     int (*each)(void *user, const struct table_row *row), void *user)
 {
 	struct heap_reader reader = {each, user};
 

@@ -65,7 +65,7 @@ static void threads_forked(void)
 	atomic_store_explicit(&threads_is_on, 0, memory_order_relaxed);
 }
 
-static int threads_read(const struct segment *s,
+static int threads_read(const struct segment *s, const struct profile_ops *ops,
 			int (*each)(void *user, const struct table_row *row), void *user)
 {
 	const struct thread_record *records = segment_part(s, SEGMENT_THREADS, 0);

@@ -120,8 +120,8 @@ static void wall_forked(void)
 }
 
 /* The table, and what threads are owed that have not moved. */
-static int wall_read(const struct segment *s, int (*each)(void *user, const struct table_row *row),
-		     void *user)
+static int wall_read(const struct segment *s, const struct profile_ops *ops,
+		     int (*each)(void *user, const struct table_row *row), void *user)
 {
 	const struct thread_record *records = segment_part(s, SEGMENT_THREADS, 0);
 	uint32_t high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire);

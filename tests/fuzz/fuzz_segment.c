@@ -13,6 +13,7 @@
 #include "core/stacks.h"
 #include "core/table.h"
 #include "core/thread.h"
+#include "output/catalog.h"
 #include "output/listing.h"
 #include "output/reading.h"
 #include "profiles/heap/heap_private.h"
@@ -167,6 +168,16 @@ static void make_original(void)
 					     .is_ours = i == 2};
 		s.header->modules_high = i + 1;
 	}
+	for (uint32_t i = 0; i < 3; i++) {
+		_Atomic uint64_t *entries = segment_part(&s, SEGMENT_CUSTOM, 0);
+
+		s.header->customs[i].run.period = 1;
+		s.header->customs[i].run.lost = i;
+		s.header->customs[i].name = segment_string(&s, "handles" + i, 7 - i);
+		for (uint64_t n = 0; n < 20; n++) /* as custom.h has it */
+			entries[i * 20 + n] =
+				UINT64_C(1) << 63 | (uint64_t)i << 56 | n << 32 | (2 + n * 3);
+	}
 	name = segment_string(&s, "[kernel] poll", 13);
 	for (uint64_t i = 0; i < 20; i++) {
 		uint64_t frames[6] = {0x400100 + i,
@@ -318,16 +329,21 @@ static void drain_trace(const struct segment *s)
 
 static void read_all(struct segment *s)
 {
+	struct catalog *catalog;
+
 	table_read(s, SEGMENT_TABLE_CPU, read_row, (void *)s);
 	table_read(s, SEGMENT_TABLE_HEAP, read_row, (void *)s);
 	drain_trace(s);
-	for (const struct profile_ops *const *p = all_profiles; *p != NULL; p++) {
+	catalog = catalog_create(all_profiles);
+	check(catalog != NULL);
+	for (const struct profile_ops *const *p = catalog_list(catalog, s); *p != NULL; p++) {
 		if ((*p)->is_log)
 			continue;
 		read_profile(s, *p);
 		read_changing(s, *p);
 		write_texts(s, *p);
 	}
+	catalog_destroy(catalog);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -54,12 +54,12 @@ def form(path, rule, body, **more):
     return row(path, rule, 'POST', FORM, body.encode(), **more)
 
 
-def table(has_custom):
+def table():
     rows = [row('', INDEX), row('?x=1', INDEX), row('', INDEX, 'POST'), row('', ANY, 'HEAD'),
             row('/debug/pprof', ANY), row('/debug/pprof?x=1', ANY), row('/debug//pprof/heap', ANY), row('./heap', ANY),
             row('../pprof/heap', ANY), row('/', SAME), row('/debug/', SAME), row('/debug/pproff', SAME), row('/nothing', SAME),
             row('cmdline', CMDLINE), row('cmdline?debug=1', CMDLINE), row('cmdline', CMDLINE, 'POST'), row('cmdline', ANY, 'HEAD')]
-    for name in NAMED + (('handles',) if has_custom else ()):
+    for name in NAMED + ('handles',):
         rows += [row(name, PROFILE), row(name + '?debug=0', PROFILE), row(name + '?debug=', PROFILE),
                  row(name + '?debug=1', TEXT), row(name, ANY, 'HEAD'),
                  row(name + '?debug=1', ANY, 'HEAD'), row(name, PROFILE, 'POST', body=b'')]
@@ -68,8 +68,7 @@ def table(has_custom):
     for name in NAMED:
         rows += [row(name + '?seconds=1&debug=1', SAME), row(name + '?seconds=2&debug=-1', SAME),
                  row(name + '?seconds=1', DELTA, group=name), row(name + '?seconds=1&debug=x', DELTA, group=name)]
-    if has_custom:
-        rows += [row('handles?seconds=1', SAME), row('handles?seconds=1&debug=1', SAME)]
+    rows += [row('handles?seconds=1', SAME), row('handles?seconds=1&debug=1', SAME)]
     rows += [row('heap?seconds=%2B1', DELTA, group='heap'), row('heap?seconds=01', DELTA, group='allocs'),
              row('heap?seconds=1&seconds=x', DELTA, group='block'), form('mutex', DELTA, 'seconds=1', group='mutex'),
              form('mutex?seconds=x', DELTA, 'seconds=1', group='goroutine'), form('mutex?seconds=1', SAME, 'seconds=x')]
@@ -222,7 +221,7 @@ def judge_index(ours, go):
     """By any parameters; who looks for goroutines finds threads."""
     links = lambda a: {l.split('?')[0] for l in re.findall(r'''href=["']([^"']*)["']''', a.text)}
     mine = links(ours)
-    wrong = ['no link to ' + l for l in links(go) if l not in mine and not (l == 'goroutine' and 'threads' in mine) and l != 'handles']
+    wrong = ['no link to ' + l for l in links(go) if l not in mine and not (l == 'goroutine' and 'threads' in mine)]
     if '<title>/debug/pprof/</title>' not in ours.text:
         wrong.append('title')
     return wrong
@@ -312,10 +311,7 @@ def asked(servers, rows):
 
 
 def compare(go, ours):
-    has_custom = ask(ours.address, BASE + 'handles').status == 200
-    if not has_custom:
-        tap.skip(ours.about + ': a profile of the program itself', 'not in this version')
-    compare_rows(go, ours, table(has_custom))
+    compare_rows(go, ours, table())
 
 
 def compare_rows(go, ours, rows):
@@ -514,7 +510,7 @@ def off():
         box = Box()
         with Go('-rate', '524288') as go, Ours(box, 'threadcreate', listen) as ours:  # what the heap profile would have
             ours.about = name + ', off'
-            rows = [r for r in table(False) if r.rule in (PROFILE, DELTA, SAME) and (r.group == 'cpu' or not r.body)]
+            rows = [r for r in table() if r.rule in (PROFILE, DELTA, SAME) and (r.group == 'cpu' or not r.body)]
             compare_rows(go, ours, rows)
             for what in ('cpu', 'wall'):
                 tap.ok(wait_for(lambda: not is_on(ours, what)), '%s: %s is off' % (ours.about, what))

@@ -6,6 +6,9 @@
  *
  * FILE is two numbers of eight bytes: rounds, and the nanoseconds of CPU time that they took.
  */
+#define CPROF_WEAK
+#include <cprof/cprof.h>
+
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -99,6 +102,16 @@ static void *work(void *arg)
 	return arg;
 }
 
+KEEP static void open_handles(void)
+{
+	static int handles[5];
+	struct cprof_profile *profile = cprof_profile_new("handles");
+
+	for (int i = 0; i < 5; i++)
+		cprof_profile_add(profile, &handles[i], 0);
+	__asm__ volatile("" ::: "memory");
+}
+
 int main(int argc, char **argv)
 {
 	pthread_t id[WORKERS];
@@ -112,6 +125,7 @@ int main(int argc, char **argv)
 	close(fd);
 	if (done == MAP_FAILED)
 		return 2;
+	open_handles();
 	for (int i = 0; i < WORKERS; i++)
 		if (pthread_create(&id[i], NULL, work, NULL) != 0)
 			return 2;

@@ -10,6 +10,7 @@ int main(void)
 	int there = cprof_enable != NULL;
 	volatile unsigned long x = 1;
 	unsigned long i;
+	struct cprof_profile *profile;
 	cprof_task task;
 
 	if (there) {
@@ -21,6 +22,12 @@ int main(void)
 	}
 	cprof_alloc(&i, sizeof(i));
 	cprof_free(&i);
+	profile = cprof_profile_new("weak");
+	if ((profile != NULL) != there || cprof_profile_find("weak") != profile ||
+	    cprof_profile_add(profile, &i, 0) != (there ? 0 : -38) ||
+	    cprof_profile_count(profile) != (there ? 1 : -38) ||
+	    cprof_profile_remove(profile, &i) != (there ? 0 : -38))
+		return 2;
 	task = cprof_task_begin("weak", CPROF_TASK_CURRENT);
 	cprof_task_switch(task);
 	cprof_region_begin("region");

@@ -38,7 +38,36 @@ static const struct profile_ops threads = {
 	.run = RUN_THREADS,
 	.is_instant = true,
 };
-static const struct profile_ops *const profiles[] = {&cpu, &heap, &block, &threads, NULL};
+
+/* What the program made, with as many entries as its run says were added. */
+static int read_made(const struct segment *s, const struct profile_ops *ops,
+		     int (*each)(void *user, const struct table_row *row), void *user)
+{
+	struct table_row row = {.generation = SEGMENT_LASTING,
+				.values = {profile_run(s, ops)->setting}};
+
+	return each(user, &row);
+}
+
+static bool member(const struct segment *s, unsigned index, struct profile_member *ret)
+{
+	segment_copy_text(s, s->header->customs[index].name, ret->name, sizeof(ret->name));
+	ret->values[0] = (struct value_type){ret->name, "count"};
+	ret->values[1] = (struct value_type){0};
+	ret->ops = (struct profile_ops){
+		.name = ret->name,
+		.values = ret->values,
+		.period = ret->values[0],
+		.table = SEGMENT_NO_TABLE,
+		.run = (enum segment_run_id)(RUN_CUSTOM + index),
+		.is_instant = true,
+		.read = read_made,
+	};
+	return ret->name[0] != '\0';
+}
+
+static const struct profile_ops family = {.name = "", .is_view = true, .member = member};
+static const struct profile_ops *const profiles[] = {&cpu, &heap, &block, &threads, &family, NULL};
 
 /* ---- a process that does what the test says ---- */
 
@@ -296,6 +325,44 @@ static void test_off(void)
 	endpoint_destroy(endpoint);
 }
 
+static void test_made(void)
+{
+	struct endpoint_request *q;
+	uint64_t next;
+	struct profile p;
+	char *page;
+
+	make();
+	answers("GET", BASE "handles", "", 404, PLAIN, "Unknown profile\n");
+	segment.header->customs[0].run.period = 1;
+	segment.header->customs[0].run.setting = 7;
+	segment.header->customs[0].run.lost = 3;
+	segment.header->customs[0].name = segment_string(&segment, "handles", 7);
+	p = profile_of(BASE "handles", "handles");
+	is_str(p.sample_types[0].type, "handles", "made since: there");
+	ok(p.samples_n == 1 && p.samples[0].values[0] == 7, "with what is in it");
+	profile_fini(&p);
+	answers("GET", BASE "handles?debug=1", "", 200, PLAIN, NULL);
+	answers("GET", BASE "handles?seconds=x", "", 400, PLAIN,
+		"invalid value for \"seconds\" - must be a positive integer\n");
+	answers("GET", BASE "handles?seconds=1", "", 400, PLAIN,
+		"\"seconds\" parameter is not supported for this profile type\n");
+	answers("GET", BASE "delta_handles", "", 404, PLAIN, "Unknown profile\n");
+	segment.header->customs[1].run.period = 1;
+	segment.header->customs[1].name = segment_string(&segment, "heap", 4);
+	q = begin("GET", BASE, "");
+	page = body_of(endpoint_step(q, 1, false, &next));
+	ok(strstr(page, "<td class=\"n\">7</td><td class=\"n\">3</td>"
+			"<td><a href=\"handles?debug=1\">handles</a></td><td>on</td>") != NULL,
+	   "its row on the page");
+	ok(strstr(strstr(page, "\"heap?debug=1\"") + 1, "\"heap?debug=1\"") == NULL,
+	   "a name that is ours is not another");
+	free(page);
+	endpoint_end(q);
+	is_u64(held, 0, "nothing is held");
+	endpoint_destroy(endpoint);
+}
+
 static void put(uint64_t ns)
 {
 	static const uint64_t frames[] = {0x1000, 0x2000};
@@ -547,6 +614,7 @@ int main(void)
 	test_errors();
 	test_redirects();
 	test_off();
+	test_made();
 	test_windows();
 	test_limits();
 	test_pages();

@@ -202,7 +202,7 @@ static int sum_row(void *user, const struct table_row *row)
 static void sum_of(uint64_t sums[TABLE_COLUMNS_MAX])
 {
 	memset(sums, 0, TABLE_COLUMNS_MAX * sizeof(sums[0]));
-	heap_profile.read(segment, sum_row, sums);
+	heap_profile.read(segment, &heap_profile, sum_row, sums);
 }
 
 /* A heap profile of its own for each test: the process's, begun anew. */

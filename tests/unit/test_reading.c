@@ -13,8 +13,8 @@
 static struct table_row idle[8]; /* what threads are owed that have not moved */
 static unsigned idle_n;
 
-static int read_idle(const struct segment *s, int (*each)(void *user, const struct table_row *row),
-		     void *user)
+static int read_idle(const struct segment *s, const struct profile_ops *ops,
+		     int (*each)(void *user, const struct table_row *row), void *user)
 {
 	int r = table_read(s, SEGMENT_TABLE_WALL, each, user);
 
@@ -23,7 +23,7 @@ static int read_idle(const struct segment *s, int (*each)(void *user, const stru
 	return r;
 }
 
-static int read_snapshot(const struct segment *s,
+static int read_snapshot(const struct segment *s, const struct profile_ops *ops,
 			 int (*each)(void *user, const struct table_row *row), void *user)
 {
 	struct thread_record *records = segment_part(s, SEGMENT_THREADS, 0);
