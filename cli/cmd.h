@@ -16,6 +16,7 @@ int cmd_top(int argc, char **argv);
 int cmd_raw(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 
 /* What a subcommand that reads returns. check has one more, see cprof-check(1). */
 enum {

@@ -40,7 +40,7 @@ _cprof()
 	local word=${COMP_WORDS[COMP_CWORD]} i=2 command=${COMP_WORDS[1]} REPLY before
 
 	if ((COMP_CWORD == 1)); then
-		COMPREPLY=($(compgen -W 'run top raw ctl check --help --version' -- "$word"))
+		COMPREPLY=($(compgen -W 'run top raw ctl doctor check --help --version' -- "$word"))
 		return
 	fi
 	if [[ $command == ctl && ${COMP_WORDS[COMP_CWORD - 1]} != -o ]]; then
@@ -50,6 +50,14 @@ _cprof()
 		4) COMPREPLY=($(compgen -W 'cpu wall heap block mutex threads threadcreate trace' -- "$word")) ;;
 		*) COMPREPLY=($(compgen -W '-o -seconds -debug' -- "$word")) ;;
 		esac
+		return
+	fi
+	if [[ $command == doctor ]]; then
+		if [[ $word == -* ]]; then
+			COMPREPLY=($(compgen -W '-json --help' -- "$word"))
+		else
+			COMPREPLY=($(compgen -A command -A file -W "$(cd /proc && echo [0-9]*)" -- "$word"))
+		fi
 		return
 	fi
 	if [[ $command != run ]]; then
