@@ -13,7 +13,8 @@
  *
  * It is added up three times at most: all nodes; without those below the cut-off; with the top ones
  * only. A node that is left out is skipped on the way through a stack, and its caller is taken to
- * call its callees.
+ * call its callees. Calls are looked at last, between the nodes that are left, and only where
+ * something is inlined: nothing else is known by them.
  */
 struct node_key { /* compared as bytes: no padding */
 	const char *name, *file, *object;
@@ -244,7 +245,9 @@ static int add_edge(struct graph *g, uint32_t from, uint32_t to, uint32_t seen, 
 
 /* Adding up */
 
-static int add_stack(struct graph *g, const struct profile_sample *s, uint32_t number)
+/* To the nodes, or to the calls between them. */
+static int add_stack(struct graph *g, const struct profile_sample *s, uint32_t number,
+		     bool is_of_calls)
 {
 	int64_t value = report_value(g->r, s), divisor = report_divisor(g->r, s);
 	struct node *caller = NULL, *node;
@@ -261,12 +264,12 @@ static int add_stack(struct graph *g, const struct profile_sample *s, uint32_t n
 				is_skipping = true;
 				continue;
 			}
-			if (node->seen != number) {
+			if (!is_of_calls && node->seen != number) {
 				node->seen = number;
 				node->cum = add(node->cum, value);
 				node->cum_divisor = add(node->cum_divisor, divisor);
 			}
-			if (caller != NULL && caller != node &&
+			if (is_of_calls && caller != NULL && caller != node &&
 			    add_edge(g, (uint32_t)(caller - g->nodes), (uint32_t)(node - g->nodes),
 				     number, value,
 				     line + 1 != g->first_line[s->locations[i] + 1]) < 0)
@@ -275,7 +278,7 @@ static int add_stack(struct graph *g, const struct profile_sample *s, uint32_t n
 			is_skipping = false;
 		}
 	}
-	if (caller != NULL && !is_skipping) {
+	if (!is_of_calls && caller != NULL && !is_skipping) {
 		caller->flat = add(caller->flat, value);
 		caller->flat_divisor = add(caller->flat_divisor, divisor);
 	}
@@ -288,7 +291,7 @@ static bool is_negative(const struct node *n)
 }
 
 /* All samples over the kept nodes; g->shown has those with a value. */
-static int add_up(struct graph *g)
+static void add_up(struct graph *g)
 {
 	const struct profile *p = &g->r->profile;
 	uint32_t i;
@@ -299,12 +302,8 @@ static int add_up(struct graph *g)
 		n->flat = n->flat_divisor = n->cum = n->cum_divisor = 0;
 		n->seen = 0;
 	}
-	g->edges_n = 0;
-	if (g->slots != NULL)
-		memset(g->slots, 0, g->slots_n * sizeof(*g->slots));
 	for (i = 0; i < p->samples_n; i++)
-		if (add_stack(g, &p->samples[i], i + 1) < 0)
-			return -ENOMEM;
+		add_stack(g, &p->samples[i], i + 1, false);
 	g->shown_n = 0;
 	for (i = 0; i < g->nodes_n; i++) {
 		struct node *n = &g->nodes[i];
@@ -312,6 +311,34 @@ static int add_up(struct graph *g)
 		if ((n->cum != 0 || n->flat != 0) &&
 		    !(g->r->options->drop_negative && is_negative(n)))
 			g->shown[g->shown_n++] = n;
+	}
+}
+
+static bool has_inlined(const struct profile *p)
+{
+	for (uint32_t i = 0; i < p->locations_n; i++)
+		if (p->locations[i].lines_n > 1)
+			return true;
+	return false;
+}
+
+/* Which of the kept nodes are inlined, and which are called, by calls of @cutoff and more. */
+static int add_calls(struct graph *g, int64_t cutoff)
+{
+	const struct profile *p = &g->r->profile;
+
+	if (!has_inlined(p))
+		return 0;
+	for (uint32_t i = 0; i < p->samples_n; i++)
+		if (add_stack(g, &p->samples[i], i + 1, true) < 0)
+			return -ENOMEM;
+	for (uint32_t i = 0; i < g->edges_n; i++) {
+		if (unit_abs(g->edges[i].weight) < cutoff)
+			continue;
+		if (g->edges[i].is_inline)
+			g->nodes[g->edges[i].to].is_inlined = true;
+		else
+			g->nodes[g->edges[i].to].is_called = true;
 	}
 	return 0;
 }
@@ -458,9 +485,7 @@ static int build(struct graph *g, struct cut *cut)
 
 	for (i = 0; i < g->nodes_n; i++)
 		g->nodes[i].is_kept = true;
-	r = add_up(g);
-	if (r < 0)
-		return r;
+	add_up(g);
 	for (i = 0; i < g->shown_n; i++)
 		total = add(total, g->shown[i]->flat);
 	node_cutoff = share_of(total, node_fraction);
@@ -468,26 +493,16 @@ static int build(struct graph *g, struct cut *cut)
 	if (node_cutoff > 0) {
 		cut->dropped_n = keep_only(g, UINT32_MAX, node_cutoff);
 		if (cut->dropped_n > 0)
-			r = add_up(g);
+			add_up(g);
 	}
 	cut->original_n = g->shown_n;
-	if (r == 0)
-		r = sort_shown(g);
+	r = sort_shown(g);
 	if (r == 0 && !o->no_trim && o->node_count > 0 && (uint32_t)o->node_count < g->shown_n) {
 		keep_only(g, (uint32_t)o->node_count, 0);
-		r = add_up(g);
-		if (r == 0)
-			r = sort_shown(g);
+		add_up(g);
+		r = sort_shown(g);
 	}
-	for (i = 0; i < g->edges_n && r == 0; i++) {
-		if (unit_abs(g->edges[i].weight) < edge_cutoff)
-			continue;
-		if (g->edges[i].is_inline)
-			g->nodes[g->edges[i].to].is_inlined = true;
-		else
-			g->nodes[g->edges[i].to].is_called = true;
-	}
-	return r;
+	return r == 0 ? add_calls(g, edge_cutoff) : r;
 }
 
 /* "minimum": one unit for all, in which the smallest value is no less than 0.01. */
