@@ -68,9 +68,10 @@ def forbidden():
 
     said = doctor(box, launcher=[program('noperf'), '--kill'])
     tap.equal(said.bad(), {'cpu': 'partly', 'trace': 'no'}, 'where a filter ends who asks for them')
-    r = box.run('nothing', spec='trace', launcher=[program('noperf'), '--kill'])
-    tap.equal(r.status, -31, 'cprof run is ended, too')
-    tap.equal(box.run('nothing', spec='cpu', launcher=[program('noperf'), '--kill']).status, 0, 'unless it takes no trace')
+    killed = Box()  # it leaves its session behind
+    tap.equal(killed.run('nothing', spec='trace', launcher=[program('noperf'), '--kill']).status, -31, 'cprof run is ended, too')
+    tap.equal(killed.run('nothing', spec='cpu', launcher=[program('noperf'), '--kill']).status, 0, 'unless it takes no trace')
+    killed.close()
 
     said = doctor(box, launcher=[program('noperf'), '--strict'])
     tap.equal(said.bad(), {name: 'no' for name in NAMES}, 'without shared memory and sockets nothing works')
