@@ -24,6 +24,7 @@ int cmd_info(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 
 /* What a subcommand that reads returns. check and diff have more, see their pages. */
 enum {

@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/asking.h"
 #include "cli/cmd.h"
 #include "cli/fetch.h"
 #include "core/session.h"
@@ -23,7 +23,7 @@
 
 #define FETCH_BYTES_MAX (INT64_C(8) << 30) /* of a trace */
 
-#define WAIT_MS 10000 /* for the launcher, and for a pipe that takes nothing */
+#define WAIT_MS ASKING_WAIT_MS /* for a pipe that takes nothing */
 
 static const char help[] =
 	"usage: cprof ctl PID status\n"
@@ -65,105 +65,6 @@ struct ctl {
 	const char *to;     /* NULL: not given */
 	int seconds, debug; /* 0: not given */
 };
-
-/* What a session is asked. */
-struct question {
-	enum session_what what;
-	const char *text;
-};
-
-/* The value of CPROF_SESSION with which the process began, into @ret. 0; 1: it has none; or a negative errno. */
-static int read_session(pid_t pid, char *ret, size_t size)
-{
-	static const char name[] = SESSION_VARIABLE "=";
-	char path[64], *line = NULL;
-	size_t room = 0;
-	ssize_t n;
-	FILE *f;
-	int r = 1;
-
-	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
-	f = fopen(path, "re");
-	if (f == NULL)
-		return -errno;
-	errno = 0;
-	while (r == 1 && (n = getdelim(&line, &room, '\0', f)) > 0)
-		if (strncmp(line, name, sizeof(name) - 1) == 0) {
-			snprintf(ret, size, "%s", line + sizeof(name) - 1);
-			r = 0;
-		}
-	if (r == 1 && ferror(f))
-		r = -errno;
-	free(line);
-	fclose(f);
-	return r;
-}
-
-static bool is_own(const char *path)
-{
-	char directory[PATH_MAX];
-	struct stat st;
-
-	snprintf(directory, sizeof(directory), "%.*s", (int)(strrchr(path, '/') - path), path);
-	return lstat(directory, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid();
-}
-
-/* Said by a session that does not know the process, has just ended, or is of another version. */
-static bool is_elsewhere(int r)
-{
-	return r == -ESRCH || r == -ENOENT || r == -ECONNREFUSED || r == -ECONNRESET;
-}
-
-/*
- * A program may write over its environment, as those do that set a title. Then it is in one of this user's sessions or in none.
- */
-static int ask_all_sessions(pid_t pid, const struct question *q, int *ret_fd, struct why *why)
-{
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	char pattern[PATH_MAX];
-	glob_t found = {0};
-	int r = -ESRCH;
-
-	glob("/tmp/cprof-*/*", 0, NULL, &found);
-	if (runtime != NULL && runtime[0] == '/') {
-		snprintf(pattern, sizeof(pattern), "%s/cprof-*/*", runtime);
-		glob(pattern, found.gl_pathc > 0 ? GLOB_APPEND : 0, NULL, &found);
-	}
-	for (size_t i = 0; i < found.gl_pathc && is_elsewhere(r); i++)
-		if (is_own(found.gl_pathv[i]))
-			r = session_ask(found.gl_pathv[i], pid, q->what, q->text, WAIT_MS, ret_fd,
-					why);
-	globfree(&found);
-	if (is_elsewhere(r))
-		why_set(why,
-			"process %d does not run under `cprof run`, or its launcher has ended: "
-			"start it by cprof run -- PROGRAM",
-			(int)pid);
-	return r;
-}
-
-static int ask(pid_t pid, const struct question *q, int *ret_fd, struct why *why)
-{
-	char session[256];
-	int r = read_session(pid, session, sizeof(session));
-
-	if (r == 0) {
-		r = session_ask(session, pid, q->what, q->text, WAIT_MS, ret_fd, why);
-		if (r == -ENOENT || r == -ECONNREFUSED)
-			why_set(why, "the `cprof run` of process %d has ended", (int)pid);
-		return r;
-	}
-	if (r == 1)
-		return ask_all_sessions(pid, q, ret_fd, why);
-	if (r == -ENOENT || r == -ESRCH)
-		why_set(why, "there is no process %d", (int)pid);
-	else if (r == -EACCES || r == -EPERM)
-		why_set(why, "process %d is another user's", (int)pid);
-	else
-		why_set(why, "cannot read the environment of process %d: %s", (int)pid,
-			strerror(-r));
-	return r;
-}
 
 /* The directory and the name in it. */
 static int open_parent(const char *path, const char **ret_name, struct why *why)
@@ -222,7 +123,7 @@ static int get(const struct ctl *c, const char *name, struct why *why)
 	int from, r;
 
 	if (strcmp(name, "trace") == 0 && c->seconds == 0) {
-		r = ask(c->pid, &q, &from, why);
+		r = asking(c->pid, &q, &from, why);
 		return r < 0 ? r : from;
 	}
 	if (c->debug > 0)
@@ -313,7 +214,7 @@ static int status(const struct ctl *c)
 		cmd_complain(c->name, "nothing goes behind it: 'cprof ctl PID status'");
 		return CMD_USAGE;
 	}
-	r = ask(c->pid, &q, &from, &why);
+	r = asking(c->pid, &q, &from, &why);
 	if (r == 0) {
 		r = session_copy(from, STDOUT_FILENO, WAIT_MS);
 		if (r < 0)
@@ -348,7 +249,7 @@ static int change(const struct ctl *c, enum session_what what)
 			return CMD_USAGE;
 		}
 	}
-	r = ask(c->pid, &q, &none, &why);
+	r = asking(c->pid, &q, &none, &why);
 	if (none >= 0)
 		close(none);
 	if (r < 0)

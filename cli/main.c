@@ -22,6 +22,7 @@ static const struct command {
 	{"raw", cmd_raw, "everything in a profile, as text"},
 	{"diff", cmd_diff, "what has changed between two sides, and is it chance"},
 	{"ctl", cmd_ctl, "look at a program that runs, and change what is recorded"},
+	{"doctor", cmd_doctor, "what works on this machine, and what to do about the rest"},
 	{"check", cmd_check, "whether profiles keep the rules of pprof and its readers"},
 };
 

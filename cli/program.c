@@ -147,6 +147,7 @@ static int check_image(const char *shown, const char *path, int depth, struct pr
 	}
 	if (n < (ssize_t)sizeof(head.elf) || memcmp(head.elf.e_ident, ELFMAG, SELFMAG) != 0)
 		goto out; /* no image we know: execv() gives the reason */
+	snprintf(ret->image, sizeof(ret->image), "%s", path);
 	r = -ENOTSUP;
 	if (head.elf.e_ident[EI_CLASS] != ELFCLASS64 || head.elf.e_machine != EM_X86_64) {
 		why_set(why,
@@ -188,8 +189,10 @@ privileged:
 
 int program_find(const char *name, struct program *ret, struct why *why)
 {
-	int r = search_path(name, ret->path, sizeof(ret->path));
+	int r;
 
+	ret->image[0] = '\0';
+	r = search_path(name, ret->path, sizeof(ret->path));
 	if (r == -ENOENT)
 		why_set(why, "cannot run %s: no such program%s", name,
 			strchr(name, '/') != NULL ? "" : " in $PATH");

@@ -10,6 +10,8 @@
 
 struct program {
 	char path[4096];
+	/* The file whose code it is: of a script its interpreter. "": not known. Also of one that is refused. */
+	char image[4096];
 	/* The address sanitizer's runtime asks the program itself for its options, and not libcprof.so (preload/boot.c). */
 	bool answers_asan;
 };

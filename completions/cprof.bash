@@ -53,7 +53,7 @@ _cprof()
 	local word=${COMP_WORDS[COMP_CWORD]} i=2 command=${COMP_WORDS[1]} REPLY before
 
 	if ((COMP_CWORD == 1)); then
-		COMPREPLY=($(compgen -W 'run top tree peek list traces tags info raw diff ctl check --help --version' -- "$word"))
+		COMPREPLY=($(compgen -W 'run top tree peek list traces tags info raw diff ctl doctor check --help --version' -- "$word"))
 		return
 	fi
 	if [[ $command == ctl && ${COMP_WORDS[COMP_CWORD - 1]} != -o ]]; then
@@ -63,6 +63,14 @@ _cprof()
 		4) COMPREPLY=($(compgen -W 'cpu wall heap block mutex threads threadcreate trace' -- "$word")) ;;
 		*) COMPREPLY=($(compgen -W '-o -seconds -debug' -- "$word")) ;;
 		esac
+		return
+	fi
+	if [[ $command == doctor ]]; then
+		if [[ $word == -* ]]; then
+			COMPREPLY=($(compgen -W '-json --help' -- "$word"))
+		else
+			COMPREPLY=($(compgen -A command -A file -W "$(cd /proc && echo [0-9]*)" -- "$word"))
+		fi
 		return
 	fi
 	if [[ $command != run ]]; then

@@ -3,6 +3,7 @@
  *
  *     noperf PROGRAM [ARG…]
  *     noperf --probe             "yes" when they may be opened here, "no" otherwise
+ *     noperf --kill PROGRAM …    who tries is ended, as by sandboxes that list what is allowed
  *     noperf --strict PROGRAM …  without timers of its own and /proc too: only what a careful service needs
  */
 #include <errno.h>
@@ -64,14 +65,22 @@ int main(int argc, char **argv)
 		DENY(SYS_socket, EPERM),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
+	struct sock_filter kill_perf[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_perf_event_open, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	int is_kill = argc > 1 && strcmp(argv[1], "--kill") == 0;
 	int is_strict = argc > 1 && strcmp(argv[1], "--strict") == 0;
 
 	if (argc > 1 && strcmp(argv[1], "--probe") == 0)
 		return probe();
-	argv += 1 + is_strict;
+	argv += 1 + is_strict + is_kill;
 	if (argv[0] == NULL)
 		return 2;
 	if ((is_strict ? filter(strict, sizeof(strict) / sizeof(strict[0]))
+	     : is_kill ? filter(kill_perf, sizeof(kill_perf) / sizeof(kill_perf[0]))
 		       : filter(no_perf, sizeof(no_perf) / sizeof(no_perf[0]))) < 0)
 		return 125;
 	execvp(argv[0], argv);
