@@ -377,6 +377,7 @@ static void wake(void)
 
 void http_stop(void)
 {
+	const struct timespec moment = {0, 100000};
 	uint64_t until = clock_monotonic() + STOP_NS;
 
 	if (!atomic_load_explicit(&http.alive, memory_order_acquire))
@@ -392,6 +393,9 @@ void http_stop(void)
 			return;
 		sys4(SYS_futex, &http.alive, FUTEX_WAIT_PRIVATE, 1, &left);
 	}
+	/* its last steps are the C library's, who tells nobody of them */
+	while (sys3(SYS_tgkill, sys1(SYS_getpid, 0), http.tid, 0) == 0 && clock_monotonic() < until)
+		sys2(SYS_nanosleep, &moment, NULL);
 }
 
 bool http_pause(void)
