@@ -5,7 +5,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "endpoint/query.h"
+#include "http/query.h"
 
 #define CPU_TARGET "/debug/pprof/profile"
 
