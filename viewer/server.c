@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "output/gzip.h"
-#include "viewer/assets.h"
+#include "page/assets.h"
 #include "viewer/pack.h"
 #include "viewer/work.h"
 
