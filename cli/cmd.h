@@ -15,6 +15,7 @@ int cmd_run(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_raw(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_flame(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
 
 /* What a subcommand that reads returns. check has one more, see cprof-check(1). */
@@ -77,5 +78,8 @@ void cmd_report_init(struct cmd_report *r);
 void cmd_report_fini(struct cmd_report *r);
 /* Fills @options, CMD_REPORT_OPTIONS_MAX of them. */
 void cmd_report_options(struct cmd_report *r, struct cmd_option *options);
+/* The two halves of cmd_report_load(), for what goes between them. */
+int cmd_report_read(struct cmd_report *r, const char *command, struct cmd_files *files);
+int cmd_report_prepare(struct cmd_report *r, const char *command);
 /* Loads and prepares. Returns CMD_OK, or what to exit with, after saying why. */
 int cmd_report_load(struct cmd_report *r, const char *command, struct cmd_files *files);

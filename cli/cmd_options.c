@@ -320,7 +320,7 @@ static void note(const char *text)
 	fprintf(stderr, "cprof: %s\n", text);
 }
 
-int cmd_report_load(struct cmd_report *r, const char *command, struct cmd_files *files)
+int cmd_report_read(struct cmd_report *r, const char *command, struct cmd_files *files)
 {
 	struct why why;
 	int error;
@@ -345,10 +345,24 @@ int cmd_report_load(struct cmd_report *r, const char *command, struct cmd_files 
 		cmd_complain(command, "%s", why.text);
 		return CMD_FAILED;
 	}
-	error = report_prepare(&r->report, &why);
+	return CMD_OK;
+}
+
+int cmd_report_prepare(struct cmd_report *r, const char *command)
+{
+	struct why why;
+	int error = report_prepare(&r->report, &why);
+
 	if (error < 0) {
 		cmd_complain(command, "%s", why.text);
 		return error == -EINVAL ? CMD_USAGE : CMD_FAILED;
 	}
 	return CMD_OK;
+}
+
+int cmd_report_load(struct cmd_report *r, const char *command, struct cmd_files *files)
+{
+	int status = cmd_report_read(r, command, files);
+
+	return status == CMD_OK ? cmd_report_prepare(r, command) : status;
 }

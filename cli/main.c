@@ -13,6 +13,7 @@ static const struct command {
 } commands[] = {
 	{"run", cmd_run, "run a program and write its profiles"},
 	{"top", cmd_top, "the functions that use most"},
+	{"flame", cmd_flame, "the stacks as a picture, in a page, a drawing or text"},
 	{"raw", cmd_raw, "everything in a profile, as text"},
 	{"ctl", cmd_ctl, "look at a program that runs, and change what is recorded"},
 	{"check", cmd_check, "whether profiles keep the rules of pprof and its readers"},

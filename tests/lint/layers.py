@@ -18,11 +18,12 @@ LAYERS = {
     'tracer': ['core/*'],
     'output': ['core/*', 'tracer/drain.h'],
     'page': ['core/why.h', 'output/gzip.h', 'output/out.h'],
+    'flame': ['core/why.h', 'output/*', 'page/*'],
     'endpoint': ['core/*', 'output/*'],
     'preload': ['cprof/*', 'core/*', 'profiles/*', 'tracer/*', 'output/*', 'endpoint/*'],
-    'cli': ['cprof/*', 'endpoint/*', 'core/clock.h', 'core/option.h', 'core/profile.h', 'core/session.h', 'core/why.h', 'core/segment*.h', 'core/log.h', 'output/*', 'tracer/*'],
+    'cli': ['cprof/*', 'endpoint/*', 'core/clock.h', 'core/option.h', 'core/profile.h', 'core/session.h', 'core/why.h', 'core/segment*.h', 'core/log.h', 'output/*', 'tracer/*', 'flame/*'],
     'viewer': ['tracer/format.h', 'core/checksum.h', 'core/why.h', 'core/syscalls.h', 'output/file.h',
-               'output/gzip.h', 'output/out.h', 'page/*', 'output/pprof.h', 'output/profile.h', 'output/symbols.h'],
+               'output/gzip.h', 'output/out.h', 'output/tty.h', 'page/*', 'output/pprof.h', 'output/profile.h', 'output/symbols.h'],
     'examples': ['cprof/*'],
 }
 FREE = ('tests', 'bench')
