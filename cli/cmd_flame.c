@@ -9,7 +9,6 @@
 #include "flame/flame.h"
 #include "output/pprof.h"
 #include "output/tty.h"
-#include "page/assets.h"
 
 static const char help[] =
 	"usage: cprof flame [OPTION…] [PROGRAM] FILE… [-o OUT.html]\n"

@@ -9,6 +9,7 @@ import { changed } from './units.js';
 
 export const ROW = 19;
 const FONT = '12px system-ui, sans-serif', PAD = 4, NAMED = 22; /* pixels: narrower ones have no name */
+const FAINT = 0x40 << 24, CLEAR = 0xbf << 24; /* how much is seen of what is narrower than a pixel */
 
 const MODULES = {
 	light: ['#f7b267', '#9ccbe8', '#8fd3ba', '#e3b4d3', '#efe287', '#bcc3f0', '#f0a58f', '#cfd4d9'],
@@ -22,10 +23,21 @@ export const OTHERS = 7;
 export const TEXT = { light: '#1b1f23', dark: '#f0f2f4' };
 
 /* Four steps each way; what is within 2 % is the same. */
-export function changeColour(share, isDark) {
+function stepOf(share) {
 	const size = Math.abs(share), step = size < 0.02 ? 0 : Math.min(4, 1 + Math.floor(size * 4));
 
-	return CHANGES[isDark ? 'dark' : 'light'][4 + (share < 0 ? -step : step)];
+	return 4 + (share < 0 ? -step : step);
+}
+
+export function changeColour(share, isDark) {
+	return CHANGES[isDark ? 'dark' : 'light'][stepOf(share)];
+}
+
+/* A colour as a pixel has it. */
+function pixelOf(hex) {
+	const [r, g, b] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+
+	return r | g << 8 | b << 16;
 }
 
 /* A colour a little nearer to the page's, by @shade of 0 to 2. */
@@ -88,6 +100,9 @@ export class Painter {
 		const shades = Array.from({ length: OTHERS + 1 }, (_, m) => [0, 1, 2].map((s) => moduleColour(m, s, isDark)));
 
 		this.colours = t.names.map((name, i) => shades[modules.of[i]][hash(name) % 3]);
+		this.pixels = Uint32Array.from(this.colours, pixelOf);
+		this.changes = CHANGES[isDark ? 'dark' : 'light'].map(pixelOf);
+		this.hit = pixelOf(this.mark);
 		this.root = isDark ? '#33393f' : '#e4e6e8';
 	}
 
@@ -107,6 +122,30 @@ export class Painter {
 			this.widths.set(text, width);
 		}
 		return width;
+	}
+
+	/* What is narrower than a pixel, a row of pixels for each level: thousands of them are one picture, not thousands of boxes. */
+	prepareStrips(v) {
+		const width = Math.max(1, Math.ceil(v.width)), height = Math.ceil(v.height / ROW) + 2;
+
+		if (this.strips?.width !== width || this.strips.height !== height) {
+			this.stripCanvas = new OffscreenCanvas(width, height);
+			this.strips = new ImageData(width, height);
+			this.strip = new Uint32Array(this.strips.data.buffer);
+		}
+		this.strip.fill(0);
+		this.stripped = []; /* where each row of them goes */
+	}
+
+	drawStrips() {
+		const { c } = this, { width } = this.strips;
+
+		if (this.stripped.length === 0)
+			return;
+		this.stripCanvas.getContext('2d').putImageData(this.strips, 0, 0);
+		c.imageSmoothingEnabled = false;
+		for (const [row, y] of this.stripped.entries())
+			c.drawImage(this.stripCanvas, 0, row, width, 1, 0, y, width, ROW - 1);
 	}
 
 	/* What of a name has room: all of it, its last part, or its beginning. */
@@ -146,12 +185,14 @@ export class Painter {
 		c.textBaseline = 'middle';
 		let drawn = 0;
 
+		this.prepareStrips(v);
 		for (let level = 0; level + 1 < v.t.levels.length; level++) {
 			const y = this.yOf(v, level);
 
 			if (y + ROW > 0 && y < v.height)
 				drawn += this.level(v, level, y);
 		}
+		this.drawStrips();
 		if (v.hover >= 0)
 			this.outline(v, v.hover, this.text, 1);
 		if (v.focus >= 0) {
@@ -166,34 +207,46 @@ export class Painter {
 	}
 
 	level(v, level, y) {
-		const { t } = v, { c } = this, scale = v.width / (v.x1 - v.x0), end = t.levels[level + 1];
-		let i = firstBehind(t, t.levels[level], end, v.x0), drawn = 0;
+		const { t } = v, scale = v.width / (v.x1 - v.x0), end = t.levels[level + 1];
+		const row = this.stripped.length * this.strips.width;
+		let i = firstBehind(t, t.levels[level], end, v.x0), drawn = 0, has = false;
 
 		while (i < end && t.x[i] < v.x1) {
 			const left = (t.x[i] - v.x0) * scale, width = t.w[i] * scale;
 
 			if (width < 1) {
 				/* as many as begin before the next pixel are one */
-				const next = firstBehind(t, i + 1, end, v.x0 + (Math.floor(left) + 1) / scale);
+				const next = this.behind(t, i + 1, end, v.x0 + (Math.floor(left) + 1) / scale);
 				let isHit = false;
 
-				for (let j = i; v.hits && j < next && j < i + 50; j++)
-					isHit ||= v.hits[t.frame[j]] === 1;
-				c.globalAlpha = v.hits && !isHit ? 0.25 : 0.7;
-				c.fillStyle = isHit ? this.mark : this.colourOf(t, i);
-				c.fillRect(Math.floor(left), y, 1, ROW - 1);
+				for (let j = i; v.hits && !isHit && j < next && j < i + 50; j++)
+					isHit = v.hits[t.frame[j]] === 1;
+				const pixel = isHit ? this.hit : this.isDiff ? this.changes[stepOf(change(t.now[i], t.before[i]))] : this.pixels[t.frame[i]];
+
+				this.strip[row + Math.max(0, Math.floor(left))] = pixel | (v.hits && !isHit ? FAINT : CLEAR);
+				has = true;
 				i = next;
 			} else {
-				this.box(v, i, Math.max(left, -2), Math.min(left + width, v.width + 2), y, left < -2);
+				this.box(v, i, Math.max(left, -2), Math.min(left + width, v.width + 2), y);
 				i++;
 			}
 			drawn++;
 		}
-		c.globalAlpha = 1;
+		if (has)
+			this.stripped.push(y);
 		return drawn;
 	}
 
-	box(v, i, left, right, y, isCut) {
+	/* As firstBehind(), where it is likely to be one of the next. */
+	behind(t, from, end, x) {
+		let step = 1;
+
+		while (from + step < end && t.x[from + step] + t.w[from + step] <= x)
+			step *= 2;
+		return firstBehind(t, from + (step >> 1), Math.min(end, from + step + 1), x);
+	}
+
+	box(v, i, left, right, y) {
 		const { t } = v, { c } = this, isHit = v.hits !== null && i > 0 && v.hits[t.frame[i]] === 1;
 		const gap = right - left > 3 ? 1 : 0.3, isAbove = v.zoom > 0 && t.depth[i] < t.depth[v.zoom];
 
