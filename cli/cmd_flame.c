@@ -13,14 +13,14 @@
 static const char help[] =
 	"usage: cprof flame [OPTION…] [PROGRAM] FILE… [-o OUT.html]\n"
 	"\n"
-	"Draws the stacks of profiles: the wider a box, the more goes through it. One HTML\n"
-	"file that needs no network, to zoom, search, turn around, and compare in. Without\n"
-	"-o it is named for the first file, in this directory: cpu.pb.gz becomes cpu.html.\n"
+	"Draws the stacks of profiles: the wider a box, the more goes through it. It is\n"
+	"one HTML file that needs no network, to zoom, search, turn around and compare in.\n"
+	"Without -o it is named for the first FILE: cpu.pb.gz becomes ./cpu.html.\n"
 	"\n"
 	"  -o OUT          where to write; '-' is standard output\n"
-	"  -text           lines of text instead, as wide as the terminal; to standard output\n"
+	"  -text           lines of text instead, on standard output\n"
 	"  -svg            a drawing without scripts, for documents\n"
-	"  -diff_base=FILE what has become more and less since FILE; may be given once\n"
+	"  -diff_base=FILE what has become more and less since FILE\n"
 	"  -normalize      FILE counts as if its total were that of the others\n"
 	"  -inverted       callers below what they call: who calls the busy functions?\n"
 	"  -flames         roots at the bottom\n"
@@ -32,8 +32,8 @@ static const char help[] =
 	"               -idle: also waiting that is idle, left out otherwise\n"
 	"which frames   -show=RE  -hide=RE  -show_from=RE  -noinlines\n"
 	"a box is       -functions (default)  -filefunctions  -files  -lines  -addresses\n"
-	"how many       -nodefraction=F: boxes below this share of all are left out of text\n"
-	"               (0.005) and drawing (what cannot be seen); -trim=false: none are\n"
+	"how many       -nodefraction=F: boxes below this share of all are left out of\n"
+	"               text (0.005) and drawing (what is not seen); -trim=false: none are\n"
 	"others         -symbolize=none\n"
 	"\n"
 	"  cprof flame cpu.pb.gz\n"
@@ -280,8 +280,8 @@ static int write_out(struct asked *a, const char *command, const struct flame *f
 	}
 	status = CMD_OK;
 	if (result.is_file)
-		fprintf(stderr, "cprof: %s has %u stacks in %u boxes; open it in a browser\n", path,
-			f->samples_n, f->nodes_n);
+		fprintf(stderr, "cprof: %s has %u stacks in %u boxes%s\n", path, f->samples_n,
+			f->nodes_n, a->text ? "" : "; open it in a browser");
 out:
 	free(named);
 	return status;

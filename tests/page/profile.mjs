@@ -22,7 +22,7 @@ const bytes = (field, data) => [...varint(field << 3 | 2), ...varint(data.length
 
 /*
  * @types: [['cpu', 'nanoseconds'] …]; @stacks: [{ frames: ['main', 'parse' …], from the root on; values: [1 …]; labels: { key: 'value' } }].
- * A frame is a name, or { name, file, line, module, start }.
+ * The linker's names are others: a name that is the same is cut as pprof does. A frame is a name, or { name, file, line, module, start }.
  */
 export function profile(types, stacks) {
 	const strings = new Map([['', 0]]), functions = new Map(), modules = new Map(), out = [];
@@ -55,7 +55,7 @@ export function profile(types, stacks) {
 			const id = functions.size + 1, module = mapping(f.module ?? '/bin/program');
 
 			functions.set(key, id);
-			put(bytes(5, [...number(1, id), ...number(2, text(f.name)), ...number(3, text(f.name)), ...number(4, text(f.file ?? '')), ...number(5, f.start ?? 0)]));
+			put(bytes(5, [...number(1, id), ...number(2, text(f.name)), ...number(3, text(`linked ${f.name}`)), ...number(4, text(f.file ?? '')), ...number(5, f.start ?? 0)]));
 			put(bytes(4, [...number(1, id), ...number(2, module), ...number(3, module * 0x1000000 + id * 16),
 				...bytes(4, [...number(1, id), ...number(2, f.line ?? 0)])]));
 		}
