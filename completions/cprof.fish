@@ -46,6 +46,7 @@ end
 
 complete -c cprof -n __fish_use_subcommand -f -a run -d "Profile a program"
 complete -c cprof -n __fish_use_subcommand -f -a top -d "The functions that cost most"
+complete -c cprof -n __fish_use_subcommand -f -a flame -d "The stacks as a picture"
 complete -c cprof -n __fish_use_subcommand -f -a raw -d "A profile as text"
 complete -c cprof -n __fish_use_subcommand -f -a ctl -d "What a program that runs does"
 complete -c cprof -n __fish_use_subcommand -f -a check -d "Is a profile sound"
@@ -58,4 +59,11 @@ complete -c cprof -n "__fish_seen_subcommand_from ctl" -f -a "(__fish_complete_p
 complete -c cprof -n "__fish_seen_subcommand_from ctl" -s o -r -d "Where to write"
 complete -c cprof -n "__fish_seen_subcommand_from ctl" -o seconds -x -d "A window from now on"
 complete -c cprof -n "__fish_seen_subcommand_from ctl" -o debug -x -a "1 2" -d "As text"
-complete -c cprof -n "__fish_seen_subcommand_from top raw check" -F
+complete -c cprof -n "__fish_seen_subcommand_from top flame raw check" -F
+complete -c cprof -n "__fish_seen_subcommand_from flame" -s o -r -d "Where to write"
+complete -c cprof -n "__fish_seen_subcommand_from flame" -o text -d "Lines of text"
+complete -c cprof -n "__fish_seen_subcommand_from flame" -o svg -d "A drawing without scripts"
+complete -c cprof -n "__fish_seen_subcommand_from flame" -o diff_base -r -d "What has changed since this profile"
+complete -c cprof -n "__fish_seen_subcommand_from flame" -o normalize -d "That profile's total is taken as the same"
+complete -c cprof -n "__fish_seen_subcommand_from flame" -o inverted -d "Callers below what they call"
+complete -c cprof -n "__fish_seen_subcommand_from flame" -o flames -d "Roots at the bottom"

@@ -196,8 +196,8 @@ export class Painter {
 		if (v.hover >= 0)
 			this.outline(v, v.hover, this.text, 1);
 		if (v.focus >= 0) {
-			this.outline(v, v.focus, this.page, 4);
-			this.outline(v, v.focus, this.accent, 2.5);
+			this.outline(v, v.focus, this.page, 3);
+			this.outline(v, v.focus, this.accent, 2);
 		}
 		return drawn;
 	}
