@@ -32,7 +32,7 @@ export function showChoices(data, state, set, actions) {
 	const { meta } = data, keys = [...new Set(meta.labels.flat().map(([key]) => key))].sort();
 
 	fill(byId('choices'),
-		list('Show', meta.columns.map((c, i) => [String(i), c[1] === 'count' || c[1] === '' ? c[0] : `${c[0]}, ${c[1]}`]), String(state.column),
+		list('Show', meta.columns.map((c, i) => [String(i), c[0]]), String(state.column),
 			(v) => set({ column: Number(v) })),
 		keys.length > 0 && list('by', [['', 'no label'], ...keys.map((key) => [key, key])], state.group, (v) => set({ group: v })),
 		keys.length > 0 && list('only', [['', 'all labels'], ...labelValues(data).map((id) => [id, JSON.parse(id).join(': ')])], state.only,

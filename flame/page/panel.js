@@ -59,14 +59,14 @@ export function showPanel(o) {
 	if (zoom > 0)
 		add('Of the view', percent(t.now[i], t.now[zoom]));
 	if (i > 0)
-		add('Of the box before', percent(t.now[i], t.now[t.parent[i]]));
+		add('Of its parent', percent(t.now[i], t.now[t.parent[i]]));
 	if (isReal) {
 		const everywhere = sums(t, 0).find((r) => r.frame === t.frame[i]);
 
 		add('Everywhere', `${amount(everywhere.total)}, itself ${amount(everywhere.self)}`);
 		add('Source', source.file === '' ? 'not in the profile' : `${source.file}${source.line > 0 ? `:${source.line}` : ''}${source.start > 0 ? `, begins at ${source.start}` : ''}`);
 		add('Module', source.module || 'not in the profile');
-		add('Inlined', source.isInlined ? 'yes, into the box before' : '');
+		add('Inlined', source.isInlined ? 'yes, into its caller' : '');
 	}
 	const below = Array.from({ length: Math.min(t.count[i], BELOW) }, (_, n) => t.first[i] + n);
 

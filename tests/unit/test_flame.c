@@ -92,9 +92,9 @@ static void make(struct report *r, const char *main_name, int64_t before)
 	b[2] = location(p, "read", 20, NULL);
 	c[1] = location(p, "parse", 11, NULL);
 	d[1] = location(p, "blend", 30, "draw");
+	stack(p, c, 2, 10, "w1"); /* first, though it has less */
 	stack(p, b, 3, 25, "w1");
 	stack(p, b, 3, 5, "w2");
-	stack(p, c, 2, 10, "w1");
 	stack(p, d, 2, 20, NULL);
 	stack(p, &a, 1, 4, NULL);
 	if (before != 0)
@@ -171,6 +171,8 @@ static void test_inverted(void)
 	is_u64((uint64_t)s.of[read].now, 30, "read has its own");
 	is_u64((uint64_t)s.of[parse].now, 10, "and so has parse");
 	is_u64((uint64_t)s.of[child(&f, child(&f, read, "parse"), "main")].now, 30, "and callers");
+	ok(child(&f, child(&f, child(&f, 0, "blend"), "draw"), "main") != 0,
+	   "what is inlined is called by what it is inlined into");
 	flame_sizes_fini(&s);
 	flame_fini(&f);
 	report_fini(&r);
