@@ -1,6 +1,6 @@
 /* panel: what there is to say about one box. */
 import { byId, button, fill, make } from './dom.js';
-import { sums } from './tree.js';
+import { everywhere } from './tree.js';
 import { changed, percent, plural } from './units.js';
 
 const VALUES = 5, BELOW = 6;
@@ -61,9 +61,9 @@ export function showPanel(o) {
 	if (i > 0)
 		add('Of its parent', percent(t.now[i], t.now[t.parent[i]]));
 	if (isReal) {
-		const everywhere = sums(t, 0).find((r) => r.frame === t.frame[i]);
+		const sum = everywhere(t, t.frame[i]);
 
-		add('Everywhere', `${amount(everywhere.total)}, itself ${amount(everywhere.self)}`);
+		add('Everywhere', `${amount(sum.total)}, itself ${amount(sum.self)}`);
 		add('Source', source.file === '' ? 'not in the profile' : `${source.file}${source.line > 0 ? `:${source.line}` : ''}${source.start > 0 ? `, begins at ${source.start}` : ''}`);
 		add('Module', source.module || 'not in the profile');
 		add('Inlined', source.isInlined ? 'yes, into its caller' : '');

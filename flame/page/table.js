@@ -3,7 +3,7 @@ import { byId, button, fill, make } from './dom.js';
 import { sums } from './tree.js';
 import { changed, percent, plural } from './units.js';
 
-const ROWS = 200;
+const ROWS = 200, MANY = 100000, SOON_MS = 250; /* boxes whose sums would be felt in a zoom, and when it is over */
 
 export class Table {
 	/* @o: amount(value), names(), module(frame), isDiff, choose(frame) */
@@ -24,8 +24,16 @@ export class Table {
 		this.t = t;
 		this.top = top;
 		this.title = title;
-		this.rows = sums(t, top);
-		this.print();
+		clearTimeout(this.later);
+		const add = () => {
+			this.rows = sums(t, top);
+			this.print();
+		};
+
+		if (t.n < MANY)
+			add();
+		else
+			this.later = setTimeout(add, SOON_MS);
 	}
 
 	columns() {

@@ -8,6 +8,8 @@
  * it is found by halving, however many there are.
  */
 
+const FEW = 12;
+
 /* (parent, frame) → number, for as many as there are. */
 class Ways {
 	constructor() {
@@ -109,6 +111,20 @@ export function shape(data, { inverted, group }) {
 	return { n: ways.n, parent: ways.parent, frame: ways.frame, from: ways.from, end, names, leaves: inverted ? (group ? 2 : 1) : 0 };
 }
 
+/* A stretch of a list. Nearly all are short, where a sort in place is many times faster than asking the language's. */
+function sort(list, from, to, compare) {
+	if (to - from > FEW)
+		return void list.subarray(from, to).sort(compare);
+	for (let i = from + 1; i < to; i++) {
+		const one = list[i];
+		let at = i;
+
+		for (; at > from && compare(list[at - 1], one) > 0; at--)
+			list[at] = list[at - 1];
+		list[at] = one;
+	}
+}
+
 /* Sizes of all boxes. @width: 'larger', 'now' or 'before'. @wants(labels): whether samples with this set of labels count; or null. */
 export function lay(data, form, { column, width = 'larger', wants = null }) {
 	const { n, parent, frame, end, names } = form, values = data.samples.values[column];
@@ -148,8 +164,7 @@ export function lay(data, form, { column, width = 'larger', wants = null }) {
 	const compare = (a, b) => wide[b] - wide[a] || (names[frame[a]] < names[frame[b]] ? -1 : 1);
 
 	for (let i = 0; i < n; i++)
-		if (children[i + 1] - children[i] > 1)
-			list.subarray(children[i], children[i + 1]).sort(compare);
+		sort(list, children[i], children[i + 1], compare);
 	/* level by level */
 	const t = {
 		n: kept, names, shape: form, column,
@@ -294,6 +309,34 @@ export function sums(t, top) {
 			stack.push(c);
 	}
 	return [...rows.values()];
+}
+
+/* What one frame has in all of it: { self, total }. Asked of each box that is marked, so it looks at that frame's boxes alone. */
+export function everywhere(t, frame) {
+	if (t.ofFrame === undefined) {
+		const begin = new Int32Array(t.names.length + 1), next = new Int32Array(t.names.length + 1), boxes = new Int32Array(t.n);
+
+		for (let i = 1; i < t.n; i++)
+			begin[t.frame[i] + 1]++;
+		for (let f = 0; f < t.names.length; f++)
+			begin[f + 1] += begin[f];
+		next.set(begin);
+		for (let i = 1; i < t.n; i++)
+			boxes[next[t.frame[i]]++] = i;
+		t.ofFrame = { begin, boxes };
+	}
+	const { begin, boxes } = t.ofFrame, sum = { self: 0, total: 0 };
+
+	for (let at = begin[frame]; at < begin[frame + 1]; at++) {
+		let up = t.parent[boxes[at]];
+
+		sum.self += t.selfNow[boxes[at]];
+		while (up > 0 && t.frame[up] !== frame)
+			up = t.parent[up];
+		if (up <= 0)
+			sum.total += t.now[boxes[at]];
+	}
+	return sum;
 }
 
 /* From -1, gone, to 1, new. */

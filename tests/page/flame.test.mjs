@@ -18,7 +18,7 @@ import { decode } from '../../flame/page/data.js';
 import { GESTURES, KEYS } from '../../flame/page/keys.js';
 import { TEXT, changeColour, moduleColour } from '../../flame/page/paint.js';
 import { matcher } from '../../flame/page/search.js';
-import { boxAt, change, eachLevel, found, lay, shape, sums } from '../../flame/page/tree.js';
+import { boxAt, change, eachLevel, everywhere, found, lay, shape, sums } from '../../flame/page/tree.js';
 import { amount, changed, percent } from '../../flame/page/units.js';
 import { contrast } from '../../viewer/page/states.js';
 import { manyStacks, profile } from './profile.mjs';
@@ -189,6 +189,8 @@ test('what is found counts each stack once, and functions count recursion once',
 	const of = Object.fromEntries(sums(t, 0).map((r) => [t.names[r.frame], [r.self, r.total]]));
 
 	assert.deepEqual(of, { a: [8, 12], b: [2, 10], c: [4, 6] });
+	for (const [name, [self, total]] of Object.entries(of))
+		assert.deepEqual(everywhere(t, t.names.indexOf(name)), { self, total });
 	const inverted = lay(data, shape(data, { inverted: true }), { column: 1 });
 
 	assert.deepEqual(Object.fromEntries(sums(inverted, 0).map((r) => [inverted.names[r.frame], [r.self, r.total]])), of, 'turned around, too');
@@ -552,6 +554,7 @@ test('light and dark, by the system and by choice', async () => {
 	assert.equal(await backOf(), 'rgb(255, 255, 255)');
 	await page.emulateMedia({ colorScheme: 'light' });
 	await page.emulateMedia({ colorScheme: 'dark' });
+	await page.waitForFunction(() => window.flame.isDark);
 	assert.equal(await backOf(), 'rgb(22, 24, 27)');
 	await open(demo, { colorScheme: 'light' });
 	assert.equal(await backOf(), 'rgb(255, 255, 255)');
