@@ -23,6 +23,7 @@ int cmd_list(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
+int cmd_flame(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
@@ -46,6 +47,7 @@ enum cmd_option_type {
 	CMD_INT,    /* int *to */
 	CMD_FLOAT,  /* double *to */
 	CMD_LIST,   /* struct cmd_list *to: may be given again */
+	CMD_LATER,  /* known, but not here: text says why */
 	CMD_FILES,  /* struct cmd_files *to, with room for argc: each is one more; value 1: files behind it, too */
 };
 
@@ -106,6 +108,9 @@ void cmd_report_init(struct cmd_report *r);
 void cmd_report_fini(struct cmd_report *r);
 /* Fills @options, CMD_REPORT_OPTIONS_MAX of them. */
 void cmd_report_options(struct cmd_report *r, struct cmd_option *options);
+/* The two halves of cmd_report_load(), for what goes between them. */
+int cmd_report_read(struct cmd_report *r, const char *command, struct cmd_files *files);
+int cmd_report_prepare(struct cmd_report *r, const char *command);
 /* Loads and prepares. Returns CMD_OK, or what to exit with, after saying why. */
 int cmd_report_load(struct cmd_report *r, const char *command, struct cmd_files *files);
 

@@ -160,6 +160,9 @@ static int set_option(const char *command, const struct cmd_option *option, char
 		return 0;
 	case CMD_LIST:
 		return add_to_list(command, option, value);
+	case CMD_LATER:
+		cmd_complain(command, "-%s: %s", option->name, option->text);
+		return -EINVAL;
 	case CMD_FILES:
 		((struct cmd_files *)option->to)->paths[((struct cmd_files *)option->to)->n++] =
 			value;
@@ -421,7 +424,7 @@ static bool is_program(const char *path)
 	return is_elf;
 }
 
-int cmd_report_load(struct cmd_report *r, const char *command, struct cmd_files *files)
+int cmd_report_read(struct cmd_report *r, const char *command, struct cmd_files *files)
 {
 	struct why why;
 	int error;
@@ -459,12 +462,26 @@ int cmd_report_load(struct cmd_report *r, const char *command, struct cmd_files 
 		cmd_complain(command, "%s", why.text);
 		return CMD_FAILED;
 	}
-	error = report_prepare(&r->report, &why);
+	return CMD_OK;
+}
+
+int cmd_report_prepare(struct cmd_report *r, const char *command)
+{
+	struct why why;
+	int error = report_prepare(&r->report, &why);
+
 	if (error < 0) {
 		cmd_complain(command, "%s", why.text);
 		return error == -EINVAL ? CMD_USAGE : CMD_FAILED;
 	}
 	return CMD_OK;
+}
+
+int cmd_report_load(struct cmd_report *r, const char *command, struct cmd_files *files)
+{
+	int status = cmd_report_read(r, command, files);
+
+	return status == CMD_OK ? cmd_report_prepare(r, command) : status;
 }
 
 /* The options and arguments that @view takes, in front of the files. */

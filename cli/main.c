@@ -13,6 +13,7 @@ static const struct command {
 } commands[] = {
 	{"run", cmd_run, "run a program and write its profiles"},
 	{"top", cmd_top, "the functions that use most"},
+	{"flame", cmd_flame, "the stacks as a picture, in a page, a drawing or text"},
 	{"tree", cmd_tree, "each function with its callers and callees"},
 	{"peek", cmd_peek, "the same for functions that match an expression"},
 	{"list", cmd_list, "source lines with what each is the cause of"},

@@ -53,7 +53,7 @@ _cprof()
 	local word=${COMP_WORDS[COMP_CWORD]} i=2 command=${COMP_WORDS[1]} REPLY before
 
 	if ((COMP_CWORD == 1)); then
-		COMPREPLY=($(compgen -W 'run top tree peek list traces tags info raw diff ctl doctor check --help --version' -- "$word"))
+		COMPREPLY=($(compgen -W 'run top flame tree peek list traces tags info raw diff ctl doctor check --help --version' -- "$word"))
 		return
 	fi
 	if [[ $command == ctl && ${COMP_WORDS[COMP_CWORD - 1]} != -o ]]; then
@@ -63,6 +63,12 @@ _cprof()
 		4) COMPREPLY=($(compgen -W 'cpu wall heap block mutex threads threadcreate trace' -- "$word")) ;;
 		*) COMPREPLY=($(compgen -W '-o -seconds -debug' -- "$word")) ;;
 		esac
+		return
+	fi
+	if [[ $command == flame && $word == -* ]]; then
+		COMPREPLY=($(compgen -W '-o -text -svg -diff_base= -normalize -inverted -flames -width= -nodefraction= -trim=false
+			-sample_index= -unit= -divide_by= -focus= -ignore= -tagfocus= -tagignore= -idle -show= -hide= -show_from= -noinlines
+			-functions -filefunctions -files -lines -addresses -symbolize=none --help' -- "$word"))
 		return
 	fi
 	if [[ $command == doctor ]]; then

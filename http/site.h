@@ -10,7 +10,7 @@
  */
 #pragma once
 
-#include "http/assets.h"
+#include "page/assets.h"
 #include "http/server.h"
 
 #define SITE_HELD_MAX (64 << 20) /* bytes of answers that are on their way */

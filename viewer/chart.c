@@ -66,26 +66,9 @@ static const struct {
 
 /* Texts */
 
-static unsigned columns_of(const char *text, size_t size)
-{
-	unsigned columns = 0;
-	size_t n;
-
-	for (size_t at = 0; at < size; at += n)
-		columns += out_width(text + at, &n);
-	return columns;
-}
-
-static void escape(struct chart *c, const char *bytes, size_t size)
-{
-	out_init(c->scratch, -1, false);
-	out_name(c->scratch, bytes, size < 4096 ? size : 4096);
-}
-
 unsigned chart_name_columns(struct chart *c, const struct name *name)
 {
-	escape(c, name->text, name->n);
-	return columns_of(c->scratch->buffer, c->scratch->n);
+	return out_columns(c->scratch, name->text, name->n);
 }
 
 static void blanks(struct chart *c, unsigned n)
@@ -97,25 +80,8 @@ static void blanks(struct chart *c, unsigned n)
 unsigned chart_text(struct chart *c, const char *bytes, size_t size, unsigned columns,
 		    bool is_padded)
 {
-	const char *text = c->scratch->buffer;
-	unsigned taken = 0, width;
-	size_t at = 0, n;
-	bool is_cut;
+	unsigned taken = out_cut(c->out, c->scratch, bytes, size, columns, c->is_ascii);
 
-	escape(c, bytes, size);
-	is_cut = columns_of(text, c->scratch->n) > columns;
-	while (at < c->scratch->n) {
-		width = out_width(text + at, &n);
-		if (taken + width > columns - (is_cut && columns > 0))
-			break;
-		taken += width;
-		at += n;
-	}
-	out_bytes(c->out, text, at);
-	if (is_cut && columns > 0) {
-		out_text(c->out, c->is_ascii ? "~" : "…");
-		taken++;
-	}
 	if (is_padded && taken < columns) {
 		blanks(c, columns - taken);
 		taken = columns;

@@ -466,7 +466,7 @@ static int write_table(struct cmd *c, struct table *table, const char *sort,
 		return cmd_failed(c, r, &why);
 	if (cmd_open_out(c, true) != STATUS_OK)
 		return STATUS_FAILED;
-	table_out(table, c->out, (enum args_format)args->format, limit, terminal_width());
+	table_out(table, c->out, (enum args_format)args->format, limit, tty_width());
 	return STATUS_OK;
 }
 

@@ -205,7 +205,7 @@ static int show_text(struct cmd *c, const struct blocked *b, const struct story_
 {
 	struct blocked_tree tree;
 	struct table *notes = NULL;
-	unsigned width = terminal_width();
+	unsigned width = tty_width();
 	int r = blocked_make_tree(b, &tree), status;
 
 	if (r == 0)

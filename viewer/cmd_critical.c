@@ -500,14 +500,14 @@ static int show(struct cmd *c, const struct critical *path, const struct span *s
 				   path->from_ns - cmd_begun_ns(c), path->to_ns - path->from_ns);
 		/* on a screen what it is made of comes first: there may be thousands of segments */
 		if (format == FORMAT_TEXT || own.has_causes)
-			table_out(causes, c->out, format, 0, terminal_width());
+			table_out(causes, c->out, format, 0, tty_width());
 		if (is_both && format == FORMAT_TEXT)
 			out_char(c->out, '\n');
 		if (!own.has_causes)
-			table_out(segments, c->out, format, limit, terminal_width());
+			table_out(segments, c->out, format, limit, tty_width());
 		if (is_both && format == FORMAT_JSON) {
 			out_text(c->out, ",\"causes\":\n");
-			table_out(causes, c->out, format, 0, terminal_width());
+			table_out(causes, c->out, format, 0, tty_width());
 			out_text(c->out, "}\n");
 		}
 		/* text says it below the table */

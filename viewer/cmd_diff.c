@@ -276,7 +276,7 @@ static int show(struct cmd *c, struct diff_side sides[2], const struct story_cou
 	int status = STATUS_FAILED, r = diff_pairs(&sides[0], &sides[1], &pairs, &n);
 
 	memcpy(columns, row_columns, sizeof(columns));
-	if (c->args->format == FORMAT_TEXT && terminal_width() < 120)
+	if (c->args->format == FORMAT_TEXT && tty_width() < 120)
 		columns[ROW_A_P99].title = columns[ROW_B_P99].title = NULL;
 	if (own.per != PER_NONE) { /* those are no whole numbers */
 		for (unsigned i = 0; i < 2; i++) {

@@ -220,7 +220,7 @@ static void choose_columns(const struct cmd *c, struct column *columns)
 				     [ROW_CONVOYS] = true,
 				     [ROW_CONVOY] = true},
 	};
-	unsigned width = terminal_width();
+	unsigned width = tty_width();
 
 	memcpy(columns, row_columns, sizeof(row_columns));
 	for (unsigned i = 0; i < ROW_COLUMNS; i++) {
@@ -482,7 +482,7 @@ static int show_across(struct cmd *c)
 		return status;
 	}
 	memcpy(columns, across_columns, sizeof(columns));
-	if (c->args->format == FORMAT_TEXT && terminal_width() < 120)
+	if (c->args->format == FORMAT_TEXT && tty_width() < 120)
 		columns[IN_MEAN].title = columns[IN_AT].title = columns[IN_THREAD].title = NULL;
 	r = table_create(&table, "calls or waits with a lock held", columns, IN_COLUMNS);
 	for (uint32_t i = 0; i < across.rows_n && r == 0; i++)

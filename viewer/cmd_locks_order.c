@@ -269,9 +269,9 @@ static int show_table(struct cmd *c, const struct lock_order *order,
 	int status, r;
 
 	memcpy(columns, columns_of_edges, sizeof(columns));
-	if (c->args->format == FORMAT_TEXT && terminal_width() < 100)
+	if (c->args->format == FORMAT_TEXT && tty_width() < 100)
 		columns[EDGE_AT].title = NULL;
-	if (c->args->format == FORMAT_TEXT && terminal_width() < 150)
+	if (c->args->format == FORMAT_TEXT && tty_width() < 150)
 		columns[EDGE_GATE].title = NULL;
 	r = table_create(&table, "locks taken while others were held", columns, EDGE_COLUMNS);
 	for (uint32_t i = 0; i < order->edges_n && r == 0; i++) {

@@ -885,7 +885,7 @@ static int show(struct cmd *c, struct summary *summary, const struct story_count
 	s->s = summary;
 	s->counts = counts;
 	s->run_ns = counts->end_ns > counts->begin_ns ? counts->end_ns - counts->begin_ns : 0;
-	s->width = terminal_width() > WIDTH_LEAST ? terminal_width() : WIDTH_LEAST;
+	s->width = tty_width() > WIDTH_LEAST ? tty_width() : WIDTH_LEAST;
 	for (unsigned i = 0; i < TRACE_STATES; i++)
 		s->all_ns += summary->state_ns[i];
 	s->warnings_n = warnings_find(summary, counts, s->run_ns, s->warnings);

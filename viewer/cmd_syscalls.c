@@ -149,7 +149,7 @@ static int add_row(struct table *table, const struct cmd *c, const struct both *
 	name_clear(&name);
 	calls_name(calls, row, &name);
 	if (c->args->format == FORMAT_TEXT && (own.by == CALLS_FILE || own.by == CALLS_PATH))
-		keep_end(&name, terminal_width() * 2 / 5);
+		keep_end(&name, tty_width() * 2 / 5);
 	if (own.errors && row->key != TALLY_OTHERS) {
 		const char *text = name_error(calls_error(row));
 
@@ -200,8 +200,7 @@ static void choose_columns(const struct cmd *c, struct column *columns)
 	if (own.by != CALLS_THREAD)
 		columns[ROW_TID].key = NULL;
 	/* what says least, where there is no room for all */
-	if (c->args->format == FORMAT_TEXT &&
-	    terminal_width() < (own.by == CALLS_NUMBER ? 90 : 120)) {
+	if (c->args->format == FORMAT_TEXT && tty_width() < (own.by == CALLS_NUMBER ? 90 : 120)) {
 		columns[ROW_MEAN].title = NULL;
 		if (own.by != CALLS_NUMBER)
 			columns[ROW_P50].title = NULL;

@@ -410,7 +410,7 @@ static int check_own(const struct args *args, enum timeline_key *ret_key)
 
 static int run(const struct args *args)
 {
-	unsigned width = own.width != 0 ? (unsigned)own.width : terminal_width(), names;
+	unsigned width = own.width != 0 ? (unsigned)own.width : tty_width(), names;
 	struct args args_out = *args; /* with --html as what -o says */
 	struct chart chart = {0};
 	struct plan plan;

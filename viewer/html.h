@@ -1,5 +1,5 @@
 /*
- * html: the page as one file that asks nobody: its style, its modules as one script, and the answers to what it asks of a trace.
+ * html: the page as one file that asks nobody (page/sheet.h), and the answers to what it asks of a trace.
  *
  *     answers     what is asked of the whole run, word for word as the server says it: tables, edges, columns, the longest waits
  *     pieces      each track's intervals, of which any stretch is added up: tiles, spans, sums, columns
@@ -7,13 +7,11 @@
  * All intervals are there when the file's bound allows it, and every number is then the server's. Else those that are shorter than
  * some length are put together with their neighbours, as times of states; the length is doubled until the file is small enough, and the
  * page says it. docs/viewer-api.md has the form.
- *
- * What is in a trace stands in base64 only: no name can be taken for markup.
  */
 #pragma once
 
 #include "viewer/api.h"
-#include "http/assets.h"
+#include "page/assets.h"
 #include "viewer/watch.h"
 
 #define HTML_SIZE (UINT64_C(20) << 20) /* unless somebody says */
@@ -34,9 +32,3 @@ struct html_counts {
 /* 0, -EINTR (the watch ended it), -EFBIG (what must be there is more than the bound), or another negative errno, with @why. */
 int html_write(const struct html_ask *ask, struct out *out, struct html_counts *ret,
 	       struct why *why);
-
-/*
- * The page's modules, main.js and what it imports, as one classic script: each a function that returns what it exports. Only what the
- * modules need of the language's forms is known. 0, -EINVAL (something else is there, or two import each other) or -ENOMEM, with @why.
- */
-int html_script(const struct asset *files, struct out *out, struct why *why);

@@ -1,5 +1,6 @@
 /* Intervals in a few bytes each; the short ones put together when they would be too many. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "output/gzip.h"
@@ -147,7 +148,7 @@ int html_look(struct api *a, const struct watch *watch, struct html_found *ret, 
 
 struct put_state {
 	struct html_pieces *p;
-	struct html_section section;
+	struct sheet_section section;
 	uint64_t offset; /* in the chunk */
 	uint64_t end_ns; /* of what was put last, since the trace's beginning */
 	uint64_t done, total;
@@ -161,7 +162,7 @@ static int put(struct put_state *s, const uint8_t *bytes, const uint8_t *end)
 {
 	s->offset += (uint64_t)(end - bytes);
 	s->pieces++;
-	return html_section_put(&s->section, bytes, (size_t)(end - bytes));
+	return sheet_section_put(&s->section, bytes, (size_t)(end - bytes));
 }
 
 static uint8_t state_of(unsigned state)
@@ -275,14 +276,22 @@ static int on_put(void *context, const struct interval *i)
 
 static int end_chunk(struct put_state *s, struct out *to)
 {
-	int r = html_section_end(&s->section);
+	int r = sheet_section_end(&s->section);
 
 	s->p->bytes += s->section.bytes;
-	html_section_fini(&s->section);
+	sheet_section_fini(&s->section);
 	if (to != NULL)
-		out_text(to, "</script>\n");
+		sheet_close_section(to);
 	s->p->chunks++;
 	return r;
+}
+
+static void open_chunk(struct out *to, uint32_t n)
+{
+	char id[24];
+
+	snprintf(id, sizeof(id), "kept-%u", (unsigned)n);
+	sheet_open_section(to, id);
 }
 
 int html_put_pieces(struct html_pieces *p, struct out *to, struct why *why)
@@ -295,11 +304,8 @@ int html_put_pieces(struct html_pieces *p, struct out *to, struct why *why)
 	for (uint32_t i = 0; i < p->api->tracks_n && r == 0; i++) {
 		if (s.offset == 0) {
 			if (to != NULL)
-				out_format(
-					to,
-					"<script type=\"application/octet-stream\" id=\"kept-%u\">",
-					(unsigned)p->chunks);
-			r = html_section_begin(&s.section, to);
+				open_chunk(to, p->chunks);
+			r = sheet_section_begin(&s.section, to);
 		}
 		p->places[i] = (struct html_place){.chunk = p->chunks, .offset = s.offset};
 		s.end_ns = 0;
@@ -315,6 +321,6 @@ int html_put_pieces(struct html_pieces *p, struct out *to, struct why *why)
 			s.offset = 0;
 		}
 	}
-	html_section_fini(&s.section);
+	sheet_section_fini(&s.section);
 	return r;
 }

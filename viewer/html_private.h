@@ -1,21 +1,8 @@
 /* html, inside. */
 #pragma once
 
+#include "page/sheet.h"
 #include "viewer/html.h"
-
-/* Packed bytes, as base64, on their way into the file; or only counted. */
-struct html_section {
-	struct gzip_packer *packer;
-	struct out *to; /* NULL: they are counted */
-	uint64_t bytes; /* of base64 */
-	uint8_t carry[3];
-	unsigned carried;
-};
-
-int html_section_begin(struct html_section *s, struct out *to);
-int html_section_put(void *section, const void *bytes, size_t size);
-int html_section_end(struct html_section *s);
-void html_section_fini(struct html_section *s);
 
 #define HTML_DETAILS     64     /* spans of a kind that are told in full: the longest */
 #define HTML_DETAILS_FEW 16     /* of a long trace, where each takes a part of a second */
@@ -71,7 +58,7 @@ struct html {
 	uint32_t answers, stacks;
 	unsigned details; /* of each kind */
 	bool is_long;     /* a pass over it takes its time */
-	char nonce[40];   /* what the file's own style and script are known by */
+	struct sheet sheet;
 };
 
 /* All that is asked of the whole run, into what is kept. */

@@ -7,8 +7,8 @@
 #pragma once
 
 #include "core/why.h"
+#include "output/out.h"
 #include "viewer/args.h"
-#include "viewer/out.h"
 
 enum column_kind {
 	COLUMN_TEXT,

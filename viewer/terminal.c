@@ -6,48 +6,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "output/tty.h"
+
 #define QUIET_NS UINT64_C(500000000) /* before the first line of progress */
 #define AGAIN_NS UINT64_C(100000000)
-
-#define WIDTH_MAX 10000 /* columns: what asks for more is no terminal */
 
 static volatile sig_atomic_t interrupted;
 static pid_t pager;
 
-static bool is_set(const char *name)
-{
-	const char *value = getenv(name);
-
-	return value != NULL && value[0] != '\0';
-}
-
 bool terminal_has_colour(int fd, enum terminal_colour wish)
 {
-	const char *term = getenv("TERM"), *force = getenv("CLICOLOR_FORCE");
-
-	if (wish != COLOUR_AUTO)
-		return wish == COLOUR_ALWAYS;
-	if (is_set("NO_COLOR"))
-		return false;
-	if (force != NULL && force[0] != '\0' && strcmp(force, "0") != 0)
-		return true;
-	return isatty(fd) && term != NULL && strcmp(term, "dumb") != 0;
-}
-
-unsigned terminal_width(void)
-{
-	const char *columns = getenv("COLUMNS");
-	unsigned long n = columns != NULL ? strtoul(columns, NULL, 10) : 0;
-	struct winsize size;
-
-	if (n == 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
-		n = size.ws_col;
-	return n > 0 && n <= WIDTH_MAX ? (unsigned)n : 100;
+	return wish == COLOUR_AUTO ? tty_has_colour(fd) : wish == COLOUR_ALWAYS;
 }
 
 static void run_pager(int from, const char *command)

@@ -3,15 +3,13 @@
  */
 #pragma once
 
+#include "output/tty.h"
 #include "viewer/watch.h"
 
 enum terminal_colour { COLOUR_AUTO, COLOUR_ALWAYS, COLOUR_NEVER };
 
-/* Is colour wanted in what goes to @fd? By NO_COLOR, CLICOLOR_FORCE and TERM, unless @wish says. */
+/* Is colour wanted in what goes to @fd? By output/tty.h, unless @wish says. */
 bool terminal_has_colour(int fd, enum terminal_colour wish);
-
-/* Columns of text: COLUMNS, else the terminal's, else 100. */
-unsigned terminal_width(void);
 
 /*
  * Puts a pager ($PAGER, else less) between standard output and the terminal, if there is one, and returns the file to write

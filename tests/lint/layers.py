@@ -18,12 +18,14 @@ LAYERS = {
     'tracer': ['core/*'],
     'output': ['core/*', 'tracer/drain.h'],
     'compare': ['core/why.h', 'output/*'],
-    'http': ['core/*', 'output/file.h', 'output/gzip.h'],
+    'page': ['core/why.h', 'output/gzip.h', 'output/out.h'],
+    'flame': ['core/why.h', 'output/*', 'page/*'],
+    'http': ['core/*', 'page/assets.h', 'output/file.h', 'output/gzip.h'],
     'endpoint': ['core/*', 'output/*', 'http/*'],
     'preload': ['cprof/*', 'core/*', 'profiles/*', 'tracer/*', 'output/*', 'http/listen.h', 'endpoint/*'],
-    'cli': ['cprof/*', 'compare/*', 'endpoint/*', 'http/*', 'core/clock.h', 'core/option.h', 'core/profile.h', 'core/session.h', 'core/why.h', 'core/segment*.h', 'core/log.h', 'output/*', 'tracer/*'],
-    'viewer': ['tracer/format.h', 'http/*', 'compare/limit.h', 'core/checksum.h', 'core/clock.h', 'core/why.h', 'core/syscalls.h', 'output/file.h',
-               'output/gzip.h', 'output/pprof.h', 'output/profile.h', 'output/symbols.h'],
+    'cli': ['cprof/*', 'compare/*', 'endpoint/*', 'flame/*', 'http/*', 'core/clock.h', 'core/option.h', 'core/profile.h', 'core/session.h', 'core/why.h', 'core/segment*.h', 'core/log.h', 'output/*', 'tracer/*'],
+    'viewer': ['tracer/format.h', 'http/*', 'page/*', 'compare/limit.h', 'core/checksum.h', 'core/clock.h', 'core/why.h', 'core/syscalls.h', 'output/file.h',
+               'output/gzip.h', 'output/out.h', 'output/tty.h', 'output/pprof.h', 'output/profile.h', 'output/symbols.h'],
     'examples': ['cprof/*'],
 }
 FREE = ('tests', 'bench')

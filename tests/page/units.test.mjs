@@ -6,6 +6,7 @@ import test from 'node:test';
 import * as api from '../../viewer/page/api.js';
 import * as histogram from '../../viewer/page/histogram.js';
 import * as keys from '../../viewer/page/keys.js';
+import * as pressing from '../../viewer/page/press.js';
 import * as lanes from '../../viewer/page/lanes.js';
 import * as link from '../../viewer/page/link.js';
 import * as marks from '../../viewer/page/marks.js';
@@ -335,7 +336,7 @@ test('words of a command are quoted', () => {
 });
 
 test('each key means one thing, and the table says so', () => {
-	const press = (key, more = {}) => keys.find({ key, code: '', ctrlKey: false, metaKey: false, altKey: false, shiftKey: false, ...more });
+	const press = (key, more = {}) => pressing.find({ key, code: '', ctrlKey: false, metaKey: false, altKey: false, shiftKey: false, ...more }, keys.KEYS);
 
 	for (const entry of keys.KEYS) {
 		assert.ok(entry.say.length > 0 && entry.action.length > 0);

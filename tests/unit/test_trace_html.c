@@ -68,7 +68,7 @@ static char *script(struct why *why)
 
 	why_set(why, "%s", "");
 	out_init_sink(out, append, &text);
-	if (html_script(files, out, why) < 0) {
+	if (sheet_script(files, out, why) < 0) {
 		free(text.at);
 		text.at = NULL;
 	} else {

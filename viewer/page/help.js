@@ -1,18 +1,18 @@
-/* help: every key and gesture, out of the table that the key handler goes by. */
+/* help: every key and gesture, out of the tables that the key handler goes by. */
 import { byId, button, fill, make } from './dom.js';
-import { GESTURES, KEYS, labels } from './keys.js';
+import { labels } from './press.js';
 
-export function buildHelp() {
-	const groups = [...new Set(KEYS.map((k) => k.group))];
+export function buildHelp(keys, gestures, note) {
+	const groups = [...new Set(keys.map((k) => k.group))];
 
 	fill(byId('help'),
 		make('div', { className: 'top' }, make('h1', { id: 'help-title' }, 'Keys and gestures'), button('Close', 'Esc', () => byId('help').close())),
 		make('div', { className: 'columns' },
 			groups.map((group) => make('section', {}, make('h2', {}, group),
-				make('dl', {}, KEYS.filter((k) => k.group === group).flatMap((k) => [
+				make('dl', {}, keys.filter((k) => k.group === group).flatMap((k) => [
 					make('dt', {}, labels(k).flatMap((key) => [make('kbd', {}, key), ' '])),
 					make('dd', {}, k.say + (k.shift ? `; with shift ${k.shift} times` : ''))])))),
 			make('section', {}, make('h2', {}, 'Pointer'),
-				make('dl', {}, GESTURES.flatMap((g) => [make('dt', {}, g.show), make('dd', {}, g.say)])))),
-		make('p', { className: 'dim' }, 'W A S D are where they are on any keyboard; the others are characters.'));
+				make('dl', {}, gestures.flatMap((g) => [make('dt', {}, g.show), make('dd', {}, g.say)])))),
+		make('p', { className: 'dim' }, note));
 }

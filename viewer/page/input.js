@@ -4,7 +4,8 @@
  */
 import { byId } from './dom.js';
 import { NAMES } from './draw.js';
-import { find, isTyping } from './keys.js';
+import { KEYS } from './keys.js';
+import { find, isTyping } from './press.js';
 import { hover } from './picture.js';
 import { areaDone, setArea } from './selection.js';
 import { span, toNs, toX } from './view.js';
@@ -50,7 +51,7 @@ export class Input {
 				byId('rows').focus();
 			return;
 		}
-		if (document.querySelector('dialog[open]') !== null && find(event)?.entry.action !== 'help')
+		if (document.querySelector('dialog[open]') !== null && find(event, KEYS)?.entry.action !== 'help')
 			return;
 		if (this.awaitsMark) {
 			this.awaitsMark = false;
@@ -68,7 +69,7 @@ export class Input {
 		/* arrows and the like are of whoever scrolls or chooses with them */
 		if (event.target.closest?.('#drawer, #panel, a') && /^Arrow|^Page|^Home|^End/.test(event.key))
 			return;
-		const found = find(event);
+		const found = find(event, KEYS);
 
 		if (found === null)
 			return;

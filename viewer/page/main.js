@@ -11,6 +11,7 @@ import * as api from './api.js';
 import { showBar } from './bar.js';
 import { byId } from './dom.js';
 import { buildHelp } from './help.js';
+import { GESTURES, KEYS } from './keys.js';
 import { Input } from './input.js';
 import { Loader, columnsFor, prepareSpan } from './loader.js';
 import { showMessage } from './panel.js';
@@ -254,7 +255,7 @@ class App {
 	/* ---- the beginning ---- */
 
 	async begin() {
-		buildHelp();
+		buildHelp(KEYS, GESTURES, 'W A S D are where they are on any keyboard; the others are characters.');
 		showBar(this);
 		this.rows = [];
 		this.input = new Input(this);

@@ -1,4 +1,4 @@
-#include "viewer/out.h"
+#include "output/out.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -290,6 +290,38 @@ unsigned out_width(const char *at, size_t *ret_bytes)
 		if (code >= others[i].first && code <= others[i].last)
 			return others[i].width;
 	return 1;
+}
+
+unsigned out_columns(struct out *scratch, const char *bytes, size_t size)
+{
+	unsigned columns = 0;
+	size_t n;
+
+	out_init(scratch, -1, false);
+	out_name(scratch, bytes, size < 4096 ? size : 4096);
+	for (size_t at = 0; at < scratch->n; at += n)
+		columns += out_width(scratch->buffer + at, &n);
+	return columns;
+}
+
+unsigned out_cut(struct out *o, struct out *scratch, const char *bytes, size_t size,
+		 unsigned columns, bool is_ascii)
+{
+	bool is_cut = out_columns(scratch, bytes, size) > columns;
+	unsigned taken = 0, width;
+
+	for (size_t at = 0, n; at < scratch->n; at += n) {
+		width = out_width(scratch->buffer + at, &n);
+		if (taken + width > columns - (is_cut && columns > 0))
+			break;
+		out_bytes(o, scratch->buffer + at, n);
+		taken += width;
+	}
+	if (is_cut && columns > 0) {
+		out_text(o, is_ascii ? "~" : "…");
+		taken++;
+	}
+	return taken;
 }
 
 void out_json(struct out *o, const char *bytes, size_t size)

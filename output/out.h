@@ -65,6 +65,11 @@ void out_name(struct out *o, const char *bytes, size_t size);
 void out_word(struct out *o, const char *bytes, size_t size);
 /* How many columns of a terminal the character at @at takes, and how many bytes it has, in what the two above have made. */
 unsigned out_width(const char *at, size_t *ret_bytes);
+/* How many columns out_name() takes for it; @scratch has then what that makes of its first 4096 bytes. */
+unsigned out_columns(struct out *scratch, const char *bytes, size_t size);
+/* The same into @columns at most; what is cut ends with "…", or "~". Returns the columns it took. */
+unsigned out_cut(struct out *o, struct out *scratch, const char *bytes, size_t size,
+		 unsigned columns, bool is_ascii);
 /* A string of JSON with its quotes; what is not UTF-8 becomes U+FFFD. */
 void out_json(struct out *o, const char *bytes, size_t size);
 /* A field of RFC 4180, with quotes when it needs them. */

@@ -13,8 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "output/gzip.h"
-#include "viewer/html.h"
+#include "page/sheet.h"
 
 #define MODULES  64
 #define NAMES    64
@@ -208,7 +207,7 @@ static int put_module(struct bundle *b, const struct asset *a)
 	return r;
 }
 
-int html_script(const struct asset *files, struct out *out, struct why *why)
+int sheet_script(const struct asset *files, struct out *out, struct why *why)
 {
 	struct bundle b = {.assets = files, .out = out, .why = why};
 	const struct asset *main = find(&b, "main.js", 7);
