@@ -17,7 +17,7 @@
 #include "core/option.h"
 #include "core/session.h"
 #include "endpoint/endpoint.h"
-#include "endpoint/listen.h"
+#include "http/listen.h"
 #include "endpoint/server.h"
 #include "output/reading.h"
 

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "endpoint/endpoint.h"
-#include "endpoint/listen.h"
+#include "http/listen.h"
 #include "endpoint/server.h"
 
 #define ENDPOINT_SYMBOL "cprof_endpoint_functions"

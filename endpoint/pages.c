@@ -9,7 +9,7 @@
 
 #include "core/clock.h"
 #include "endpoint/private.h"
-#include "endpoint/query.h"
+#include "http/query.h"
 
 #define LOAD(object) atomic_load_explicit(&(object), memory_order_relaxed)
 

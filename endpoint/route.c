@@ -6,7 +6,7 @@
 
 #include "core/clock.h"
 #include "endpoint/private.h"
-#include "endpoint/query.h"
+#include "http/query.h"
 
 #define PREFIX "/debug/pprof/"
 

@@ -1,19 +1,12 @@
 /*
- * server: endpoints over HTTP, by one thread.
- *
- *     poll ─┬─ sockets that listen ──→ accept, one libmicrohttpd for all
- *           ├─ libmicrohttpd       ──→ requests: endpoint_begin(), suspended until there is a reply
- *           ├─ who waits and goes  ──→ endpoint_end()
- *           └─ a word from outside
- *
- * Everything is bounded: connections, what a request brings, how long it may take to be asked and to take the answer.
+ * server: endpoints over HTTP, by one thread: http/server.h with their rules.
  *
  * server_listen() and server_forget() are for any thread, and wait for no more than one round of it.
  */
 #pragma once
 
 #include "endpoint/endpoint.h"
-#include "endpoint/listen.h"
+#include "http/listen.h"
 
 struct server;
 

@@ -9,8 +9,8 @@
 
 #include "core/profile.h"
 #include "endpoint/endpoint.h"
-#include "endpoint/listen.h"
-#include "endpoint/query.h"
+#include "http/listen.h"
+#include "http/query.h"
 #include "tests/unit/segment_make.h"
 
 static struct segment segment;

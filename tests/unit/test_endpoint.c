@@ -5,8 +5,8 @@
 
 #include "core/table.h"
 #include "endpoint/endpoint.h"
-#include "endpoint/listen.h"
-#include "endpoint/query.h"
+#include "http/listen.h"
+#include "http/query.h"
 #include "tests/unit/reading_make.h"
 
 static const struct profile_ops heap = {

@@ -1,4 +1,4 @@
-#include "endpoint/listen.h"
+#include "http/listen.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,9 +13,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "endpoint/query.h"
+#include "http/query.h"
 
-#define BACKLOG  1024
+#define BACKLOG  4096 /* the kernel has a bound of its own */
 #define PEM_MAX  (1 << 20)
 #define FILE_MAX 4096
 
@@ -115,39 +115,60 @@ int listen_check(const char *text, struct why *why)
 }
 
 /* A socket of ours that nobody listens at any more. */
-static bool is_stale(const struct parts *parts)
+static bool is_stale(const struct sockaddr *to, socklen_t size)
 {
 	struct stat st;
 	int fd, r;
 
-	if (lstat(parts->path, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_uid != geteuid())
+	if (lstat(((const struct sockaddr_un *)to)->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode) ||
+	    st.st_uid != geteuid())
 		return false;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return false;
-	r = connect(fd, &parts->to.any, parts->size) < 0 ? errno : 0;
+	r = connect(fd, to, size) < 0 ? errno : 0;
 	close(fd);
 	return r == ECONNREFUSED;
 }
 
-static int bind_it(int fd, const struct parts *parts)
+static int bind_it(int fd, const struct sockaddr *to, socklen_t size)
 {
 	int on = 1;
 
-	if (!parts->is_unix) {
+	if (to->sa_family != AF_UNIX) {
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-		return bind(fd, &parts->to.any, parts->size) < 0 ? -errno : 0;
+		return bind(fd, to, size) < 0 ? -errno : 0;
 	}
 	/* the file has this mode from its first moment on */
 	if (fchmod(fd, 0600) < 0)
 		return -errno;
-	if (bind(fd, &parts->to.any, parts->size) == 0)
+	if (bind(fd, to, size) == 0)
 		return 0;
 	if (errno != EADDRINUSE)
 		return -errno;
-	if (!is_stale(parts) || unlink(parts->path) < 0)
+	if (!is_stale(to, size) || unlink(((const struct sockaddr_un *)to)->sun_path) < 0)
 		return -EADDRINUSE;
-	return bind(fd, &parts->to.any, parts->size) < 0 ? -errno : 0;
+	return bind(fd, to, size) < 0 ? -errno : 0;
+}
+
+int listen_open_at(struct listen *l, const struct sockaddr *to, socklen_t size)
+{
+	struct sockaddr_storage bound;
+	socklen_t bound_size = sizeof(bound);
+	int r;
+
+	l->fd = socket(to->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	r = l->fd < 0 ? -errno : bind_it(l->fd, to, size);
+	if (r == 0 && to->sa_family == AF_UNIX)
+		strcpy(l->path, ((const struct sockaddr_un *)to)->sun_path);
+	if (r == 0 && (listen(l->fd, BACKLOG) < 0 ||
+		       getsockname(l->fd, (struct sockaddr *)&bound, &bound_size) < 0))
+		r = -errno;
+	if (r < 0)
+		listen_close(l);
+	else if (to->sa_family != AF_UNIX) /* both others have it in the same place */
+		l->port = ntohs(((struct sockaddr_in *)&bound)->sin_port);
+	return r;
 }
 
 static int read_file(const char *path, bool is_secret, char **ret, struct why *why)
@@ -212,8 +233,6 @@ static int read_secrets(const struct parts *parts, struct listen *ret, struct wh
 
 int listen_open(const char *text, struct listen *ret, struct why *why)
 {
-	struct sockaddr_storage bound;
-	socklen_t size = sizeof(bound);
 	struct parts parts;
 	int r = parse(text, &parts, why);
 
@@ -221,26 +240,14 @@ int listen_open(const char *text, struct listen *ret, struct why *why)
 		return r;
 	*ret = (struct listen){.fd = -1};
 	r = read_secrets(&parts, ret, why);
-	if (r < 0)
-		goto fail;
-	strcpy(ret->address, parts.address);
-	ret->fd = socket(parts.to.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	r = ret->fd < 0 ? -errno : bind_it(ret->fd, &parts);
-	if (r == 0 && parts.is_unix)
-		strcpy(ret->path, parts.path);
-	if (r == 0 && (listen(ret->fd, BACKLOG) < 0 ||
-		       getsockname(ret->fd, (struct sockaddr *)&bound, &size) < 0))
-		r = -errno;
 	if (r < 0) {
-		why_set(why, "http=%.100s: cannot listen there: %s", text, strerrordesc_np(-r));
-		goto fail;
+		listen_close(ret);
+		return r;
 	}
-	if (!parts.is_unix) /* both have it in the same place */
-		ret->port = ntohs(((struct sockaddr_in *)&bound)->sin_port);
-	return 0;
-
-fail:
-	listen_close(ret);
+	strcpy(ret->address, parts.address);
+	r = listen_open_at(ret, &parts.to.any, parts.size);
+	if (r < 0)
+		why_set(why, "http=%.100s: cannot listen there: %s", text, strerrordesc_np(-r));
 	return r;
 }
 

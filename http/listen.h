@@ -1,5 +1,5 @@
 /*
- * listen: where an endpoint can be asked, and by whom.
+ * listen: where a server can be asked, and by whom.
  *
  *     unix:PATH          a socket with mode 0600
  *     127.0.0.1:6060     this machine alone; also localhost, [::1]; port 0: any
@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "core/why.h"
 
@@ -19,8 +20,8 @@
 
 struct listen {
 	int fd;
-	char path[108];   /* of a Unix socket, to be removed; "": none */
-	char address[64]; /* as it is called in a URL: "127.0.0.1", "[::1]" */
+	char path[108];    /* of a Unix socket, to be removed; "": none */
+	char address[256]; /* as it is called in a URL: "127.0.0.1", "[::1]" */
 	uint16_t port;
 	char token[LISTEN_TOKEN_MAX + 1]; /* "": none is asked for */
 	char *certificate, *key;          /* PEM; NULL: no TLS */
@@ -29,6 +30,8 @@ struct listen {
 /* 0, or a negative errno with @why, and nothing to be closed. */
 int listen_open(const char *text, struct listen *ret, struct why *why);
 void listen_close(struct listen *l);
+/* The same at an address that is known, for @l that is what else there is of it, with fd -1: silent. */
+int listen_open_at(struct listen *l, const struct sockaddr *to, socklen_t size);
 
 /* The same without opening anything: is @text right? */
 int listen_check(const char *text, struct why *why);

@@ -1,4 +1,4 @@
-#include "endpoint/query.h"
+#include "http/query.h"
 
 #include <errno.h>
 #include <locale.h>
