@@ -13,7 +13,7 @@
 #pragma once
 
 #include "viewer/api.h"
-#include "viewer/assets.h"
+#include "http/assets.h"
 #include "viewer/watch.h"
 
 #define HTML_SIZE (UINT64_C(20) << 20) /* unless somebody says */

@@ -1,14 +1,11 @@
 /*
  * server: the page and its questions over HTTP, for one person on this machine: docs/viewer-api.md.
  *
- *     one thread:   poll ─┬─ connections (libmicrohttpd)     ─→ page's files, what is answered now
- *                         ├─ works that are over (work.h)    ─→ their answers
- *                         └─ the index, as it grows
+ *     one thread:   http/site.h ─┬─ page's files, what is answered now
+ *                                ├─ works that are over (work.h)  ─→ their answers
+ *                                └─ the index, as it grows
  *
- * Who asks must know the token, which only the printed URL has, and must call us by our name: a page from elsewhere can have a
- * browser here ask, but neither know the one nor, when its own name is made to mean this machine, say the other.
- *
- * Everything is bounded: connections, the length of what is asked and answered, and the time of each.
+ * Works and the answers that wait to be sent are bounded, and so is the time of each.
  */
 #pragma once
 
@@ -29,8 +26,3 @@ struct server_ask {
 
 /* Serves until SIGINT, SIGTERM, or the time is over. 0, -ENOSYS (there is no libmicrohttpd), or a negative errno, with @why. */
 int server_run(const struct server_ask *ask, struct why *why);
-
-/*
- * Is @host, of a request, us? "localhost", "127.0.0.1", "[::1]" or @address (NULL: none), with or without ":@port".
- */
-bool server_is_us(const char *host, const char *address, uint16_t port);

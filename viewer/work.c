@@ -9,18 +9,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "viewer/pack.h"
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
 
 /* Forks. In the new process: it ends when the server does, and has its own way with signals. */
 static pid_t divide(const struct work_leave *leave)
@@ -78,7 +70,7 @@ int work_begin(struct work *w, struct api *a, const struct api_request *q, bool 
 	r = w->pid < 0 ? -errno : 0;
 	close(ends[1]);
 	w->over = ends[0];
-	w->begun_ns = now_ns();
+	w->begun_ns = clock_monotonic();
 	if (r < 0) {
 		w->pid = 0;
 		work_fini(w);

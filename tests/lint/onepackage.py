@@ -18,7 +18,7 @@ PACKAGES = {
     'libunwind': (['libunwind*.h', 'unwind.h'], ['core/walk_libunwind.c'], 1),
     'libiberty': (['demangle.h', 'libiberty/*', 'libiberty.h'], ['output/demangle.c'], 1),
     'lz4': (['lz4*.h'], ['tracer/writer.c', 'viewer/reader.c'], None),
-    'libmicrohttpd': (['microhttpd.h'], ['http/carrier.c', 'viewer/server.c', 'examples/microhttpd.c'], None),
+    'libmicrohttpd': (['microhttpd.h'], ['http/carrier.c', 'examples/microhttpd.c'], None),
     'jemalloc': (['jemalloc/*'], [], 0),
 }
 

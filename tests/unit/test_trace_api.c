@@ -9,7 +9,6 @@
 
 #include "tests/tap.h"
 #include "tests/unit/api_make.h"
-#include "viewer/server.h"
 
 static int parse(const char *text, struct api_request *ret)
 {
@@ -55,38 +54,6 @@ static void test_parse(void)
 	ok(parse("names?kin=a", &q) == -EINVAL, "a part of a parameter's name");
 	ok(parse("names?q%20kind=a", &q) == -EINVAL, "two of them in one");
 	ok(parse("names?=a", &q) == -EINVAL, "no name");
-}
-
-static void test_hosts(void)
-{
-	static const char *const ours[] = {"localhost", "LOCALHOST:80", "127.0.0.1", "127.0.0.1:80",
-					   "[::1]",     "[::1]:80",     "box",       "box:80"},
-				 *const others[] = {"",
-						    ":80",
-						    "localhost:",
-						    "localhost:8",
-						    "localhost:800",
-						    "localhost:80:80",
-						    "localhost.evil.example",
-						    "evil.example",
-						    "127.0.0.1.evil.example",
-						    "127.0.0.12",
-						    "::1",
-						    "[::1",
-						    "boxes",
-						    "localhos"};
-	bool is_right = true;
-
-	for (unsigned i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-		is_right = is_right && server_is_us(ours[i], "box", 80);
-	ok(is_right, "our names");
-	for (unsigned i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		if (server_is_us(others[i], "box", 80)) {
-			is_right = false;
-			printf("# %s\n", others[i]);
-		}
-	ok(is_right && !server_is_us(NULL, "box", 80) && !server_is_us("box", NULL, 80),
-	   "and nobody else's");
 }
 
 /* Brackets and quotes in pairs, no byte that may not be, one value: enough to see that nothing was forgotten. */
@@ -264,7 +231,6 @@ int main(void)
 {
 	plan_begin();
 	test_parse();
-	test_hosts();
 	test_answers(false);
 	test_answers(true);
 	test_estimate();

@@ -1,5 +1,5 @@
 /*
- * embed: runs when cprof is built: writes the files of the page as C, for viewer/assets.h: embed OUT FILE...
+ * embed: runs when cprof is built: writes the files of the page as C, for http/assets.h: embed OUT FILE...
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "http/assets.h"
 #include "output/gzip.h"
-#include "viewer/assets.h"
 
 #define FILE_MAX (4 << 20)
 
@@ -64,7 +64,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: embed OUT FILE...\n");
 		return 2;
 	}
-	fprintf(out, "#include \"viewer/assets.h\"\n");
+	fprintf(out, "#include \"http/assets.h\"\n");
 	for (int i = 2; i < argc; i++) {
 		const char *slash = strrchr(argv[i], '/');
 

@@ -1,5 +1,5 @@
 /*
- * assets: the files of the page, in the program: viewer/page/, packed when it is built, by viewer/embed.c.
+ * assets: the files of a page, in the program, packed when it is built, by embed.c.
  */
 #pragma once
 
