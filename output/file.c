@@ -238,3 +238,25 @@ int file_commit(struct file *f, struct why *why)
 	}
 	return r;
 }
+
+int file_write(int fd, const void *bytes, size_t size)
+{
+	const char *at = bytes;
+
+	while (size > 0) {
+		ssize_t n = write(fd, at, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		at += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+int file_sink(void *fd, const void *bytes, size_t size)
+{
+	return file_write(*(const int *)fd, bytes, size);
+}

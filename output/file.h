@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "core/why.h"
 
@@ -32,3 +33,8 @@ int file_create_nameless(struct file *f, int directory, const char *shown, const
 			 struct why *why);
 int file_commit(struct file *f, struct why *why);
 void file_abandon(struct file *f);
+
+/* Writes all of it: 0 or a negative errno. */
+int file_write(int fd, const void *bytes, size_t size);
+/* The same as a sink: @fd is the address of one. */
+int file_sink(void *fd, const void *bytes, size_t size);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "output/file.h"
 #include "output/gzip.h"
 #include "output/pprof.h"
 #include "output/profile.pb-c.h"
@@ -408,24 +409,6 @@ static int sink_to_memory(void *context, const void *bytes, size_t size)
 	return 0;
 }
 
-static int sink_to_file(void *context, const void *bytes, size_t size)
-{
-	const char *at = bytes;
-	int fd = *(const int *)context;
-	ssize_t n;
-
-	while (size > 0) {
-		n = write(fd, at, size);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		at += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
 static int sink_to_gzip(void *context, const void *bytes, size_t size)
 {
 	return gzip_pack(context, bytes, size);
@@ -448,7 +431,7 @@ static int encode_gzip(const struct profile *p, byte_sink *sink, void *context)
 
 int pprof_write(const struct profile *p, int fd)
 {
-	return encode_gzip(p, sink_to_file, &fd);
+	return encode_gzip(p, file_sink, &fd);
 }
 
 int pprof_encode(const struct profile *p, uint8_t **ret_bytes, size_t *ret_size)

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/hex.h"
 #include "output/symbols.h"
 #include "output/symbols_jit.h"
 
@@ -32,12 +33,7 @@ static int parse_hex(const char **p, const char *end, uint64_t *ret)
 	if (end - *p > 2 && (*p)[0] == '0' && ((*p)[1] == 'x' || (*p)[1] == 'X'))
 		*p += 2;
 	for (; *p < end; (*p)++, digits++) {
-		char c = **p;
-
-		d = c >= '0' && c <= '9'   ? c - '0'
-		    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-		    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-					   : -1;
+		d = hex_digit(**p);
 		if (d < 0)
 			break;
 		if (digits == 16)

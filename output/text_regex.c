@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hex.h"
 #include "output/text_regex.h"
 
 #define RUNE_MAX   0x10ffff
@@ -266,17 +267,6 @@ static void emit_class(struct parser *p, uint32_t first, bool is_negated)
 		p->re->code[p->re->code_n - 1].is_negated = is_negated;
 		p->re->code[p->re->code_n - 1].fold = p->fold;
 	}
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 /* The character that the escape at p->at, behind its backslash, stands for. */

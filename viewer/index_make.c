@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "core/checksum.h"
+#include "output/file.h"
 #include "viewer/index_private.h"
 
 #define BUFFER (UINT32_C(1) << 20)
@@ -146,24 +147,9 @@ struct maker {
 	struct index_tiler tiler;
 };
 
-static int write_all(int fd, const void *bytes, size_t size)
-{
-	const uint8_t *at = bytes;
-	ssize_t n;
-
-	for (; size > 0; at += n, size -= (size_t)n) {
-		n = write(fd, at, size);
-		if (n < 0 && errno == EINTR)
-			n = 0;
-		if (n < 0)
-			return -errno;
-	}
-	return 0;
-}
-
 static int flush(struct maker *m)
 {
-	int r = write_all(m->fd, m->buffer, m->used);
+	int r = file_write(m->fd, m->buffer, m->used);
 
 	m->offset += m->used;
 	m->used = 0;
@@ -180,7 +166,7 @@ static int put(struct maker *m, const void *bytes, size_t size)
 		return r;
 	if (size > BUFFER) {
 		m->offset += size;
-		return write_all(m->fd, bytes, size);
+		return file_write(m->fd, bytes, size);
 	}
 	memcpy(m->buffer + m->used, bytes, size);
 	m->used += (uint32_t)size;

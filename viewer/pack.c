@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "output/file.h"
 #include "output/gzip.h"
 
 static int read_all(int fd, char *to, size_t size)
@@ -19,23 +20,6 @@ static int read_all(int fd, char *to, size_t size)
 		if (n <= 0)
 			return n < 0 ? -errno : -EIO;
 		done += (size_t)n;
-	}
-	return 0;
-}
-
-static int write_all(void *context, const void *bytes, size_t size)
-{
-	const char *at = bytes;
-
-	while (size > 0) {
-		ssize_t n = write(*(int *)context, at, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		at += n;
-		size -= (size_t)n;
 	}
 	return 0;
 }
@@ -57,7 +41,7 @@ int pack_file(int fd, bool *ret_is_packed)
 	if (r == 0 && (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0))
 		r = -errno;
 	if (r == 0)
-		r = gzip_pack_create(&packer, write_all, &fd);
+		r = gzip_pack_create(&packer, file_sink, &fd);
 	if (r == 0) {
 		gzip_pack_quickly(packer);
 		r = gzip_pack(packer, bytes, (size_t)st.st_size);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/checksum.h"
+#include "output/file.h"
 #include "viewer/varint.h"
 
 #define FRAME_HEAD   8
@@ -43,23 +44,12 @@ void rewrite_fini(struct rewrite *w)
 
 static int put(struct rewrite *w, const void *bytes, size_t size)
 {
-	const char *at = bytes;
+	int r = file_write(w->fd, bytes, size);
 
 	w->bytes += size;
-	while (size > 0) {
-		ssize_t n = write(w->fd, at, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			n = -errno;
-			why_set(w->why, "the new trace cannot be written: %s", strerror((int)-n));
-			return (int)n;
-		}
-		at += n;
-		size -= (size_t)n;
-	}
-	return 0;
+	if (r < 0)
+		why_set(w->why, "the new trace cannot be written: %s", strerror(-r));
+	return r;
 }
 
 static int read_old(struct rewrite *w, uint64_t offset, void *to, size_t size)

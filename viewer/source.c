@@ -7,22 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "output/file.h"
+
 #define COPY_BYTES (64 << 10)
-
-static int write_all(int fd, const uint8_t *bytes, size_t size)
-{
-	while (size > 0) {
-		ssize_t n = write(fd, bytes, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
 
 int source_open_nameless(const char **ret_directory)
 {
@@ -66,7 +53,7 @@ static int keep(int from, const char *shown, struct why *why)
 	while (r == 0 && (n = read(from, buffer, COPY_BYTES)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
-		r = n < 0 ? -errno : write_all(fd, buffer, (size_t)n);
+		r = n < 0 ? -errno : file_write(fd, buffer, (size_t)n);
 	}
 	free(buffer);
 	if (r == 0)
