@@ -74,11 +74,28 @@ void endpoint_rest(struct endpoint *e)
 	e->source.release(e->source.user);
 }
 
+void endpoint_hurry(struct endpoint *e, bool is_wanted)
+{
+	if (is_wanted)
+		atomic_store_explicit(&e->is_half, true, memory_order_relaxed);
+	atomic_store_explicit(&e->is_hurried, is_wanted, memory_order_relaxed);
+}
+
+/* What was read in a hurry is not kept. The segment is held, and no name in use. */
+static void forget_half(struct endpoint *e)
+{
+	if (atomic_load_explicit(&e->is_hurried, memory_order_relaxed) ||
+	    !atomic_exchange_explicit(&e->is_half, false, memory_order_relaxed))
+		return;
+	symbols_destroy(e->symbols);
+	e->symbols = NULL;
+}
+
 /* Kept from one reply to the next: reading a large program's takes longer than all else. */
 struct symbols *endpoint_symbols(struct endpoint *e)
 {
-	if (e->symbols == NULL)
-		symbols_create(&e->symbols);
+	if (e->symbols == NULL && symbols_create(&e->symbols) == 0)
+		symbols_end_by(e->symbols, &e->is_hurried);
 	return e->symbols;
 }
 
@@ -428,6 +445,7 @@ struct endpoint_reply *endpoint_step(struct endpoint_request *q, uint64_t now_ns
 			endpoint_fail(q, 503, "the process has ended");
 			break;
 		}
+		forget_half(e);
 		if (q->call.begun_ns == 0)
 			q->call.begun_ns = now_ns;
 		r = step(q, s, &why);

@@ -114,5 +114,8 @@ struct endpoint_reply *endpoint_step(struct endpoint_request *q, uint64_t now_ns
 /* Done with it, replied to or not. */
 void endpoint_end(struct endpoint_request *q);
 
+/* There is no time for names any more: a reply that is being written is there soon. Until it is taken back. Any thread. */
+void endpoint_hurry(struct endpoint *e, bool is_wanted);
+
 /* Nobody has asked for a while: what was kept to answer faster is freed. */
 void endpoint_rest(struct endpoint *e);

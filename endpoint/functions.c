@@ -7,6 +7,7 @@ __attribute__((visibility("default"))) const struct endpoint_functions cprof_end
 	.begin = endpoint_begin,
 	.step = endpoint_step,
 	.end = endpoint_end,
+	.hurry = endpoint_hurry,
 	.headers = endpoint_headers,
 	.listen_open = listen_open,
 	.server_load = server_load,

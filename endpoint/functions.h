@@ -4,11 +4,11 @@
 #pragma once
 
 #include "endpoint/endpoint.h"
-#include "http/listen.h"
 #include "endpoint/server.h"
+#include "http/listen.h"
 
 #define ENDPOINT_SYMBOL "cprof_endpoint_functions"
-#define ENDPOINT_ABI    1
+#define ENDPOINT_ABI    2
 
 struct endpoint_functions {
 	unsigned abi;
@@ -18,6 +18,7 @@ struct endpoint_functions {
 	struct endpoint_reply *(*step)(struct endpoint_request *q, uint64_t now_ns, bool is_last,
 				       uint64_t *ret_next_ns);
 	void (*end)(struct endpoint_request *q);
+	void (*hurry)(struct endpoint *e, bool is_wanted);
 	unsigned (*headers)(const struct endpoint_reply *reply,
 			    struct endpoint_header ret[ENDPOINT_HEADERS_MAX]);
 

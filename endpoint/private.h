@@ -60,6 +60,7 @@ struct endpoint_request {
 struct endpoint {
 	struct endpoint_source source;
 	struct symbols *symbols;
+	_Atomic bool is_hurried, is_half; /* is_half: it was, and names may be missing in symbols */
 	unsigned waiting;
 	struct profile_ops goroutine; /* name NULL: there is no such thing here */
 

@@ -50,8 +50,9 @@ struct symbols {
 	struct symbols_module *last;
 	struct symbols_jit **jits;
 	uint32_t jits_n;
-	char *display; /* DISPLAY_MAX, where names are written */
-	bool has_told; /* that there is no libdw */
+	char *display;                  /* DISPLAY_MAX, where names are written */
+	bool has_told;                  /* that there is no libdw */
+	const _Atomic bool *should_end; /* NULL: never */
 };
 
 int symbols_create(struct symbols **ret)
@@ -204,11 +205,12 @@ static void open_dwarf(struct symbols_module *m, struct why *why)
 	struct why problem = {0};
 	struct strings *st = &m->owner->strings;
 	uint64_t start = m->elf.text_start, end = m->elf.text_end;
-	int r = dw_open(&m->dw, &m->elf, start, end, st, &problem);
+	const _Atomic bool *ends = m->owner->should_end;
+	int r = dw_open(&m->dw, &m->elf, start, end, st, ends, &problem);
 
 	if (m->dw == NULL && m->elf.fd >= 0 && files_open_debug(&m->debug, &m->elf, m->path) == 0) {
 		m->has_debug = true;
-		r = dw_open(&m->dw, &m->debug, start, end, st, &problem);
+		r = dw_open(&m->dw, &m->debug, start, end, st, ends, &problem);
 	}
 	if (m->dw != NULL || r == -ENOENT || (r == -ENOSYS && m->owner->has_told))
 		return;
@@ -265,6 +267,17 @@ static int open_module(struct symbols_module *m, struct why *why)
 	return 0;
 }
 
+void symbols_end_by(struct symbols *s, const _Atomic bool *should_end)
+{
+	s->should_end = should_end;
+}
+
+static bool should_end(const struct symbols *s)
+{
+	return s->should_end != NULL &&
+	       atomic_load_explicit(s->should_end, memory_order_relaxed); /* nothing goes with it */
+}
+
 struct symbols_module *symbols_module(struct symbols *s, const char *path, const uint8_t *build_id,
 				      size_t build_id_size, struct why *why)
 {
@@ -280,6 +293,10 @@ struct symbols_module *symbols_module(struct symbols *s, const char *path, const
 		if (strcmp(m->path, path) == 0 && m->asked_id_size == build_id_size &&
 		    (build_id_size == 0 || memcmp(m->asked_id, build_id, build_id_size) == 0))
 			goto found;
+	if (should_end(s)) {
+		why_set(why, "%s: there is no time to read it", path);
+		return NULL;
+	}
 
 	m = calloc(1, sizeof(*m));
 	if (m != NULL && build_id_size > 0) {
@@ -446,6 +463,8 @@ int symbols_lookup(struct symbols_module *m, uint64_t vaddr, struct symbols_fram
 	if (c != NULL) {
 		from = c->frames;
 		n = c->frames_n;
+	} else if (should_end(m->owner)) {
+		return 0;
 	} else {
 		n = find_frames(m, vaddr, found);
 		remember(m, vaddr, found, n);

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,6 +41,12 @@ int symbols_use_debuginfod(struct why *why);
 
 int symbols_create(struct symbols **ret);
 void symbols_destroy(struct symbols *s);
+
+/*
+ * While *@should_end, which is looked at between two places, nothing new is read: what was not asked before is not known, and some of
+ * what was then may stay so. NULL, as at first: never. For who may be told by another thread that there is no more time.
+ */
+void symbols_end_by(struct symbols *s, const _Atomic bool *should_end);
 
 /*
  * The module behind @path, whose build id is @build_id (NULL or size 0: not known). Opened once,

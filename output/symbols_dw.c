@@ -163,7 +163,7 @@ static int add_ranges(const struct dw *dw, Dwarf_Die *die, struct spans *spans, 
 	return 0;
 }
 
-static int read_units(struct dw *dw)
+static int read_units(struct dw *dw, const _Atomic bool *should_end)
 {
 	Dwarf_CU *cu = NULL;
 	Dwarf_Die die, split;
@@ -175,6 +175,8 @@ static int read_units(struct dw *dw)
 	while (lib.dwarf_get_units(dw->dwarf, cu, &cu, NULL, &type, &die, &split) == 0) {
 		if (type != DW_UT_compile && type != DW_UT_skeleton)
 			continue;
+		if (should_end != NULL && atomic_load_explicit(should_end, memory_order_relaxed))
+			return -ECANCELED;
 		if (dw->units_n == UNITS_MAX)
 			break;
 		if (dw->units_n == dw->units_room) {
@@ -266,7 +268,7 @@ static void find_sections(struct dw *dw)
 }
 
 int dw_open(struct dw **ret, const struct elf *elf, uint64_t text_start, uint64_t text_end,
-	    struct strings *st, struct why *why)
+	    struct strings *st, const _Atomic bool *should_end, struct why *why)
 {
 	struct elf_section section;
 	struct dw *dw;
@@ -298,7 +300,7 @@ int dw_open(struct dw **ret, const struct elf *elf, uint64_t text_start, uint64_
 	if (dw->dwarf == NULL)
 		goto fail;
 	find_sections(dw);
-	r = read_units(dw);
+	r = read_units(dw, should_end);
 	if (r < 0)
 		goto fail;
 	*ret = dw;

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,10 +28,11 @@ int dw_load(struct why *why);
 
 /*
  * Reads what @elf has. Addresses outside @text_start .. @text_end are those of functions that the
- * linker dropped. 0, -ENOENT (no DWARF inside) or another -errno with @why. @elf and @st must stay.
+ * linker dropped. 0, -ENOENT (no DWARF inside) or another -errno with @why: -ECANCELED when *@should_end (NULL: never) became true
+ * meanwhile. @elf and @st must stay.
  */
 int dw_open(struct dw **ret, const struct elf *elf, uint64_t text_start, uint64_t text_end,
-	    struct strings *st, struct why *why);
+	    struct strings *st, const _Atomic bool *should_end, struct why *why);
 void dw_close(struct dw *dw);
 
 /* Innermost first. Returns how many; one frame without a name when only the line is known. */

@@ -27,6 +27,8 @@
 
 #define STACK_BYTES (4u << 20) /* names of C++ are read by recursion */
 #define PULSE_NS    (NS_PER_SECOND / 20)
+/* A second is given to who takes a reply; the rest is for the names of one module, which are read in one go. */
+#define STOP_NS (3 * NS_PER_SECOND)
 
 enum state { STATE_NONE, STATE_STARTING, STATE_SERVING, STATE_FAILED };
 
@@ -264,6 +266,7 @@ static void *serve(void *unused)
 		http.functions->server_run(http.server);
 	http.functions->server_destroy(http.server);
 	http.server = NULL;
+	http.functions->hurry(http.endpoint, false);
 	thread_self_block = NULL;
 	if (t != NULL)
 		thread_release(s, t);
@@ -374,11 +377,13 @@ static void wake(void)
 
 void http_stop(void)
 {
-	uint64_t until = clock_monotonic() + NS_PER_SECOND;
+	const struct timespec moment = {0, 100000};
+	uint64_t until = clock_monotonic() + STOP_NS;
 
 	if (!atomic_load_explicit(&http.alive, memory_order_acquire))
 		return;
 	atomic_store_explicit(&http.is_ending, 1, memory_order_seq_cst);
+	http.functions->hurry(http.endpoint, true);
 	wake();
 	while (atomic_load_explicit(&http.alive, memory_order_acquire)) {
 		uint64_t now = clock_monotonic();
@@ -388,6 +393,9 @@ void http_stop(void)
 			return;
 		sys4(SYS_futex, &http.alive, FUTEX_WAIT_PRIVATE, 1, &left);
 	}
+	/* its last steps are the C library's, who tells nobody of them */
+	while (sys3(SYS_tgkill, sys1(SYS_getpid, 0), http.tid, 0) == 0 && clock_monotonic() < until)
+		sys2(SYS_nanosleep, &moment, NULL);
 }
 
 bool http_pause(void)

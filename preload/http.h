@@ -14,7 +14,10 @@
 /* Serves at @listen. 0, -EBUSY (there is one already) or a negative errno, with @why. Normal context. */
 int http_start(const char *listen, struct why *why);
 
-/* Returns when the thread is gone, or after a second. */
+/*
+ * Returns when the thread is gone, or after three seconds: a reply that is being written gets no more names, and who does not take
+ * his is given one second.
+ */
 void http_stop(void);
 
 /* Around a call that the kernel refuses to a process with a second thread: true when it served. Keeps errno. */

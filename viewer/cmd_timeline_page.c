@@ -196,7 +196,8 @@ static int serve(struct show *s, struct api *api, bool keeps_index)
 	terminal_watch_end(&s->c->progress);
 	r = server_run(&ask, &why);
 	if (r == -ENOSYS)
-		cmd_complain("%s; 'cprof-trace %s timeline --html OUT' writes it into a file, "
+		cmd_complain("no page is served: %s; 'cprof-trace %s timeline --html OUT' writes "
+			     "it into a file, "
 			     "--text draws it here, and --interactive has keys",
 			     why.text, s->c->args->file);
 	else if (r < 0)

@@ -1,6 +1,7 @@
 /*
  * endpoint/: what is asked and what is answered, with no socket and a clock of our own; and who may ask.
  */
+#include <dlfcn.h>
 #include <errno.h>
 
 #include "core/table.h"
@@ -391,6 +392,48 @@ static void test_limits(void)
 	endpoint_destroy(endpoint);
 }
 
+/* This program, as far as the segment knows: its code is one module. */
+static void put_self(void)
+{
+	static char path[256];
+	uint64_t here = (uintptr_t)test_limits, bias, word;
+	Dl_info info;
+
+	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0 ||
+	    dladdr((void *)(uintptr_t)here, &info) == 0)
+		abort();
+	bias = (uintptr_t)info.dli_fbase;
+	word = put_module(&segment, path,
+			  (struct segment_module){.start = bias,
+						  .end = here + 4096,
+						  .image_start = bias,
+						  .image_end = here + 4096,
+						  .bias = bias,
+						  .state = MODULE_LOADED});
+	word = (word + 1) << 48 | (here + 1);
+	table_record(&segment, SEGMENT_TABLE_BLOCK, &word, 1, 0, (const uint64_t[]){1, 7});
+}
+
+static void test_hurry(void)
+{
+	make();
+	run(&segment, RUN_BLOCK, 1);
+	put_self();
+	for (int round = 0; round < 3; round++) {
+		struct profile p;
+
+		endpoint_hurry(endpoint, round != 1);
+		p = profile_of(BASE "block", "block");
+		is_u64(p.samples_n, 1, "a profile");
+		ok((p.functions_n > 0) == (round != 0), "%s",
+		   round == 0   ? "in a hurry it has no names"
+		   : round == 1 ? "after that it has them"
+				: "and in a hurry those that are known");
+		profile_fini(&p);
+	}
+	endpoint_destroy(endpoint);
+}
+
 static void test_pages(void)
 {
 	struct endpoint_header headers[ENDPOINT_HEADERS_MAX];
@@ -549,6 +592,7 @@ int main(void)
 	test_off();
 	test_windows();
 	test_limits();
+	test_hurry();
 	test_pages();
 	test_query();
 	test_listen();

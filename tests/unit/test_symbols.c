@@ -131,6 +131,37 @@ static void test_self(void)
 	symbols_destroy(s);
 }
 
+/* There is no more time: nothing new is read, and what is known is. */
+static void test_end(void)
+{
+	_Atomic bool should_end = true;
+	struct symbols_frame f[8];
+	struct symbols_module *m;
+	struct symbols *s;
+	struct why why;
+	uint64_t pc = outer() - bias(), other = (uintptr_t)test_self - bias();
+	int n;
+
+	is_u64(symbols_create(&s), 0, "create");
+	symbols_end_by(s, &should_end);
+	ok(symbols_module(s, self, NULL, 0, &why) == NULL && why.text[0] != '\0',
+	   "no time for a module: %s", strrchr(why.text, ':'));
+	should_end = false;
+	m = symbols_module(s, self, NULL, 0, &why);
+	if (!ok(m != NULL, "there is time"))
+		return;
+	n = symbols_lookup(m, pc, f, 8);
+	ok(n > 0, "for a name");
+	should_end = true;
+	ok(symbols_module(s, self, NULL, 0, &why) == m, "a module that is known");
+	is_u64(symbols_lookup(m, pc, f, 8), n, "and a name");
+	is_u64(symbols_lookup(m, other, f, 8), 0, "but no other");
+	should_end = false;
+	ok(symbols_lookup(m, other, f, 8) > 0 && strcmp(f[0].name, "test_self") == 0,
+	   "which is there when there is time again");
+	symbols_destroy(s);
+}
+
 static void test_build_id(void)
 {
 	static const uint8_t other[20] = {0xab, 0xcd, 0x01};
@@ -511,6 +542,7 @@ int main(void)
 	test_spans();
 	test_demangle();
 	test_self();
+	test_end();
 	test_build_id();
 	test_symbol_table_only();
 	test_libc();
