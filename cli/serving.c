@@ -17,8 +17,8 @@
 #include "core/option.h"
 #include "core/session.h"
 #include "endpoint/endpoint.h"
-#include "http/listen.h"
 #include "endpoint/server.h"
+#include "http/listen.h"
 #include "output/reading.h"
 
 #define LOOK_NS  (5 * NS_PER_SECOND) /* as long as SIGQUIT waits for it */
