@@ -254,7 +254,7 @@ static int look(void *user, struct endpoint_call *call, const struct profile_ops
 	uint64_t serial;
 	int r;
 
-	if (ops->refresh == NULL || d->door == NULL)
+	if (!ops->is_instant || profile_is_custom(ops) || d->door == NULL)
 		return 0;
 	r = switch_on(d, call, ops->run, why);
 	if (r < 0)

@@ -4,8 +4,8 @@
  * It is laid out by offset, never by pointer, so that whoever may map it can read it: the process itself, `cprof run`
  * after the process is gone, a test that made it by hand.
  *
- *     header │ threads │ modules │ strings │ label sets │ rows │ live │ trace │ generation 0  │ generation 1  │ lasting
- *            │         │         │         │            │      │      │       │ stacks  cpu … │ stacks  cpu … │ stacks  heap
+ *     header │ threads │ modules │ strings │ label sets │ rows │ live │ custom │ trace │ generation 0  │ generation 1  │ lasting
+ *            │         │         │         │            │      │      │        │       │ stacks  cpu … │ stacks  cpu … │ stacks  heap
  *
  * Always true:
  *   - Sizes and places of all parts are set when the segment is made, and @check is their checksum.
@@ -18,8 +18,8 @@
  *
  * Generations: stacks and tables exist twice. When those of one are full, recording goes on in the other if that is
  * clean; a reader adds both up. A generation that no window needs any more is wiped by segment_recycle(). What has to
- * stay as long as the process, because blocks of the heap that are still in use lead to it, stands in a third set of
- * the same shape that is never given up.
+ * stay as long as the process, because blocks of the heap that are still in use or what the program counts itself lead to it,
+ * stands in a third set of the same shape that is never given up.
  *
  * The memory behind it is a memfd: a file in a tmpfs or on a disk that runs full would end the host with SIGBUS at the
  * first touch of a new page (docs/adr/0001-segment-is-a-memfd.md).

@@ -184,6 +184,7 @@ def served():
     tap.ok(r.status == 0 and re.search(r'^ +6 +100% .* open_one$', r.out, re.MULTILINE), 'cprof ctl top', r.show())
     r = box.command('ctl', pid, 'status')
     tap.ok(re.search(r'^on +handles   6 samples, 0 lost$', r.out, re.MULTILINE), 'cprof ctl status', r.show())
+    tap.equal(re.findall(r'^on +(\w+)', r.out, re.MULTILINE), ['threadcreate', 'handles'], 'nothing was switched on for it')
     r = box.command('ctl', pid, 'dump', 'handle')
     tap.ok(r.status == 1 and 'Unknown profile' in r.err, 'cprof ctl dump: one that is not there', r.show())
     tap.equal((one.end(), leaf_counts(read(out))), (0, {'open_one': 6}), 'cprof run: it ends well, and the file is there')
