@@ -161,6 +161,10 @@ __attribute__((noreturn)) static void be_child(void (*attempt)(struct doctor_att
 	for (int fd = 0; null >= 0 && fd < 3; fd++)
 		dup2(null, fd);
 	signal(SIGALRM, SIG_DFL);
+	/* who types Ctrl-C ends the doctor; an attempt is over soon, and takes its socket with it */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGQUIT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	alarm(DOCTOR_SECONDS);

@@ -345,6 +345,9 @@ static void add_proc(struct doctor *d)
 	else
 		doctor_add(d, DOCTOR_OK, OPTION_PROFILES, "/proc", "",
 			   "is mounted, and tells what threads do");
+	if (access("/proc/self", F_OK) == 0 && access("/proc/1", F_OK) < 0)
+		doctor_add(d, DOCTOR_NOTE, 0, "other users", "",
+			   "/proc hides their processes (hidepid): `cprof ctl` finds yours");
 	doctor_try(try_sums, NULL, &a);
 	if (a.error == 0)
 		doctor_add(d, DOCTOR_OK, OPTION_TRACE, "times of threads", "",

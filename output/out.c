@@ -242,8 +242,14 @@ static void escaped(struct out *o, const char *bytes, size_t size, bool is_word)
 	const unsigned char *at = (const unsigned char *)bytes, *end = at + size, *plain = at;
 
 	while (at < end) {
-		size_t n = character(at, (size_t)(end - at));
+		size_t n;
 
+		/* nearly all of all names is this */
+		while (at<end && * at> ' ' && *at < 0x7f && *at != '\\')
+			at++;
+		if (at == end)
+			break;
+		n = character(at, (size_t)(end - at));
 		if (n > 0 && *at != '\\' && !(is_word && *at == ' ')) {
 			at += n;
 			continue;

@@ -22,7 +22,7 @@ static int call(struct print *p, const struct merged *m, unsigned i, uint8_t kin
 
 	name_clear(&p->name);
 	if (word != NULL) {
-		name_format(&p->name, "%s", word);
+		name_add(&p->name, word, strlen(word));
 		return 0;
 	}
 	switch (kind) {

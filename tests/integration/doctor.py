@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import resource
+import signal
 import subprocess
 
 import tap
@@ -195,6 +196,17 @@ def processes():
     box.close()
 
 
+def interrupted():
+    box = Box()
+    said = subprocess.Popen([box.cprof, 'doctor'], env=box.environment(), stdout=subprocess.DEVNULL, start_new_session=True)
+    tap.ok(wait_for(lambda: len(box.leftovers()) > 0 or said.poll() is not None), 'the doctor is at work')
+    if said.poll() is None:
+        os.killpg(said.pid, signal.SIGINT)
+    tap.ok(said.wait() in (-signal.SIGINT, 0, 1), 'Ctrl-C ends it')
+    tap.ok(wait_for(lambda: box.leftovers() == []), 'and nothing is left behind', box.leftovers())
+    box.close()
+
+
 def usage():
     box = Box()
     for argv, words in ((('a', 'b'), 'one program'), (('-foo',), 'no option -foo')):
@@ -210,4 +222,4 @@ def usage():
 
 
 assert BUILD
-tap.run(machine, forbidden, limits, programs, others, processes, usage)
+tap.run(machine, forbidden, limits, programs, others, processes, interrupted, usage)
