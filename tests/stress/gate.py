@@ -71,9 +71,9 @@ class Gate:
             mixed = chance.sample(base, 20)
             by_chance += self.diff(mixed[:10], mixed[10:], '-fail-on', 'flat_share>0%')[0]
         n = self.args.comparisons
-        print('%d draws of 10 runs a side (of %d each, %s in all): 5 %% planted is found in %.1f %% by %s, in %.1f %% by '
+        print('%d draws of 10 runs a side (of %d each, %.0f samples, the planted ones %.1f %% longer): what is planted is found in %.1f %% by %s, in %.1f %% by '
               'flat:lookup>+1pp; where nothing is planted, flat_share>0%% fails in %.1f %%' %
-              (n, self.args.runs, found['base']['total'], 100 * alarms / n, FAIL_ON[1], 100 * named / n, 100 * by_chance / n))
+              (n, self.args.runs, found['base']['samples'], 100 * (found['new']['total'] / found['base']['total'] - 1), 100 * alarms / n, FAIL_ON[1], 100 * named / n, 100 * by_chance / n))
         return alarms >= 0.95 * n and by_chance <= 0.05 * n
 
 
