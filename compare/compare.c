@@ -254,7 +254,7 @@ static bool is_wanted(const struct comparing *c, uint32_t function, enum runs_su
 
 static int make_rows(struct comparing *c)
 {
-	double least = least_common_share(c);
+	double least = least_common_share(c), share;
 	bool by_name, has_total = c->options->conditions_n == 0 && c->options->is_absolute;
 	int r = 0;
 
@@ -267,8 +267,10 @@ static int make_rows(struct comparing *c)
 			enum runs_sum sum = way / 2 == 0 ? RUNS_FLAT : RUNS_CUM;
 			bool is_share = way % 2 == 0;
 
-			if (is_wanted(c, f, sum, is_share, &by_name) &&
-			    (by_name || common_share(c, f, sum) >= least))
+			if (!is_wanted(c, f, sum, is_share, &by_name))
+				continue;
+			share = common_share(c, f, sum);
+			if (by_name || (share > 0 && share >= least))
 				r = add_function(c, f, sum, is_share);
 		}
 	}

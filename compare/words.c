@@ -208,7 +208,11 @@ struct words words_method(const struct compare_result *r)
 	       r->rows_n, 100 * o->min_share, o->alpha);
 	if (r->is_counts && r->dispersion > 1)
 		append(&w, ", counts divided by %.2f", r->dispersion);
-	if (r->is_counts)
+	if (r->is_counts && o->is_absolute)
+		append(&w,
+		       "\nOne file a side: how much a total differs from run to run is not known; "
+		       "with ten a side it is.");
+	else if (r->is_counts)
 		append(&w, "\nOne file a side: how much a run differs from the next is not known; "
 			   "with ten a side it is.");
 	else if (r->runs_wanted > 0)

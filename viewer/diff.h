@@ -98,8 +98,8 @@ double diff_value(const struct tally_row *row, enum diff_measure measure, double
 struct diff_condition {
 	uint8_t kind, measure;
 	struct limit limit; /* never of points */
-	char pattern[200]; /* "": all */
-	char text[240];    /* as it was written */
+	char pattern[200];  /* "": all */
+	char text[240];     /* as it was written */
 };
 
 #define DIFF_CONDITIONS_MAX 32

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import random
+import re
 import shutil
 import subprocess
 import tempfile
@@ -132,6 +133,30 @@ def test_counts():
     tap.equal(diff(small, small)[0], 0, 'and nobody asked')
 
 
+def top(path, unit, *options):
+    """name → (flat, cum), as cprof top has it, which is pprof's text."""
+    done = subprocess.run([cprof.CPROF, 'top', '-trim=false', '-unit=' + unit, *options, path], stdout=subprocess.PIPE, text=True)
+    lines = done.stdout.splitlines()
+    found = {}
+    for line in lines[[line.split()[:1] == ['flat'] for line in lines].index(True) + 1:]:
+        flat, _, _, cum, _, name = line.split(None, 5)
+        found[re.sub(r' \((partial-)?inline\)$', '', name)] = tuple(int(re.match(r'-?\d+', text)[0]) for text in (flat, cum))
+    return found
+
+
+def test_sums():
+    """Flat and cum are those of top: recursion, inlined calls, frames without names."""
+    for name, unit, options in (('go-cpu', 'nanoseconds', ()), ('go-cpu2', 'nanoseconds', ('-noinlines',)),
+                                ('go-heap', 'bytes', ('-sample_index=alloc_space',)), ('go-goroutine', 'count', ()),
+                                ('go-allocs', 'count', ('-sample_index=alloc_objects', '-hide=^runtime'))):
+        path = os.path.join(os.path.dirname(__file__), '..', 'data', name + '.pb.gz')
+        wanted = top(path, unit, *options)
+        for i, measure in enumerate(('flat', 'cum')):
+            _, _, rows = rows_of(path, path, '-absolute', '-min-share=0%', '-' + measure, *options)
+            got = {f: row['base'] for f, row in rows.items() if f is not None}
+            tap.equal(got, {f: sums[i] for f, sums in wanted.items() if sums[i] != 0}, '%s of %s' % (measure, name))
+
+
 def make_runs(prefix, n, seed, more):
     chance = random.Random(seed)
     made, values = [], []
@@ -246,6 +271,6 @@ def test_outputs():
 
 
 try:
-    tap.run(test_counts, test_runs, test_memory, test_refused, test_outputs)
+    tap.run(test_counts, test_sums, test_runs, test_memory, test_refused, test_outputs)
 finally:
     shutil.rmtree(ROOT, ignore_errors=True)

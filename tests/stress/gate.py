@@ -68,12 +68,13 @@ class Gate:
             status, found = self.diff(a, b, *FAIL_ON)
             alarms += status == 1 and any(r['failed'] and r['function'] == 'lookup' for r in found['rows'])
             named += self.diff(a, b, '-fail-on', 'flat:lookup>+1pp')[0]
-            mixed = chance.sample(base, 20)
-            by_chance += self.diff(mixed[:10], mixed[10:], '-fail-on', 'flat_share>0%')[0]
+            mixed = chance.sample(base, len(base))
+            half = min(10, len(base) // 2)
+            by_chance += self.diff(mixed[:half], mixed[half:2 * half], '-fail-on', 'flat_share>0%')[0]
         n = self.args.comparisons
-        print('%d draws of 10 runs a side (of %d each, %s in all): 5 %% planted is found in %.1f %% by %s, in %.1f %% by '
+        print('%d draws of 10 runs a side (of %d each, %.0f samples, the planted ones %.1f %% longer): what is planted is found in %.1f %% by %s, in %.1f %% by '
               'flat:lookup>+1pp; where nothing is planted, flat_share>0%% fails in %.1f %%' %
-              (n, self.args.runs, found['base']['total'], 100 * alarms / n, FAIL_ON[1], 100 * named / n, 100 * by_chance / n))
+              (n, self.args.runs, found['base']['samples'], 100 * (found['new']['total'] / found['base']['total'] - 1), 100 * alarms / n, FAIL_ON[1], 100 * named / n, 100 * by_chance / n))
         return alarms >= 0.95 * n and by_chance <= 0.05 * n
 
 
@@ -82,10 +83,12 @@ def main():
     parser.add_argument('build')
     parser.add_argument('--pairs', type=int, default=200)
     parser.add_argument('--rounds', type=int, default=10000, help='of a run of a pair')
-    parser.add_argument('--runs', type=int, default=40, help='in each heap; 0: none')
+    parser.add_argument('--runs', type=int, default=40, help='in each heap, 20 or more for ten a side of equals; 0: none')
     parser.add_argument('--long', type=int, default=30000, help='rounds of theirs')
     parser.add_argument('--comparisons', type=int, default=100)
     args = parser.parse_args()
+    if 0 < args.runs < 12:
+        parser.error('--runs: 12 or more, or 0, were expected')
     gate = Gate(args)
     try:
         is_good = gate.pairs()
