@@ -178,6 +178,14 @@ def rules():
         place.check(' '.join(words), 'f', *words, path)
     place.check('a difference', 'f', '-base=' + path, simple(place, 'more', [(0, 0, i, 1) for i in range(3, 20)]))
 
+    # What is idle is left out, and it says so; pprof has no such thing.
+    waits = made.make_waits(place.box.root)
+    place.write('w.c', 'w\n' * 9)
+    place.check('labels', 'pop|get|put|worker', '-tagignore=idle=yes', waits)
+    everything, rest = (place.run(place.box.cprof, 'list', 'worker', *words, waits).stdout for words in (['-idle'], []))
+    tap.equal(everything, place.pprof('worker', waits).stdout, 'what is idle, too')
+    tap.ok(rest.startswith(b'Left out as idle: ') and b'\nTotal: 3.11s\n' in rest, 'what is idle is left out', rest)
+
     # Where functions of one name begin at several lines, what pprof prints depends on the order of a Go map.
     path = simple(place, 'starts', [(0, 0, 12, 1), (0, 1, 30, 1)], ('x.c',), ('f', 'f'), (10, 5))
     got = place.run(place.box.cprof, 'list', 'f', path).stdout
