@@ -167,6 +167,8 @@ def rules():
     path = simple(place, 'twice', [(1, 0, 3, 1), (0, 0, 9, 1), (2, 1, 9, 2), (3, 1, 4, 2)], ('x.c', 'a/x.c', '', './x.c'), ('f', 'g', 'fg'))
     for expression in ('f', 'g', '^f$', 'fg', '.', 'F', '(?i)G', '[fg]$'):
         place.check('the same name twice: %r' % expression, expression, path)
+    r = place.run(place.box.cprof, 'list', 'f', simple(place, 'no', [(0, 0, 0, 1)], ('',)))
+    tap.ok(r.stdout.endswith(b'No source information for f\n') and b'built with -g?' in r.stderr, 'no lines at all', r.stdout + r.stderr)
     place.check('a file that is none of the function', 'f', simple(place, 'no', [(0, 0, 1, 1)], ('',)))
     os.makedirs(os.path.join(place.cwd, 'dir.c'))
     place.check('a directory', 'f', simple(place, 'dir', [(0, 0, 1, 1), (1, 0, 1, 1)], ('dir.c', os.path.join(place.cwd, 'dir.c'))))

@@ -133,6 +133,10 @@ def at_once():
     r = box.command('top', server.at + '/a', server.at + '/b')
     tap.equal((r.status, r.out), (0, box.command('top', HEAP, HEAP).out), 'two are fetched at once')
     server.close()
+    server = Server({'/silent': None, '/never': None, '/no': reply(b'', '404 No')})
+    r = box.command('top', server.at + '/silent', server.at + '/no', server.at + '/never')
+    tap.ok(r.status == 1 and r.err == 'cprof: top: http://%s/no: No (404)\n' % server.at, 'the first that fails ends it', r.show())
+    server.close()
     box.close()
 
 
