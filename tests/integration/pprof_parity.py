@@ -14,6 +14,7 @@ import random
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import urllib.request
 
@@ -318,7 +319,37 @@ def idle():
     oracle.close()
 
 
+def refused():
+    """What cannot be is said in a sentence, and nothing is printed."""
+    box = Box()
+    cpu, heap = of_data('go-cpu')[0], of_data('heap')[0]
+    missing = os.path.join(box.root, 'missing.pb.gz')
+    for argv, status, words in (
+            (['peek'], 2, ['which functions?', "'cprof peek EXPRESSION FILE'"]), (['peek', 'main'], 2, ['which profile?']),
+            (['peek', '(', cpu], 2, ['peek']), (['peek', 'no_such_function', cpu], 1, ['no_such_function', 'cprof top']),
+            (['tree', '-lines', '-files', cpu], 2, ['-files', 'lines', 'only one']), (['traces', '-tagshow=[', cpu], 2, ['-tagshow']),
+            (['tags', '-taghide=(', cpu], 2, ['-taghide']), (['tree', '-prune_from=*', cpu], 2, ['-prune_from']),
+            (['top', '-normalize', cpu], 2, ['-normalize', '-base']), (['top', '-base=' + missing, cpu], 1, [missing, 'no such file']),
+            (['top', '-base=' + cpu, '-diff_base=' + cpu, cpu], 2, ['-base', '-diff_base', 'only one']),
+            (['tree', '-diff_base=' + heap, cpu], 1, ['different kinds']), (['tree', '-base=' + heap, '-normalize', cpu], 1, ['different kinds']),
+            (['tree', '-tagrot=x', cpu], 2, ['-tagrot', 'did you mean -tagroot?']),
+            (['info'], 2, ['which profile?']), (['info', missing], 1, [missing, 'no such file']), (['info', '-al', cpu], 2, ['-all']),
+            (['info', '/dev/null'], 1, ['/dev/null'])):
+        r = box.command(*argv)
+        about = 'cprof ' + ' '.join(os.path.basename(a) for a in argv)
+        tap.equal((r.status, r.out, r.err.count('\n')), (status, '', 1), about)
+        tap.ok(r.err.startswith('cprof: %s: ' % argv[0]) and all(w in r.err for w in words), '%s: says why' % about, r.err)
+    r = box.command('info', missing, cpu, heap)
+    tap.ok(r.status == 1 and r.out.startswith(cpu) and '\n\n' + heap + '\n' in r.out, 'cprof info: what can be read is shown', r.show())
+    for command in VIEWS + ('info',):
+        r = box.command(command, '--help')
+        tap.ok(r.status == 0 and r.out.startswith('usage: cprof %s ' % command) and r.err == '', 'cprof %s --help' % command, r.show())
+    box.close()
+
+
 def main():
+    if sys.argv[2:] == ['refused']:
+        tap.run(refused)
     if shutil.which('go') is None:
         tap.skip_all('there is no go, whose pprof is what cprof is compared with')
     tap.run(top_raw, views, at_random, differences, recorded, go_program, idle)
