@@ -34,6 +34,14 @@ struct source {
 	struct why why;
 };
 
+static int set_seconds(struct source *s, int seconds, struct why *why)
+{
+	if (seconds == 0 || url_set_seconds(s->url.target, seconds) == 0)
+		return 0;
+	why_set(why, "%s: there is no room for -seconds", s->shown);
+	return -EINVAL;
+}
+
 /* What stands behind a process or a socket: nothing, "/heap", or "/debug/pprof/heap?seconds=5". */
 static int choose_target(struct source *s, const char *behind, int seconds, struct why *why)
 {
@@ -45,7 +53,7 @@ static int choose_target(struct source *s, const char *behind, int seconds, stru
 			return -EINVAL;
 		}
 		strcpy(s->url.target, behind);
-		return 0;
+		return set_seconds(s, seconds, why);
 	}
 	if (name[0] == '\0')
 		name = "cpu";
@@ -122,13 +130,11 @@ static int recognise(struct source *s, int seconds, struct why *why)
 		why_set(why, "an address of a profile: %.250s", s->why.text);
 		return r;
 	}
-	if (seconds > 0 && url_set_seconds(s->url.target, seconds) < 0) {
-		why_set(why, "%s: it is too long", s->shown);
-		return -EINVAL;
-	}
 	url_show(&s->url, s->shown, sizeof(s->shown));
 	snprintf(s->from, sizeof(s->from), "%.100s:%s", s->url.host, s->url.port);
-	return 0;
+	r = set_seconds(s, seconds, why);
+	url_show(&s->url, s->shown, sizeof(s->shown));
+	return r;
 }
 
 static void fetch_one(struct source *s)

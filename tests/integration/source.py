@@ -117,11 +117,15 @@ def good():
     server.close()
     there = os.path.join(box.root, 'a b.sock')  # nobody says that a path has no blank
     server = Server({'/debug/pprof/heap': reply(BODY), '/debug/pprof/profile?seconds=30': reply(BODY),
-                     '/debug/x?y': chunks(BODY, 999)}, socket.AF_UNIX, there)
+                     '/debug/x?y': chunks(BODY, 999), '/debug/x?y&seconds=7': reply(BODY),
+                     '/debug/pprof/heap?seconds=7': reply(BODY)}, socket.AF_UNIX, there)
     for behind in ('/heap', '', '/cpu', '/debug/pprof/heap', '/debug/x?y'):
         for name in (there, 'unix:' + there):
             r = box.command('top', name + behind)
             tap.equal((r.status, r.out, r.err), (0, plain.out, ''), 'top %sSOCKET%s' % (name.replace(there, ''), behind))
+    for behind in ('/heap', '/debug/x?seconds=5&y'):
+        r = box.command('top', '-seconds=7', there + behind)
+        tap.equal((r.status, r.out, r.err), (0, plain.out, ''), 'top -seconds=7 SOCKET%s' % behind)
     server.close()
     box.close()
 
