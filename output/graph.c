@@ -97,6 +97,7 @@ int graph_init(struct graph *g, struct report *r, enum graph_files files_wanted)
 	for (i = 0; i < p->functions_n; i++) {
 		const char *file = p->functions[i].file;
 
+		/* Once: pprof does it again whenever it adds up, and loses places whose file then changes again. */
 		if (files_wanted != GRAPH_FILES_WHOLE)
 			file = path_trim(file, o->trim_path, o->source_path);
 		files[i] = file[0] == '\0' ? nothing : path_clean(p, file);

@@ -28,13 +28,16 @@ static void print_cut(const char *text, size_t columns_max, FILE *to)
 
 	for (; *text != '\0'; text++) {
 		unsigned char c = (unsigned char)*text;
+		bool is_c1 = c == 0xc2 && (unsigned char)text[1] >= 0x80 &&
+			     (unsigned char)text[1] < 0xa0; /* control characters, too */
 
 		columns += (c & 0xc0) != 0x80;
 		if (columns > columns_max) {
 			fputs("…", to);
 			return;
 		}
-		if (c < ' ' || c == 0x7f)
+		text += is_c1;
+		if (c < ' ' || c == 0x7f || is_c1)
 			fputs("\u00b7", to);
 		else
 			fputc(c, to);

@@ -43,6 +43,8 @@ static void make(struct profile *p)
 							       values[i], labels});
 	profile_add_comment(p, "cprof 1.2");
 	profile_add_comment(p, "lost: 7 samples: tables full");
+	profile_add_comment(p, "# \033[31m\xc2\x9b"
+			       "1m");
 	p->period_type = p->sample_types[1];
 	p->period = 10000000;
 	p->duration_ns = 1000000000;
@@ -245,7 +247,8 @@ static void test_info(void)
 		"  Labels   size: 1 value: 4kB\n"
 		"           thread: 1 value: b\n"
 		"  Mappings /usr/bin/demo, build id abc\n"
-		"  Comments cprof 1.2\n",
+		"  Comments cprof 1.2\n"
+		"           # \u00b7[31m\u00b71m\n",
 		"info");
 }
 
