@@ -206,7 +206,9 @@ void helper_stop(struct segment *s, enum helper_job_id id)
 		if (has_jobs())
 			thread_wait_outside(s, NULL, NS_PER_SECOND / 10);
 		else
-			end_thread(s, NS_PER_SECOND / 10);
+			end_thread(
+				s,
+				NS_PER_SECOND); /* a filter may be next, under which it cannot be */
 	}
 	lock_give(&starting);
 }

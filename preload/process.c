@@ -558,12 +558,14 @@ void process_confined(void)
 	struct segment *s = segment_live();
 	int saved = errno;
 
-	if (process_is_ours(s))
+	if (process_is_ours(s)) {
+		/* even when nothing is recorded a thread of ours may be there, which a filter for all would meet */
 		http_stop();
-	if (process_is_ours(s) && process_running() != 0) {
-		segment_count_lost(s, LOST_CONFINED, 1);
-		process_stop(OPTION_PROFILES);
 		stop_obeying(s);
+		if (process_running() != 0) {
+			segment_count_lost(s, LOST_CONFINED, 1);
+			process_stop(OPTION_PROFILES);
+		}
 		/* who writes its files itself asks who it is once more */
 		process.is_confined = process.has_session;
 	}

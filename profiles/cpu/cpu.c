@@ -211,19 +211,31 @@ static void settle_blocked(struct thread *t, void *user)
 		settle(user, t, now);
 }
 
+/* Whether more is due than chance explains; a child that did next to nothing leaves nothing. */
+static bool is_behind(const struct cpu_thread *ct, uint64_t now)
+{
+	switch (atomic_load_explicit(&ct->way, memory_order_relaxed)) {
+	case CPU_TIMER:
+		return now >= ct->last_ns + 2 * cpu_settings.tick_ns;
+	case CPU_PERF:
+		return now >= ct->given_ns + 2 * ct->timer_period_ns;
+	default:
+		return false;
+	}
+}
+
 /*
- * The calling thread's time up to this moment. A timer that has struck waits for the kernel's tick: who looks at what was
- * counted after its own work, or ends after it, would miss the rest, on a busy machine the most part of it.
+ * The calling thread's time up to this moment. A timer that has struck waits for the kernel's tick, and what perf does not see,
+ * such as a debugger's way with each signal, is made good little by little: who looks at what was counted after its own
+ * work, or ends after it, would miss the rest, on a busy machine the most part of it.
  */
 static void settle_own(struct segment *s)
 {
 	uint64_t all = ~UINT64_C(0), before;
 	struct thread *t = thread_self_block;
-	struct cpu_thread *ct = t != NULL ? &cpu_threads[t->index] : NULL;
 
-	/* the last: a tick that is due may still come; and a child that did next to nothing leaves nothing */
-	if (t == NULL || atomic_load_explicit(&ct->way, memory_order_relaxed) != CPU_TIMER ||
-	    clock_read(CLOCK_THREAD_CPUTIME_ID) < ct->last_ns + 2 * cpu_settings.tick_ns ||
+	/* the last: a tick that is due may still come */
+	if (t == NULL || !is_behind(&cpu_threads[t->index], clock_read(CLOCK_THREAD_CPUTIME_ID)) ||
 	    is_deaf(t))
 		return;
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));

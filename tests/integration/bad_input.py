@@ -17,7 +17,7 @@ from cprof import BUILD, LIBRARY, Box, program, wait_for
 def dead_sessions():
     """Session directories of ours that nobody listens in. Other runs of cprof may be under way."""
     dead = []
-    for directory in glob.glob('/tmp/cprof-*'):
+    for directory in glob.glob('/tmp/cprof-??????'):
         try:
             if os.stat(directory).st_uid != os.geteuid():
                 continue
@@ -31,7 +31,7 @@ def dead_sessions():
 def none_in_tmp():
     # one that is just coming or going looks dead for a moment
     seen = set(dead_sessions()) - sessions_before
-    return not seen or wait_for(lambda: not seen & set(dead_sessions()), 3)
+    return not seen or wait_for(lambda: not seen & set(dead_sessions()), 60)
 
 
 sessions_before = set(dead_sessions())

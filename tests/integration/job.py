@@ -299,6 +299,10 @@ class Terminal:
             self.text += os.read(self.fd, 4096).decode('utf-8', 'replace')
         return word in self.text
 
+    def in_front(self):
+        """The group of processes that has the terminal."""
+        return os.tcgetpgrp(self.fd)
+
     def counts(self):
         before = self.expect('"value": 0}')
         return None if before is None else json.loads('{' + before.rpartition('{')[2] + '"value": 0}')
@@ -360,8 +364,9 @@ def on_a_terminal():
     # the shell tells of it with the next prompt that it writes after it has learnt of it
     tap.ok(wait_for(lambda: t.type('\n') or t.has('Stopped', 0.5)), 'reading in the background: stopped')
     t.expect('Stopped')
+    shell = t.in_front()
     t.type('fg\n')
-    time.sleep(0.3)
+    wait_for(lambda: t.in_front() != shell)
     t.type('word\n')
     tap.ok(t.expect('got:word') is not None, 'reading in the background: goes on in front')
     t.expect('$ ')
@@ -375,8 +380,9 @@ def on_a_terminal():
     t.type('fg\n')
     t.type('echo in$((2+1))side\n')
     tap.ok(t.expect('in3side') is not None, 'a shell inside, suspended: it has the terminal again')
-    t.type('sleep 60\n')
-    time.sleep(0.5)
+    shell = t.in_front()
+    t.type('sleep 600\n')
+    wait_for(lambda: t.in_front() != shell)
     t.type('\x03')
     t.type('echo in$((3+1))side\n')
     tap.ok(t.expect('in4side') is not None, 'a shell inside: Ctrl-C is for its own job')

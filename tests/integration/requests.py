@@ -314,4 +314,22 @@ def by_files():
     box.close()
 
 
-tap.run(exact, shares, at_random, last_look, refused, by_files, calls_exact, code_changes)
+def confined():
+    """A program that forbids itself nearly all system calls: no thread of ours may be there then, whatever is on or off."""
+    box = Box()
+    for stopped in ([], ['cpu'], ['cpu', 'wall'], ['cpu', 'heap', 'wall']):
+        about = 'confined: after %s' % (' and '.join(stopped) + ' stopped' if stopped else 'nothing')
+        running = Running(box, 'cpu,wall,heap' if len(stopped) != 1 else 'cpu', name='confines')
+        for name in stopped:
+            tap.equal(running.ask(STOP, name), (0, ''), '%s: %s off' % (about, name))
+        out, err = running.p.communicate(b'\n', timeout=300)
+        if running.p.returncode == 77:
+            tap.skip(about, 'no filter may be set here')
+            continue
+        tap.equal((running.p.returncode, out), (17, b'{}\n'), '%s: the program ends as ever' % about) or tap.note(err.decode())
+        # what still ran was stopped, which is said
+        tap.equal(b'seccomp' in err, len(stopped) < 3 and stopped != ['cpu'], '%s: what was lost is told' % about) or tap.note(err.decode())
+    box.close()
+
+
+tap.run(exact, shares, at_random, last_look, refused, by_files, calls_exact, code_changes, confined)

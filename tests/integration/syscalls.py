@@ -276,7 +276,8 @@ def sanitizers():
                     *source, '-lpthread', '-ldl', '-rdynamic').returncode != 0:
                 tap.skip(about, 'not to be had here')
                 continue
-            for case in ('forks', 'sigreturns', 'restarts', 'storm'):
+            # a child of many threads under the thread sanitizer may stand still in a lock of its runtime's, watched or not
+            for case in ('sigreturns', 'restarts', 'storm') if sanitizer == 'thread' else ('forks', 'sigreturns', 'restarts', 'storm'):
                 env = {'ASAN_OPTIONS': 'verify_asan_link_order=0', 'TSAN_OPTIONS': 'report_bugs=0'}
                 plain = run(path, case, env=dict(os.environ, **env))
                 done, seen = box.watch(path, case, **env)

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import tap
 import trace_file
@@ -205,13 +204,17 @@ def disk_full():
         box.close()
 
 
+def size(path):
+    return os.path.getsize(path) if os.path.exists(path) else 0
+
+
 def killed_launcher():
     """Nobody can end a file after SIGKILL; what is in it can be read."""
     box = Box()
     output = os.path.join(box.root, 'out')
-    p = subprocess.Popen([box.cprof, 'run', '-p', 'trace=threads', '-o', output, '--', program('traced'), 'names', '6'],
+    p = subprocess.Popen([box.cprof, 'run', '-p', 'trace=threads', '-o', output, '--', program('traced'), 'names', '20'],
                          cwd=box.cwd, env=box.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(4)
+    wait_for(lambda: size(os.path.join(output, 'trace.out')) > 50000, 60)
     p.kill()
     p.wait()
     t = check_cut(os.path.join(output, 'trace.out'))
@@ -233,9 +236,9 @@ def interrupted():
         where = '%s.%d' % (output, sig)
         p = subprocess.Popen([box.cprof, 'run', '-p', 'trace=threads', '-o', where, '--', program('traced'), 'names', '30'],
                              cwd=box.cwd, env=box.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(1)
+        wait_for(lambda: size(os.path.join(where, 'trace.out')) > 10000, 60)
         p.send_signal(sig)
-        p.communicate(timeout=30)
+        p.communicate(timeout=60)
         t = check_file(os.path.join(where, 'trace.out'))
         tap.equal((p.returncode, t.end), (-sig, ('signal', sig)), '%s: how it ended' % sig.name)
         tap.ok(len(t.named('thread.name')) > 100, '%s: what it did is there' % sig.name)

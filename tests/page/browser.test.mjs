@@ -63,7 +63,7 @@ async function open(hash = '') {
 		document.getElementById('rows').scrollTop = 0;
 		document.getElementById('rows').focus();
 	}, hash);
-	await frame();
+	await settle();
 }
 
 const frame = () => page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
@@ -494,7 +494,7 @@ const gestures = {
 		({ area } = await state());
 		assert.deepEqual(area.tracks, [2, 3]);
 		await until(() => /2 threads in/.test(document.querySelector('#panel .sentence').textContent));
-		assert.match(await page.locator('#panel').textContent(), /Selected: /);
+		await until(() => /Selected: /.test(document.getElementById('panel').textContent));
 	},
 	async 'drag with Space held, or the middle button'() {
 		await open('#t=400ms+100ms');
@@ -730,14 +730,17 @@ test('rows stay where they are, whatever is in view', async () => {
 test('a parent is drawn, stretched, until the tile itself is there', async () => {
 	await load();
 	const held = [];
+	let isOver = false;
+	const hold = (route) => isOver ? route.continue() : held.push(route);
 
-	await page.route('**/tiles?*', (route) => held.push(route));
-	await page.route('**/spans?*', (route) => held.push(route));
+	await page.route('**/tiles?*', hold);
+	await page.route('**/spans?*', hold);
 	await page.evaluate(() => window.cprof.loader.spans.clear());
 	await page.evaluate(() => window.cprof.setView({ from: 310e6, to: 330e6 }, null));
 	await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
 	assert.ok(isNear(await pixel(320 * MS, 1, 5), LOCK) || isNear(await pixel(322 * MS, 1, 5), LOCK));
 	assert.ok(isNear(await pixel(320 * MS, 3), RUNNING));
+	isOver = true;
 	await Promise.all(held.map((route) => route.continue()));
 });
 
@@ -756,7 +759,7 @@ test('what is asked for again and again is asked for once', async () => {
 test('a screen reader has the rows as a table, and all by the keyboard', async () => {
 	await page.locator('#list tbody tr').first().waitFor({ state: 'attached' });
 	assert.equal(await page.locator('#list tbody tr').count(), 5);
-	assert.match(await page.locator('#list').textContent(), /worker-0.*80 %/);
+	await until(() => /worker-0.*80 %/.test(document.getElementById('list').textContent));
 	assert.deepEqual(await page.evaluate(() => [...document.querySelectorAll('button, input, a, [tabindex="0"]')].filter((e) =>
 		!(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.length || e.closest('[role=tabpanel]') || e.id === 'table')).map((e) => e.outerHTML)), []);
 	await page.focus('#do-fit');
