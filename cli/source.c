@@ -1,6 +1,7 @@
 #include "cli/source.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -28,11 +29,18 @@ struct source {
 	char from[120];  /* and who is asked */
 	struct fetch_limits limits;
 
-	pthread_t thread;
-	bool has_thread;
-	int fd; /* of what was fetched, or a negative errno */
+	int done; /* where it is told that it has come to its end */
+	int fd;   /* of what was fetched, or a negative errno */
 	struct why why;
 };
+
+static int set_seconds(struct source *s, int seconds, struct why *why)
+{
+	if (seconds == 0 || url_set_seconds(s->url.target, seconds) == 0)
+		return 0;
+	why_set(why, "%s: there is no room for -seconds", s->shown);
+	return -EINVAL;
+}
 
 /* What stands behind a process or a socket: nothing, "/heap", or "/debug/pprof/heap?seconds=5". */
 static int choose_target(struct source *s, const char *behind, int seconds, struct why *why)
@@ -45,7 +53,7 @@ static int choose_target(struct source *s, const char *behind, int seconds, stru
 			return -EINVAL;
 		}
 		strcpy(s->url.target, behind);
-		return 0;
+		return set_seconds(s, seconds, why);
 	}
 	if (name[0] == '\0')
 		name = "cpu";
@@ -122,18 +130,15 @@ static int recognise(struct source *s, int seconds, struct why *why)
 		why_set(why, "an address of a profile: %.250s", s->why.text);
 		return r;
 	}
-	if (seconds > 0 && url_set_seconds(s->url.target, seconds) < 0) {
-		why_set(why, "%s: it is too long", s->shown);
-		return -EINVAL;
-	}
 	url_show(&s->url, s->shown, sizeof(s->shown));
 	snprintf(s->from, sizeof(s->from), "%.100s:%s", s->url.host, s->url.port);
-	return 0;
+	r = set_seconds(s, seconds, why);
+	url_show(&s->url, s->shown, sizeof(s->shown));
+	return r;
 }
 
-static void *fetch_one(void *source)
+static void fetch_one(struct source *s)
 {
-	struct source *s = source;
 	struct why why = {""};
 
 	switch (s->kind) {
@@ -152,7 +157,6 @@ static void *fetch_one(void *source)
 	if (s->fd < 0)
 		why_set(&s->why, "%.100s: %.200s%s", s->shown, why.text,
 			s->fd == -ETIMEDOUT ? "; -timeout=SECONDS waits longer" : "");
-	return NULL;
 }
 
 static void say_that_we_wait(const struct source *s)
@@ -187,29 +191,73 @@ static void set_limits(struct source *s, int timeout)
 			(seconds > 0 ? seconds + seconds / 2 : WAIT_SEC) + WAIT_WAY_SEC;
 }
 
-/* Those from @first to @end, at the same time. */
+static void *fetch_and_tell(void *source)
+{
+	struct source *s = source;
+
+	fetch_one(s);
+	return write(s->done, &s, sizeof(s)) == (ssize_t)sizeof(s) ? s : NULL;
+}
+
+static int start(struct source *s, int done)
+{
+	pthread_attr_t detached;
+	pthread_t thread;
+	int r;
+
+	s->done = done;
+	pthread_attr_init(&detached);
+	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	r = -pthread_create(&thread, &detached, fetch_and_tell, s);
+	pthread_attr_destroy(&detached);
+	if (r < 0)
+		why_set(&s->why, "%s: no thread to fetch it: %s", s->shown, strerror(-r));
+	return r;
+}
+
+/* The next of those under way that has come to its end. */
+static struct source *next_done(int done)
+{
+	struct source *s = NULL;
+
+	while (read(done, &s, sizeof(s)) < 0 && errno == EINTR)
+		;
+	return s;
+}
+
+/*
+ * Those from @first to @end, at the same time. The first that fails is the end of it: nobody waits for the others any more, which
+ * keep what they work with.
+ */
 static int fetch_some(struct sources *s, size_t first, size_t end, struct why *why)
 {
-	int r = 0;
+	int done[2], r = 0;
+	size_t started_n = 0;
 
-	for (size_t i = first; i < end; i++) {
-		struct source *one = &s->all[i];
-
-		if (isatty(STDERR_FILENO))
-			say_that_we_wait(one);
-		one->has_thread = pthread_create(&one->thread, NULL, fetch_one, one) == 0;
-		if (!one->has_thread)
-			fetch_one(one);
+	if (pipe2(done, O_CLOEXEC) < 0) {
+		r = -errno;
+		why_set(why, "no pipe to wait at: %s", strerror(-r));
+		return r;
 	}
-	for (size_t i = first; i < end; i++) {
-		struct source *one = &s->all[i];
+	for (size_t i = first; i < end && r == 0; i++) {
+		if (isatty(STDERR_FILENO))
+			say_that_we_wait(&s->all[i]);
+		r = start(&s->all[i], done[1]);
+		if (r < 0)
+			*why = s->all[i].why;
+		started_n += r == 0;
+	}
+	for (; started_n > 0 && r == 0; started_n--) {
+		const struct source *one = next_done(done[0]);
 
-		if (one->has_thread)
-			pthread_join(one->thread, NULL);
-		if (one->fd < 0 && r == 0) {
-			r = one->fd;
+		r = one->fd < 0 ? one->fd : 0;
+		if (r < 0)
 			*why = one->why;
-		}
+	}
+	s->is_given_up = started_n > 0;
+	if (!s->is_given_up) {
+		close(done[0]);
+		close(done[1]);
 	}
 	return r;
 }
@@ -289,6 +337,8 @@ const char *sources_show(const struct sources *s, const char *name)
 
 void sources_fini(struct sources *s)
 {
+	if (s->is_given_up) /* it is still in use; the process is about to end */
+		return;
 	for (size_t i = 0; i < s->n; i++)
 		if (s->all[i].fd >= 0)
 			close(s->all[i].fd);

@@ -22,6 +22,7 @@ struct sources {
 	struct tls_files tls;
 	struct source *all;
 	size_t n;
+	bool is_given_up; /* while some were under way */
 };
 
 /* Those of @names, which must stay, that are no files are to be fetched. 0, or a negative errno: -EINVAL, what was typed is no good. */

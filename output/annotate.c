@@ -193,6 +193,7 @@ static int print_all(struct report *r, struct part all, FILE *to, struct why *wh
 	struct unit_label total = report_label(r, r->total);
 	struct source_files files;
 	const char *advice;
+	bool has_lines = false;
 	int error = source_files_init(&files, r, why);
 
 	if (error < 0)
@@ -202,11 +203,13 @@ static int print_all(struct report *r, struct part all, FILE *to, struct why *wh
 	while (all.n > 0 && error == 0) {
 		struct part function = first_part(&all, false);
 
+		has_lines |= function.nodes[function.n - 1]->key.file[0] != '\0';
 		error = print_function(r, function, &files, to);
 		skip(&all, function.n);
 	}
 	error = report_end(to, error, why);
-	advice = source_files_advise(&files);
+	advice = has_lines ? source_files_advise(&files)
+			   : "no source lines are known of these: was it built with -g?";
 	if (error == 0 && advice != NULL && r->options->note != NULL)
 		r->options->note(advice);
 	source_files_fini(&files);

@@ -167,6 +167,8 @@ def rules():
     path = simple(place, 'twice', [(1, 0, 3, 1), (0, 0, 9, 1), (2, 1, 9, 2), (3, 1, 4, 2)], ('x.c', 'a/x.c', '', './x.c'), ('f', 'g', 'fg'))
     for expression in ('f', 'g', '^f$', 'fg', '.', 'F', '(?i)G', '[fg]$'):
         place.check('the same name twice: %r' % expression, expression, path)
+    r = place.run(place.box.cprof, 'list', 'f', simple(place, 'no', [(0, 0, 0, 1)], ('',)))
+    tap.ok(r.stdout.endswith(b'No source information for f\n') and b'built with -g?' in r.stderr, 'no lines at all', r.stdout + r.stderr)
     place.check('a file that is none of the function', 'f', simple(place, 'no', [(0, 0, 1, 1)], ('',)))
     os.makedirs(os.path.join(place.cwd, 'dir.c'))
     place.check('a directory', 'f', simple(place, 'dir', [(0, 0, 1, 1), (1, 0, 1, 1)], ('dir.c', os.path.join(place.cwd, 'dir.c'))))
@@ -177,6 +179,14 @@ def rules():
     for words in (['-divide_by=7'], ['-unit=us'], ['-unit=s'], ['-sample_index=0', '-mean'], ['-relative_percentages'], ['-cum'], ['-trim=false']):
         place.check(' '.join(words), 'f', *words, path)
     place.check('a difference', 'f', '-base=' + path, simple(place, 'more', [(0, 0, i, 1) for i in range(3, 20)]))
+
+    # What is idle is left out, and it says so; pprof has no such thing.
+    waits = made.make_waits(place.box.root)
+    place.write('w.c', 'w\n' * 9)
+    place.check('labels', 'pop|get|put|worker', '-tagignore=idle=yes', waits)
+    everything, rest = (place.run(place.box.cprof, 'list', 'worker', *words, waits).stdout for words in (['-idle'], []))
+    tap.equal(everything, place.pprof('worker', waits).stdout, 'what is idle, too')
+    tap.ok(rest.startswith(b'Left out as idle: ') and b'\nTotal: 3.11s\n' in rest, 'what is idle is left out', rest)
 
     # Where functions of one name begin at several lines, what pprof prints depends on the order of a Go map.
     path = simple(place, 'starts', [(0, 0, 12, 1), (0, 1, 30, 1)], ('x.c',), ('f', 'f'), (10, 5))
