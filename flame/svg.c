@@ -265,7 +265,7 @@ static void put_legend(struct drawing *d)
 	static const char *const changes[] = {"gone", "less", "",     "",   "the same",
 					      "",     "",     "more", "new"};
 	double x = MARGIN;
-	char class[8];
+	char class[16];
 
 	for (unsigned i = 0; d->f->is_diff && i < sizeof(changes) / sizeof(changes[0]); i++) {
 		snprintf(class, sizeof(class), "d%u", i);

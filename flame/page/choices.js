@@ -31,6 +31,8 @@ function labelValues(data) {
 export function showChoices(data, state, set, actions) {
 	const { meta } = data, keys = [...new Set(meta.labels.flat().map(([key]) => key))].sort();
 
+	const inputs = () => [...byId('choices').querySelectorAll('button, select')], at = inputs().indexOf(document.activeElement);
+
 	fill(byId('choices'),
 		list('Show', meta.columns.map((c, i) => [String(i), c[0]]), String(state.column),
 			(v) => set({ column: Number(v) })),
@@ -45,6 +47,9 @@ export function showChoices(data, state, set, actions) {
 		button('Reset', 'r', actions.reset),
 		button('Theme', 'T', actions.theme),
 		button('?', 'Help', actions.help, { 'aria-label': 'Help: keys and gestures' }));
+	/* who has the keyboard there has it still */
+	if (at >= 0)
+		inputs()[at]?.focus();
 }
 
 export function showFacts(data, t) {

@@ -530,7 +530,11 @@ test('who cannot see it is told', async () => {
 	assert.equal(await said(), 'the row ends here');
 	await press('ArrowDown', 'ArrowDown');
 	assert.equal(await said(), 'nothing is called here');
-	await press('t');
+	await page.focus('#choices button >> text=Flames');
+	await press('Enter');
+	assert.equal((await state()).up, true);
+	assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Flames');
+	await press('f', 't');
 	/* all that can be used has a name */
 	const nameless = await page.$$eval('button, select, input, [tabindex="0"]', (list) => list.filter((e) => e.offsetParent !== null &&
 		!(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length || e.querySelector('caption'))).map((e) => e.outerHTML));

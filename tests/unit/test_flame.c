@@ -191,6 +191,7 @@ static void test_lines(void)
 	ok(child(&f, top, "parse a.c:10") != 0 && child(&f, top, "parse a.c:11") != 0,
 	   "each line is a box");
 	flame_fini(&f);
+	report_fini(&r);
 	make(&r, "main", 0);
 	ok(flame_init(&f, &r, BY_FILE, false, &why) == 0, "a tree of files");
 	is_u64(f.frames_n, 1, "all of it is in one");
