@@ -48,7 +48,7 @@ enum cmd_option_type {
 	CMD_FLOAT,  /* double *to */
 	CMD_LIST,   /* struct cmd_list *to: may be given again */
 	CMD_LATER,  /* known, but not here: text says why */
-	CMD_FILES,  /* struct cmd_files *to, with room for argc: each is one more; value 1: files behind it, too */
+	CMD_FILES, /* struct cmd_files *to, with room for argc: each is one more; value 1: files behind it, too */
 };
 
 struct cmd_option {

@@ -17,7 +17,7 @@
 #include "cli/fetch.h"
 
 #define FETCH_BYTES_MAX (1 << 20)
-#define FETCH_SEC 5
+#define FETCH_SEC       5
 
 /* Whether a file whose name has @word in it is mapped. -1: nobody tells us. */
 static int maps(pid_t pid, const char *word)

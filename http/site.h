@@ -10,8 +10,8 @@
  */
 #pragma once
 
-#include "page/assets.h"
 #include "http/server.h"
+#include "page/assets.h"
 
 #define SITE_HELD_MAX (64 << 20) /* bytes of answers that are on their way */
 

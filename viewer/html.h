@@ -10,8 +10,8 @@
  */
 #pragma once
 
-#include "viewer/api.h"
 #include "page/assets.h"
+#include "viewer/api.h"
 #include "viewer/watch.h"
 
 #define HTML_SIZE (UINT64_C(20) << 20) /* unless somebody says */
