@@ -315,6 +315,23 @@ static bool is_program(const char *path)
 	return is_elf;
 }
 
+const char *cmd_take_program(struct cmd_files *files)
+{
+	if (files->n < 2 || !is_program(files->paths[0]))
+		return NULL;
+	files->n--;
+	return *files->paths++;
+}
+
+int cmd_need_files(const char *command, const struct cmd_files *files)
+{
+	if (files->n > 0)
+		return CMD_OK;
+	cmd_complain(command, "which profile? 'cprof %s FILE', such as cpu.pb.gz of 'cprof run'",
+		     command);
+	return CMD_USAGE;
+}
+
 static void note(const char *text)
 {
 	fprintf(stderr, "cprof: %s\n", text);
@@ -327,17 +344,9 @@ int cmd_report_load(struct cmd_report *r, const char *command, struct cmd_files 
 
 	if (read_words(r, command) < 0)
 		return CMD_USAGE;
-	if (files->n == 0) {
-		cmd_complain(command,
-			     "which profile? 'cprof %s FILE', such as cpu.pb.gz of 'cprof run'",
-			     command);
+	if (cmd_need_files(command, files) != CMD_OK)
 		return CMD_USAGE;
-	}
-	if (files->n > 1 && is_program(files->paths[0])) {
-		r->options.program = files->paths[0];
-		files->paths++;
-		files->n--;
-	}
+	r->options.program = cmd_take_program(files);
 	r->options.note = note;
 	why_set(&why, "out of memory");
 	error = report_load(&r->report, &r->options, files->paths, files->n, &why);

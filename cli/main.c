@@ -15,6 +15,7 @@ static const struct command {
 	{"top", cmd_top, "the functions that use most"},
 	{"raw", cmd_raw, "everything in a profile, as text"},
 	{"ctl", cmd_ctl, "look at a program that runs, and change what is recorded"},
+	{"merge", cmd_merge, "several profiles into one"},
 	{"check", cmd_check, "whether profiles keep the rules of pprof and its readers"},
 };
 

@@ -40,7 +40,7 @@ _cprof()
 	local word=${COMP_WORDS[COMP_CWORD]} i=2 command=${COMP_WORDS[1]} REPLY before
 
 	if ((COMP_CWORD == 1)); then
-		COMPREPLY=($(compgen -W 'run top raw ctl check --help --version' -- "$word"))
+		COMPREPLY=($(compgen -W 'run top raw ctl check merge --help --version' -- "$word"))
 		return
 	fi
 	if [[ $command == ctl && ${COMP_WORDS[COMP_CWORD - 1]} != -o ]]; then
@@ -54,7 +54,11 @@ _cprof()
 	fi
 	if [[ $command != run ]]; then
 		if [[ $word == -* ]]; then
-			COMPREPLY=($(compgen -W '--help' -- "$word"))
+			local options=
+			case $command in
+			merge) options=-o ;;
+			esac
+			COMPREPLY=($(compgen -W "$options --help" -- "$word"))
 		else
 			compopt -o filenames
 			COMPREPLY=($(compgen -f -- "$word"))

@@ -72,9 +72,14 @@ struct report {
 };
 
 /*
- * Reads and merges the files into a fresh @r. All must be good: half a result would look like a
- * whole one. Returns 0 or a negative errno, with @why naming the file. @options must stay.
+ * Reads the files and adds them up into a fresh @ret, as they are. All must be good: half a result
+ * would look like a whole one. @program: a name for the main program, or NULL. Returns 0 or a
+ * negative errno, with @why naming the file.
  */
+int report_read(struct profile *ret, const char *program, char *const *paths, size_t paths_n,
+		struct why *why);
+
+/* The same into a fresh @r, with names as they are shown. @options must stay. */
 int report_load(struct report *r, const struct report_options *options, char *const *paths,
 		size_t paths_n, struct why *why);
 

@@ -131,8 +131,8 @@ static void forget_urls(struct profile *p)
 }
 
 /* Adds @paths, MERGE_MAX at most, to what @p has. */
-static int load_some(struct profile *p, bool has_some, const struct report_options *options,
-		     char *const *paths, size_t n, struct why *why)
+static int load_some(struct profile *p, bool has_some, const char *program, char *const *paths,
+		     size_t n, struct why *why)
 {
 	struct profile loaded[MERGE_MAX] = {0}, together, *sources[MERGE_MAX];
 	struct profile *both[] = {p, &together};
@@ -147,8 +147,8 @@ static int load_some(struct profile *p, bool has_some, const struct report_optio
 			break;
 		sources[loaded_n] = source;
 		add_missing_mapping(source);
-		if (options->program != NULL && source->mappings_n > 0)
-			source->mappings[0].file = profile_string(source, options->program);
+		if (program != NULL && source->mappings_n > 0)
+			source->mappings[0].file = profile_string(source, program);
 	}
 	if (r == 0)
 		r = profile_merge(sources, n, &together, why);
@@ -169,20 +169,34 @@ static int load_some(struct profile *p, bool has_some, const struct report_optio
 	return 0;
 }
 
+int report_read(struct profile *ret, const char *program, char *const *paths, size_t paths_n,
+		struct why *why)
+{
+	size_t at, n;
+	int r;
+
+	memset(ret, 0, sizeof(*ret));
+	for (at = 0; at < paths_n; at += n) {
+		n = paths_n - at < MERGE_MAX ? paths_n - at : MERGE_MAX;
+		r = load_some(ret, at > 0, program, paths + at, n, why);
+		if (r < 0) {
+			profile_fini(ret);
+			return r;
+		}
+	}
+	return 0;
+}
+
 int report_load(struct report *r, const struct report_options *options, char *const *paths,
 		size_t paths_n, struct why *why)
 {
-	size_t at, n;
 	int error;
 
 	memset(r, 0, sizeof(*r));
 	r->options = options;
-	for (at = 0; at < paths_n; at += n) {
-		n = paths_n - at < MERGE_MAX ? paths_n - at : MERGE_MAX;
-		error = load_some(&r->profile, at > 0, options, paths + at, n, why);
-		if (error < 0)
-			goto fail;
-	}
+	error = report_read(&r->profile, options->program, paths, paths_n, why);
+	if (error < 0)
+		return error;
 	if (!options->keep_names)
 		show_names(&r->profile);
 	error = filter_drop_frames(&r->profile, why);
