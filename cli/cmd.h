@@ -16,6 +16,7 @@ int cmd_top(int argc, char **argv);
 int cmd_raw(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_merge(int argc, char **argv);
+int cmd_symbolize(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
 
 /* What a subcommand that reads returns. check has one more, see cprof-check(1). */
@@ -35,6 +36,7 @@ enum cmd_option_type {
 	CMD_CHOICE, /* int *to = value */
 	CMD_WORD,   /* const char **to = text: one of several flags for a text */
 	CMD_TEXT,   /* const char **to */
+	CMD_LIST,   /* struct cmd_files *to: one more; room for all arguments is there */
 	CMD_INT,    /* int *to */
 	CMD_FLOAT,  /* double *to */
 	CMD_LATER,  /* known, but not here: text says where */

@@ -108,6 +108,10 @@ static int set_option(const char *command, const struct cmd_option *option, cons
 	case CMD_TEXT:
 		*(const char **)option->to = value;
 		return 0;
+	case CMD_LIST:
+		((struct cmd_files *)option->to)->paths[((struct cmd_files *)option->to)->n++] =
+			(char *)value; /* of argv, as the files */
+		return 0;
 	case CMD_INT:
 		errno = 0;
 		number = strtol(value, &end, 0);
@@ -137,7 +141,8 @@ static int set_option(const char *command, const struct cmd_option *option, cons
 
 static bool wants_value(const struct cmd_option *option)
 {
-	return option->type == CMD_TEXT || option->type == CMD_INT || option->type == CMD_FLOAT;
+	return option->type == CMD_TEXT || option->type == CMD_LIST || option->type == CMD_INT ||
+	       option->type == CMD_FLOAT;
 }
 
 int cmd_parse(int argc, char **argv, const struct cmd_option *options, const char *help,

@@ -16,6 +16,7 @@ static const struct command {
 	{"raw", cmd_raw, "everything in a profile, as text"},
 	{"ctl", cmd_ctl, "look at a program that runs, and change what is recorded"},
 	{"merge", cmd_merge, "several profiles into one"},
+	{"symbolize", cmd_symbolize, "names for profiles that have only addresses"},
 	{"check", cmd_check, "whether profiles keep the rules of pprof and its readers"},
 };
 
@@ -27,7 +28,7 @@ static void print_usage(FILE *out)
 	      "format.\n\n",
 	      out);
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(out, "  %-7s %s\n", commands[i].name, commands[i].about);
+		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].about);
 	fputs("\n`cprof COMMAND --help` says more, and so do cprof(1) and cprof(7).\n"
 	      "\n"
 	      "example:  cprof run -- xz -9 -k file.tar\n"

@@ -40,7 +40,7 @@ _cprof()
 	local word=${COMP_WORDS[COMP_CWORD]} i=2 command=${COMP_WORDS[1]} REPLY before
 
 	if ((COMP_CWORD == 1)); then
-		COMPREPLY=($(compgen -W 'run top raw ctl check merge --help --version' -- "$word"))
+		COMPREPLY=($(compgen -W 'run top raw ctl check merge symbolize --help --version' -- "$word"))
 		return
 	fi
 	if [[ $command == ctl && ${COMP_WORDS[COMP_CWORD - 1]} != -o ]]; then
@@ -57,6 +57,7 @@ _cprof()
 			local options=
 			case $command in
 			merge) options=-o ;;
+			symbolize) options='-o -build-id-dir -debuginfod -force' ;;
 			esac
 			COMPREPLY=($(compgen -W "$options --help" -- "$word"))
 		else

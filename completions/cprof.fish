@@ -50,6 +50,7 @@ complete -c cprof -n __fish_use_subcommand -f -a raw -d "A profile as text"
 complete -c cprof -n __fish_use_subcommand -f -a ctl -d "What a program that runs does"
 complete -c cprof -n __fish_use_subcommand -f -a check -d "Is a profile sound"
 complete -c cprof -n __fish_use_subcommand -f -a merge -d "Several profiles into one"
+complete -c cprof -n __fish_use_subcommand -f -a symbolize -d "Names for addresses"
 complete -c cprof -n __fish_use_subcommand -l version -d "Show the version"
 complete -c cprof -l help -d "Show help"
 complete -c cprof -n "__fish_seen_subcommand_from run" -s p -x -a "(__cprof_spec)" -d "What to profile"
@@ -59,5 +60,8 @@ complete -c cprof -n "__fish_seen_subcommand_from ctl" -f -a "(__fish_complete_p
 complete -c cprof -n "__fish_seen_subcommand_from ctl" -s o -r -d "Where to write"
 complete -c cprof -n "__fish_seen_subcommand_from ctl" -o seconds -x -d "A window from now on"
 complete -c cprof -n "__fish_seen_subcommand_from ctl" -o debug -x -a "1 2" -d "As text"
-complete -c cprof -n "__fish_seen_subcommand_from top raw check merge" -F
-complete -c cprof -n "__fish_seen_subcommand_from merge" -s o -r -d "Where to write"
+complete -c cprof -n "__fish_seen_subcommand_from top raw check merge symbolize" -F
+complete -c cprof -n "__fish_seen_subcommand_from merge symbolize" -s o -r -d "Where to write"
+complete -c cprof -n "__fish_seen_subcommand_from symbolize" -o build-id-dir -x -a "(__fish_complete_directories)" -d "Look there, too"
+complete -c cprof -n "__fish_seen_subcommand_from symbolize" -o debuginfod -d "Ask the servers of DEBUGINFOD_URLS"
+complete -c cprof -n "__fish_seen_subcommand_from symbolize" -o force -d "Also where there are names"

@@ -105,6 +105,11 @@ void report_print_filters(const struct report *r, FILE *to);
 void report_leave_out_idle(struct report *r);
 void report_print_idle(const struct report *r, FILE *to);
 
+/*
+ * A mapping whose file is an address on the net, and without a build id, is the server's answer,
+ * not a file.
+ */
+bool path_is_url(const char *file);
 const char *path_base(struct profile *p, const char *path);  /* last part of @path */
 const char *path_clean(struct profile *p, const char *path); /* without "//", "." and ".." */
 

@@ -100,11 +100,7 @@ static void show_names(struct profile *p)
 	}
 }
 
-/*
- * A mapping whose file is an address on the net, and without a build id, is the server's answer,
- * not a file.
- */
-static bool is_url(const char *file)
+bool path_is_url(const char *file)
 {
 	size_t n = strcspn(file, ":/?#");
 	size_t i;
@@ -126,7 +122,7 @@ static void forget_urls(struct profile *p)
 	uint32_t i;
 
 	for (i = 0; i < p->mappings_n; i++)
-		if (p->mappings[i].build_id[0] == '\0' && is_url(p->mappings[i].file))
+		if (p->mappings[i].build_id[0] == '\0' && path_is_url(p->mappings[i].file))
 			p->mappings[i].file = "";
 }
 
