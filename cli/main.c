@@ -16,6 +16,7 @@ static const struct command {
 	{"raw", cmd_raw, "everything in a profile, as text"},
 	{"ctl", cmd_ctl, "look at a program that runs, and change what is recorded"},
 	{"merge", cmd_merge, "several profiles into one"},
+	{"export", cmd_export, "a profile in the form of another viewer"},
 	{"symbolize", cmd_symbolize, "names for profiles that have only addresses"},
 	{"check", cmd_check, "whether profiles keep the rules of pprof and its readers"},
 };

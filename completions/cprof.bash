@@ -40,7 +40,7 @@ _cprof()
 	local word=${COMP_WORDS[COMP_CWORD]} i=2 command=${COMP_WORDS[1]} REPLY before
 
 	if ((COMP_CWORD == 1)); then
-		COMPREPLY=($(compgen -W 'run top raw ctl check merge symbolize --help --version' -- "$word"))
+		COMPREPLY=($(compgen -W 'run top raw ctl check merge export symbolize --help --version' -- "$word"))
 		return
 	fi
 	if [[ $command == ctl && ${COMP_WORDS[COMP_CWORD - 1]} != -o ]]; then
@@ -52,11 +52,16 @@ _cprof()
 		esac
 		return
 	fi
+	if [[ $command == export && $COMP_LINE =~ -format[=\ ]*[a-z]*$ ]]; then
+		COMPREPLY=($(compgen -W 'folded speedscope firefox' -- "${word#=}"))
+		return
+	fi
 	if [[ $command != run ]]; then
 		if [[ $word == -* ]]; then
 			local options=
 			case $command in
 			merge) options=-o ;;
+			export) options='-o -format= -sample_index= -focus= -ignore= -hide= -show= -noinlines -lines -idle' ;;
 			symbolize) options='-o -build-id-dir -debuginfod -force' ;;
 			esac
 			COMPREPLY=($(compgen -W "$options --help" -- "$word"))

@@ -5,7 +5,7 @@
 
 #include "output/file.h"
 #include "viewer/args.h"
-#include "viewer/out.h"
+#include "output/out.h"
 #include "viewer/select.h"
 #include "viewer/story.h"
 #include "viewer/table.h"

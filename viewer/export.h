@@ -9,7 +9,7 @@
 
 #include "viewer/frames.h"
 #include "viewer/lanes.h"
-#include "viewer/out.h"
+#include "output/out.h"
 #include "viewer/rows.h"
 #include "viewer/select.h"
 #include "viewer/story.h"

@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "viewer/out.h"
+#include "output/out.h"
 #include "viewer/tables.h"
 
 enum names_form {

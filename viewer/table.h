@@ -8,7 +8,7 @@
 
 #include "core/why.h"
 #include "viewer/args.h"
-#include "viewer/out.h"
+#include "output/out.h"
 
 enum column_kind {
 	COLUMN_TEXT,

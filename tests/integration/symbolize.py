@@ -229,7 +229,7 @@ def twins():
     p.write(at('bare.pb.gz'))
     r = box.command('symbolize', '-o', at('named.pb.gz'), at('bare.pb.gz'))
     q = Profile.read(at('named.pb.gz'))
-    (_, first, one), (_, second, two) = q.samples[0].frames
+    (one, first, _), (two, second, _) = q.samples[0].frames
     tap.ok(first and not second and one != two, 'what has no name is in another mapping', r.show())
     with open(at('named.pb.gz'), 'rb') as f:
         mappings = [message(m) for m in message(gzip.decompress(f.read()))[3]]

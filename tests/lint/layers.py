@@ -21,7 +21,7 @@ LAYERS = {
     'preload': ['cprof/*', 'core/*', 'profiles/*', 'tracer/*', 'output/*', 'endpoint/*'],
     'cli': ['cprof/*', 'endpoint/*', 'core/clock.h', 'core/option.h', 'core/profile.h', 'core/session.h', 'core/why.h', 'core/segment*.h', 'core/log.h', 'output/*', 'tracer/*'],
     'viewer': ['tracer/format.h', 'core/checksum.h', 'core/why.h', 'core/syscalls.h', 'output/file.h',
-               'output/gzip.h', 'output/pprof.h', 'output/profile.h', 'output/symbols.h'],
+               'output/gzip.h', 'output/out.h', 'output/pprof.h', 'output/profile.h', 'output/symbols.h'],
     'examples': ['cprof/*'],
 }
 FREE = ('tests', 'bench')

@@ -1,4 +1,4 @@
-#include "viewer/out.h"
+#include "output/out.h"
 
 #include <errno.h>
 #include <inttypes.h>
