@@ -14,6 +14,10 @@
 int cmd_run(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_raw(int argc, char **argv);
+int cmd_tree(int argc, char **argv);
+int cmd_peek(int argc, char **argv);
+int cmd_traces(int argc, char **argv);
+int cmd_tags(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_merge(int argc, char **argv);
@@ -35,12 +39,11 @@ enum {
 enum cmd_option_type {
 	CMD_FLAG,   /* bool *to */
 	CMD_CHOICE, /* int *to = value */
-	CMD_WORD,   /* const char **to = text: one of several flags for a text */
+	CMD_WORD,   /* const char **to = text: one of several flags for a text, no two of them */
 	CMD_TEXT,   /* const char **to */
-	CMD_LIST,   /* struct cmd_files *to: one more; room for all arguments is there */
 	CMD_INT,    /* int *to */
 	CMD_FLOAT,  /* double *to */
-	CMD_LATER,  /* known, but not here: text says where */
+	CMD_LIST,   /* struct cmd_list *to: may be given again */
 };
 
 struct cmd_option {
@@ -49,6 +52,11 @@ struct cmd_option {
 	void *to;
 	int value;
 	const char *text;
+};
+
+struct cmd_list {
+	char **items; /* from realloc */
+	size_t n;
 };
 
 struct cmd_files {
@@ -72,15 +80,18 @@ const char *cmd_take_program(struct cmd_files *files);
 __attribute__((format(printf, 2, 3))) void cmd_complain(const char *command, const char *format,
 							...);
 
-/* What top and raw share: the options of a report, and from files to a prepared one. */
+#define CMD_REPORT_OPTIONS_MAX 64
+#define CMD_COLUMNS            7
+
+/* What the commands that print profiles share: the options of a report, and from files to a prepared one. */
 struct cmd_report {
 	struct report_options options;
 	const char *granularity, *sort, *symbolize;
-	bool trim;
+	bool trim, call_tree;
+	bool columns[CMD_COLUMNS]; /* which of them are asked for by a flag of their own */
+	struct cmd_list bases, diff_bases;
 	struct report report;
 };
-
-#define CMD_REPORT_OPTIONS_MAX 64
 
 void cmd_report_init(struct cmd_report *r);
 void cmd_report_fini(struct cmd_report *r);
@@ -88,3 +99,14 @@ void cmd_report_fini(struct cmd_report *r);
 void cmd_report_options(struct cmd_report *r, struct cmd_option *options);
 /* Loads and prepares. Returns CMD_OK, or what to exit with, after saying why. */
 int cmd_report_load(struct cmd_report *r, const char *command, struct cmd_files *files);
+
+/* A command that is no more than one kind of report. */
+struct cmd_view {
+	const char *help;
+	int (*print)(struct report *r, FILE *to, struct why *why);
+	bool has_expression; /* the first argument is one, for options.expression */
+	bool has_idle;       /* what is idle is there without asking */
+	bool is_everything;  /* by address, inlined calls too, whatever the options say */
+};
+
+int cmd_view(int argc, char **argv, const struct cmd_view *view);

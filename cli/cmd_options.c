@@ -53,7 +53,7 @@ static void complain_unknown(const char *command, const char *name,
 
 	for (option = options; option->name != NULL; option++) {
 		d = distance(name, option->name);
-		if (d < best && option->type != CMD_LATER) {
+		if (d < best) {
 			best = d;
 			nearest = option;
 		}
@@ -81,6 +81,36 @@ static int parse_bool(const char *text, bool *ret)
 	return -EINVAL;
 }
 
+/* One of several words is chosen: another than before is a contradiction, as in pprof. */
+static int choose_word(const char *command, const struct cmd_option *option)
+{
+	const char **to = option->to;
+
+	if (*to != NULL && strcmp(*to, option->text) != 0) {
+		cmd_complain(command, "-%s and %s: only one of them can be", option->name, *to);
+		return -EINVAL;
+	}
+	*to = option->text;
+	return 0;
+}
+
+static int add_to_list(const char *command, const struct cmd_option *option, const char *value)
+{
+	struct cmd_list *list = option->to;
+	char **bigger;
+
+	if (value[0] == '\0') /* as in pprof, none */
+		return 0;
+	bigger = realloc(list->items, (list->n + 1) * sizeof(*bigger));
+	if (bigger == NULL) {
+		cmd_complain(command, "out of memory");
+		return -EINVAL;
+	}
+	list->items = bigger;
+	list->items[list->n++] = (char *)(uintptr_t)value;
+	return 0;
+}
+
 /* Sets @option from @value, NULL when there was none behind =. */
 static int set_option(const char *command, const struct cmd_option *option, const char *value)
 {
@@ -103,14 +133,10 @@ static int set_option(const char *command, const struct cmd_option *option, cons
 		else if (is_on && option->type == CMD_CHOICE)
 			*(int *)option->to = option->value;
 		else if (is_on)
-			*(const char **)option->to = option->text;
+			return choose_word(command, option);
 		return 0;
 	case CMD_TEXT:
 		*(const char **)option->to = value;
-		return 0;
-	case CMD_LIST:
-		((struct cmd_files *)option->to)->paths[((struct cmd_files *)option->to)->n++] =
-			(char *)value; /* of argv, as the files */
 		return 0;
 	case CMD_INT:
 		errno = 0;
@@ -132,17 +158,16 @@ static int set_option(const char *command, const struct cmd_option *option, cons
 		}
 		*(double *)option->to = real;
 		return 0;
-	case CMD_LATER:
-		cmd_complain(command, "-%s: %s", option->name, option->text);
-		return -EINVAL;
+	case CMD_LIST:
+		return add_to_list(command, option, value);
 	}
 	return -EINVAL;
 }
 
 static bool wants_value(const struct cmd_option *option)
 {
-	return option->type == CMD_TEXT || option->type == CMD_LIST || option->type == CMD_INT ||
-	       option->type == CMD_FLOAT;
+	return option->type == CMD_TEXT || option->type == CMD_INT || option->type == CMD_FLOAT ||
+	       option->type == CMD_LIST;
 }
 
 int cmd_parse(int argc, char **argv, const struct cmd_option *options, const char *help,
@@ -208,12 +233,24 @@ void cmd_report_init(struct cmd_report *r)
 void cmd_report_fini(struct cmd_report *r)
 {
 	report_fini(&r->report);
+	free(r->bases.items);
+	free(r->diff_bases.items);
 }
+
+/* Columns with a flag of their own. Of several the first one here counts: pprof's order. */
+static const struct {
+	const char *option, *type;
+	bool is_mean;
+} columns[CMD_COLUMNS] = {
+	{"total_delay", "delay", false},           {"mean_delay", "delay", true},
+	{"contentions", "contentions", false},     {"inuse_space", "inuse_space", false},
+	{"inuse_objects", "inuse_objects", false}, {"alloc_space", "alloc_space", false},
+	{"alloc_objects", "alloc_objects", false},
+};
 
 void cmd_report_options(struct cmd_report *r, struct cmd_option *options)
 {
 	struct report_options *o = &r->options;
-	const char *diff = "comparing profiles is not in this version; it will be 'cprof diff'";
 	const struct cmd_option all[] = {
 		{"focus", CMD_TEXT, &o->focus, 0, NULL},
 		{"ignore", CMD_TEXT, &o->ignore, 0, NULL},
@@ -222,6 +259,11 @@ void cmd_report_options(struct cmd_report *r, struct cmd_option *options)
 		{"show_from", CMD_TEXT, &o->show_from, 0, NULL},
 		{"tagfocus", CMD_TEXT, &o->tag_focus, 0, NULL},
 		{"tagignore", CMD_TEXT, &o->tag_ignore, 0, NULL},
+		{"tagshow", CMD_TEXT, &o->tag_show, 0, NULL},
+		{"taghide", CMD_TEXT, &o->tag_hide, 0, NULL},
+		{"tagroot", CMD_TEXT, &o->tag_root, 0, NULL},
+		{"tagleaf", CMD_TEXT, &o->tag_leaf, 0, NULL},
+		{"prune_from", CMD_TEXT, &o->prune_from, 0, NULL},
 		{"sample_index", CMD_TEXT, &o->sample_index, 0, NULL},
 		{"mean", CMD_FLAG, &o->is_mean, 0, NULL},
 		{"unit", CMD_TEXT, &o->unit, 0, NULL},
@@ -235,6 +277,9 @@ void cmd_report_options(struct cmd_report *r, struct cmd_option *options)
 		{"drop_negative", CMD_FLAG, &o->drop_negative, 0, NULL},
 		{"compact_labels", CMD_FLAG, &o->is_compact, 0, NULL},
 		{"noinlines", CMD_FLAG, &o->no_inlines, 0, NULL},
+		{"trim_path", CMD_TEXT, &o->trim_path, 0, NULL},
+		{"source_path", CMD_TEXT, &o->source_path, 0, NULL},
+		{"call_tree", CMD_FLAG, &r->call_tree, 0, NULL}, /* changes no text */
 		{"symbolize", CMD_TEXT, &r->symbolize, 0, NULL},
 		{"sort", CMD_TEXT, &r->sort, 0, NULL},
 		{"cum", CMD_WORD, &r->sort, 0, "cum"},
@@ -245,15 +290,16 @@ void cmd_report_options(struct cmd_report *r, struct cmd_option *options)
 		{"files", CMD_WORD, &r->granularity, 0, "files"},
 		{"lines", CMD_WORD, &r->granularity, 0, "lines"},
 		{"addresses", CMD_WORD, &r->granularity, 0, "addresses"},
-		{"inuse_space", CMD_WORD, &o->sample_index, 0, "inuse_space"},
-		{"inuse_objects", CMD_WORD, &o->sample_index, 0, "inuse_objects"},
-		{"alloc_space", CMD_WORD, &o->sample_index, 0, "alloc_space"},
-		{"alloc_objects", CMD_WORD, &o->sample_index, 0, "alloc_objects"},
-		{"total_delay", CMD_WORD, &o->sample_index, 0, "delay"},
-		{"contentions", CMD_WORD, &o->sample_index, 0, "contentions"},
-		{"base", CMD_LATER, NULL, 0, diff},
-		{"diff_base", CMD_LATER, NULL, 0, diff},
-		{"normalize", CMD_LATER, NULL, 0, diff},
+		{columns[0].option, CMD_FLAG, &r->columns[0], 0, NULL},
+		{columns[1].option, CMD_FLAG, &r->columns[1], 0, NULL},
+		{columns[2].option, CMD_FLAG, &r->columns[2], 0, NULL},
+		{columns[3].option, CMD_FLAG, &r->columns[3], 0, NULL},
+		{columns[4].option, CMD_FLAG, &r->columns[4], 0, NULL},
+		{columns[5].option, CMD_FLAG, &r->columns[5], 0, NULL},
+		{columns[6].option, CMD_FLAG, &r->columns[6], 0, NULL},
+		{"base", CMD_LIST, &r->bases, 0, NULL},
+		{"diff_base", CMD_LIST, &r->diff_bases, 0, NULL},
+		{"normalize", CMD_FLAG, &o->is_normalized, 0, NULL},
 		{NULL, CMD_FLAG, NULL, 0, NULL},
 	};
 
@@ -306,6 +352,51 @@ static int read_words(struct cmd_report *r, const char *command)
 	return 0;
 }
 
+static void note(const char *text)
+{
+	fprintf(stderr, "cprof: %s\n", text);
+}
+
+static void choose_column(struct cmd_report *r)
+{
+	struct report_options *o = &r->options;
+	char text[80];
+	size_t i;
+
+	for (i = 0; i < CMD_COLUMNS; i++) {
+		if (!r->columns[i])
+			continue;
+		o->is_mean |= columns[i].is_mean;
+		if (o->sample_index == NULL || o->sample_index[0] == '\0') {
+			o->sample_index = columns[i].type;
+			continue;
+		}
+		snprintf(text, sizeof(text), "-%s is not followed: it is %.30s already",
+			 columns[i].option, o->sample_index);
+		note(text);
+	}
+}
+
+static int choose_base(struct cmd_report *r, const char *command)
+{
+	struct report_options *o = &r->options;
+	const struct cmd_list *bases = r->diff_bases.n > 0 ? &r->diff_bases : &r->bases;
+
+	if (r->bases.n > 0 && r->diff_bases.n > 0) {
+		cmd_complain(command, "-base and -diff_base: only one of them can be");
+		return -EINVAL;
+	}
+	o->bases = bases->items;
+	o->bases_n = bases->n;
+	o->is_diff_base = r->diff_bases.n > 0;
+	if (o->is_normalized && o->bases_n == 0) {
+		cmd_complain(command, "-normalize: to which profile? It goes with -base=FILE or "
+				      "-diff_base=FILE");
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static bool is_program(const char *path)
 {
 	char start[4] = {0};
@@ -337,18 +428,14 @@ int cmd_need_files(const char *command, const struct cmd_files *files)
 	return CMD_USAGE;
 }
 
-static void note(const char *text)
-{
-	fprintf(stderr, "cprof: %s\n", text);
-}
-
 int cmd_report_load(struct cmd_report *r, const char *command, struct cmd_files *files)
 {
 	struct why why;
 	int error;
 
-	if (read_words(r, command) < 0)
+	if (read_words(r, command) < 0 || choose_base(r, command) < 0)
 		return CMD_USAGE;
+	choose_column(r);
 	if (cmd_need_files(command, files) != CMD_OK)
 		return CMD_USAGE;
 	r->options.program = cmd_take_program(files);
@@ -365,4 +452,59 @@ int cmd_report_load(struct cmd_report *r, const char *command, struct cmd_files 
 		return error == -EINVAL ? CMD_USAGE : CMD_FAILED;
 	}
 	return CMD_OK;
+}
+
+/* The options and arguments that @view takes, in front of the files. */
+static int read_view(struct cmd_report *r, int argc, char **argv, const struct cmd_view *view,
+		     struct cmd_files *files)
+{
+	struct cmd_option options[CMD_REPORT_OPTIONS_MAX];
+	int status;
+
+	cmd_report_options(r, options);
+	status = cmd_parse(argc, argv, options, view->help, files);
+	if (status != 0 || !view->has_expression)
+		return status;
+	if (files->n == 0) {
+		cmd_complain(argv[0],
+			     "which functions? 'cprof %s EXPRESSION FILE', an expression such as "
+			     "parse or ^main$",
+			     argv[0]);
+		return -EINVAL;
+	}
+	r->options.expression = *files->paths++;
+	files->n--;
+	return 0;
+}
+
+int cmd_view(int argc, char **argv, const struct cmd_view *view)
+{
+	struct cmd_report r;
+	struct cmd_files files;
+	struct why why;
+	int status, error;
+
+	cmd_report_init(&r);
+	status = read_view(&r, argc, argv, view, &files);
+	if (status != 0) {
+		status = status > 0 ? CMD_OK : CMD_USAGE;
+		goto out;
+	}
+	if (view->has_idle)
+		r.options.with_idle = true;
+	if (view->is_everything) {
+		r.granularity = "addresses";
+		r.options.no_inlines = false;
+	}
+	status = cmd_report_load(&r, argv[0], &files);
+	if (status == CMD_OK) {
+		error = view->print(&r.report, stdout, &why);
+		if (error < 0) {
+			cmd_complain(argv[0], "%s", why.text);
+			status = error == -EINVAL ? CMD_USAGE : CMD_FAILED;
+		}
+	}
+out:
+	cmd_report_fini(&r);
+	return status;
 }

@@ -1,5 +1,3 @@
-#include <stdio.h>
-
 #include "cli/cmd.h"
 #include "output/raw.h"
 
@@ -23,26 +21,8 @@ static const char help[] =
 
 int cmd_raw(int argc, char **argv)
 {
-	struct cmd_option options[CMD_REPORT_OPTIONS_MAX];
-	struct cmd_report r;
-	struct cmd_files files;
-	struct why why;
-	int status;
+	static const struct cmd_view view = {
+		.help = help, .print = raw_print, .has_idle = true, .is_everything = true};
 
-	cmd_report_init(&r);
-	cmd_report_options(&r, options);
-	status = cmd_parse(argc, argv, options, help, &files);
-	if (status != 0)
-		return status > 0 ? CMD_OK : CMD_USAGE;
-	/* Everything, whatever else is asked for: that is what raw means. */
-	r.granularity = "addresses";
-	r.options.no_inlines = false;
-	r.options.with_idle = true;
-	status = cmd_report_load(&r, argv[0], &files);
-	if (status == CMD_OK && raw_print(&r.report, stdout, &why) < 0) {
-		cmd_complain(argv[0], "%s", why.text);
-		status = CMD_FAILED;
-	}
-	cmd_report_fini(&r);
-	return status;
+	return cmd_view(argc, argv, &view);
 }

@@ -31,7 +31,8 @@ static const char help[] =
 struct asked {
 	const char *to;
 	bool is_forced, with_servers;
-	struct cmd_files directories, files;
+	struct cmd_list directories;
+	struct cmd_files files;
 };
 
 static void note(const char *text)
@@ -48,7 +49,7 @@ static int prepare(const struct asked *a, const char *command)
 		return CMD_USAGE;
 	}
 	for (size_t i = a->directories.n; i-- > 0;) { /* the last one said comes first */
-		if (symbols_add_directory(a->directories.paths[i]) < 0) {
+		if (symbols_add_directory(a->directories.items[i]) < 0) {
 			cmd_complain(command, "out of memory");
 			return CMD_FAILED;
 		}
@@ -58,7 +59,7 @@ static int prepare(const struct asked *a, const char *command)
 
 static int symbolize(struct asked *a, const char *command)
 {
-	struct symbolize done = {.directories = a->directories.paths,
+	struct symbolize done = {.directories = a->directories.items,
 				 .directories_n = (uint32_t)a->directories.n,
 				 .is_forced = a->is_forced,
 				 .note = note};
@@ -85,7 +86,7 @@ static int symbolize(struct asked *a, const char *command)
 
 int cmd_symbolize(int argc, char **argv)
 {
-	struct asked a = {.directories.paths = calloc((size_t)argc, sizeof(char *))};
+	struct asked a = {0};
 	const struct cmd_option options[] = {
 		{"o", CMD_TEXT, &a.to, 0, NULL},
 		{"output", CMD_TEXT, &a.to, 0, NULL},
@@ -94,12 +95,8 @@ int cmd_symbolize(int argc, char **argv)
 		{"force", CMD_FLAG, &a.is_forced, 0, NULL},
 		{NULL, CMD_FLAG, NULL, 0, NULL},
 	};
-	int status = CMD_FAILED;
+	int status;
 
-	if (a.directories.paths == NULL) {
-		cmd_complain(argv[0], "out of memory");
-		return status;
-	}
 	status = cmd_parse(argc, argv, options, help, &a.files);
 	if (status != 0)
 		status = status > 0 ? CMD_OK : CMD_USAGE;
@@ -108,6 +105,6 @@ int cmd_symbolize(int argc, char **argv)
 		status = CMD_USAGE;
 	else if ((status = prepare(&a, argv[0])) == CMD_OK)
 		status = symbolize(&a, argv[0]);
-	free(a.directories.paths);
+	free(a.directories.items);
 	return status;
 }

@@ -1,5 +1,3 @@
-#include <stdio.h>
-
 #include "cli/cmd.h"
 #include "output/top.h"
 
@@ -29,22 +27,7 @@ static const char help[] =
 
 int cmd_top(int argc, char **argv)
 {
-	struct cmd_option options[CMD_REPORT_OPTIONS_MAX];
-	struct cmd_report r;
-	struct cmd_files files;
-	struct why why;
-	int status;
+	static const struct cmd_view view = {.help = help, .print = top_print};
 
-	cmd_report_init(&r);
-	cmd_report_options(&r, options);
-	status = cmd_parse(argc, argv, options, help, &files);
-	if (status != 0)
-		return status > 0 ? CMD_OK : CMD_USAGE;
-	status = cmd_report_load(&r, argv[0], &files);
-	if (status == CMD_OK && top_print(&r.report, stdout, &why) < 0) {
-		cmd_complain(argv[0], "%s", why.text);
-		status = CMD_FAILED;
-	}
-	cmd_report_fini(&r);
-	return status;
+	return cmd_view(argc, argv, &view);
 }

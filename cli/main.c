@@ -13,6 +13,10 @@ static const struct command {
 } commands[] = {
 	{"run", cmd_run, "run a program and write its profiles"},
 	{"top", cmd_top, "the functions that use most"},
+	{"tree", cmd_tree, "each function with its callers and callees"},
+	{"peek", cmd_peek, "the same for functions that match an expression"},
+	{"traces", cmd_traces, "whole stacks, one by one"},
+	{"tags", cmd_tags, "the labels, and what each of their values stands for"},
 	{"raw", cmd_raw, "everything in a profile, as text"},
 	{"ctl", cmd_ctl, "look at a program that runs, and change what is recorded"},
 	{"merge", cmd_merge, "several profiles into one"},

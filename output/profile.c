@@ -330,6 +330,17 @@ bool profile_is_utf8(const char *bytes, size_t size)
 	return true;
 }
 
+size_t profile_columns(const char *bytes, size_t size)
+{
+	size_t at, n, columns = 0;
+
+	for (at = 0; at < size; at += n == 0 ? 1 : n) {
+		n = utf8_length((const unsigned char *)bytes + at, size - at);
+		columns++;
+	}
+	return columns;
+}
+
 /* Copies @bytes with U+FFFD for each NUL and, if @is_strict, for each byte that is not UTF-8. */
 static size_t mend(const char *bytes, size_t size, bool is_strict, char *ret)
 {

@@ -105,6 +105,8 @@ const char *profile_string_raw(struct profile *p, const char *bytes, size_t size
 /* From here on all strings of @p are kept like that. What pprof_write.c writes is UTF-8 all the same. */
 void profile_keep_bytes(struct profile *p);
 bool profile_is_utf8(const char *bytes, size_t size);
+size_t profile_columns(const char *bytes,
+		       size_t size); /* characters; a byte that is of none is one */
 /*
  * Writes @bytes with U+FFFD for what is not UTF-8 to @ret, at least 3 * @size bytes. Returns the
  * length.
@@ -157,3 +159,12 @@ struct profile_sample *profile_append_sample(struct profile *p);
  */
 int profile_merge(struct profile *const *sources, size_t sources_n, struct profile *ret,
 		  struct why *why);
+
+/*
+ * Multiplies each column. As in pprof, a sample goes when all columns that changed are zero,
+ * whatever the others say.
+ */
+void profile_scale(struct profile *p, const double *ratios);
+
+/* Scales each column of @p to the sum that @to has. Returns 0, -EINVAL (their types differ, @why says how) or -ENOMEM. */
+int profile_normalize(struct profile *p, const struct profile *to, struct why *why);

@@ -61,11 +61,7 @@ static int common_unit(const struct profile_value_type *const *types, size_t n,
 	return 0;
 }
 
-/*
- * Multiplies the columns. As in pprof, a sample goes when all columns that changed are zero,
- * whatever the others say.
- */
-static void scale_samples(struct profile *p, const double *ratios)
+void profile_scale(struct profile *p, const double *ratios)
 {
 	uint32_t from, to = 0, i;
 	bool is_kept, is_changed = false;
@@ -136,7 +132,7 @@ static int scale_sources(struct profile *const *sources, size_t n, struct why *w
 			p->sample_types[column].unit =
 				profile_string_raw(p, units[column], strlen(units[column]));
 		}
-		scale_samples(p, ratios);
+		profile_scale(p, ratios);
 		if (profile_error(p) < 0)
 			r = profile_error(p);
 	}
@@ -173,6 +169,41 @@ static int check_types(const struct profile *a, const struct profile *b, struct 
 			return -EINVAL;
 		}
 	}
+	return 0;
+}
+
+int profile_normalize(struct profile *p, const struct profile *to, struct why *why)
+{
+	double *ratios;
+	uint32_t i, column;
+	int r;
+
+	if (p->sample_types_n != to->sample_types_n) {
+		why_set(why,
+			"the profiles are of different kinds: one has %u sample types, another %u",
+			p->sample_types_n, to->sample_types_n);
+		return -EINVAL;
+	}
+	r = check_types(p, to, why);
+	if (r < 0)
+		return r;
+	ratios = calloc((size_t)p->sample_types_n + 1, sizeof(*ratios));
+	if (ratios == NULL) {
+		why_set(why, "out of memory");
+		return -ENOMEM;
+	}
+	for (column = 0; column < p->sample_types_n; column++) {
+		uint64_t is = 0, wanted = 0;
+
+		for (i = 0; i < p->samples_n; i++)
+			is += (uint64_t)p->samples[i].values[column];
+		for (i = 0; i < to->samples_n; i++)
+			wanted += (uint64_t)to->samples[i].values[column];
+		if (is != 0)
+			ratios[column] = (double)(int64_t)wanted / (double)(int64_t)is;
+	}
+	profile_scale(p, ratios);
+	free(ratios);
 	return 0;
 }
 

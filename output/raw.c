@@ -262,13 +262,5 @@ int raw_print(struct report *r, FILE *to, struct why *why)
 			m->has_functions ? "[FN]" : "", m->has_filenames ? "[FL]" : "",
 			m->has_line_numbers ? "[LN]" : "", m->has_inline_frames ? "[IN]" : "");
 	}
-	if (error < 0) {
-		why_set(why, "out of memory");
-		return error;
-	}
-	if (fflush(to) != 0 || ferror(to)) {
-		why_set(why, "the output was not taken: %s", strerror(errno));
-		return -EIO;
-	}
-	return 0;
+	return report_end(to, error, why);
 }

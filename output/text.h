@@ -3,7 +3,7 @@
  *
  *     report_load      read each file, bring them together, names as pprof shows them, drop_frames
  *     report_prepare   choose the column, add it up, focus and ignore, forget what is not shown
- *     top_print …      one function for each kind of report
+ *     top_print …      one function for each kind of report; most of them of the graph (output/graph.h)
  *
  * Each step changes report.profile for good: a report is made once. The aim is go tool pprof's
  * text, byte for byte; what it does is described here in our words, and
@@ -32,6 +32,10 @@ struct report_options {
 	/* how to read */
 	const char *program; /* a file name for the main program in place of the profile's */
 	bool keep_names;     /* -symbolize=none: names as they are in the file */
+	char *const *bases;  /* files whose values are taken away */
+	size_t bases_n;
+	bool is_diff_base;  /* percentages are of the base */
+	bool is_normalized; /* first scaled to the sums of the base */
 
 	/* which number */
 	const char *sample_index;
@@ -41,22 +45,32 @@ struct report_options {
 
 	/* which samples and frames */
 	const char *focus, *ignore, *hide, *show, *show_from, *tag_focus, *tag_ignore;
-	bool is_relative; /* percentages of what is left */
+	const char *prune_from;
+	const char *tag_show, *tag_hide; /* which labels are there */
+	const char *tag_root, *tag_leaf; /* lists of labels that become frames */
+	bool is_relative;                /* percentages of what is left */
 	bool with_idle; /* also waiting that is idle; what asks for labels by itself has it, too */
 
 	/* what is one line of the report */
 	enum granularity granularity;
 	bool no_inlines;
+	const char *trim_path, *source_path; /* how files are shown: path_trim() */
 
 	/* how much of it */
 	bool is_cum_sort, drop_negative, no_trim, is_compact;
 	int node_count;
 	double node_fraction, edge_fraction;
 
+	const char *expression; /* which places, for reports that are about some of them */
+
 	void (*note)(const char *text); /* what the user may want to know; NULL: nobody asks */
 };
 
 extern const struct report_options report_defaults;
+
+struct report_unit {
+	const char *key, *unit;
+};
 
 struct report {
 	struct profile profile;
@@ -68,6 +82,8 @@ struct report {
 	const char *shown_unit; /* what values are printed in */
 	double ratio;           /* values are multiplied by it to be printed */
 	int64_t total;
+	struct report_unit *units; /* of numeric labels, by the address of their key */
+	size_t units_n;
 	int64_t *idle; /* by column, what was left out as idle; NULL: nothing was */
 };
 
@@ -95,8 +111,15 @@ int64_t report_divisor(const struct report *r,
 		       const struct profile_sample *s); /* 0 unless a mean is asked for */
 struct unit_label report_label(const struct report *r, int64_t value);
 
-/* The lines about the whole profile: File, Type, Time, Duration. */
-void report_print_header(struct report *r, FILE *to);
+/*
+ * text_labels.c. The unit of a numeric label: the first that the profile gives it, else "bytes" for two old names, else
+ * the key itself.
+ */
+int report_find_units(struct report *r); /* 0 or -ENOMEM; part of report_prepare() */
+const char *report_label_unit(const struct report *r, const char *key);
+
+/* The lines about the whole profile: File, Type, Time, Duration. Returns how many. */
+int report_print_header(struct report *r, FILE *to);
 void report_print_filters(const struct report *r, FILE *to);
 
 /*
@@ -105,15 +128,20 @@ void report_print_filters(const struct report *r, FILE *to);
 void report_leave_out_idle(struct report *r);
 void report_print_idle(const struct report *r, FILE *to);
 
+/* What a report returns: @error, or -EIO when @to did not take all of it. Fills @why. */
+int report_end(FILE *to, int error, struct why *why);
+
 /*
  * A mapping whose file is an address on the net, and without a build id, is the server's answer,
  * not a file.
  */
 bool path_is_url(const char *file);
+
+/* text_path.c */
 const char *path_base(struct profile *p, const char *path);  /* last part of @path */
 const char *path_clean(struct profile *p, const char *path); /* without "//", "." and ".." */
-
-/* text_filter.c: the steps of report_prepare() that change samples. */
-int filter_apply(struct report *r, struct why *why);
-int filter_drop_frames(struct profile *p, struct why *why);
-void filter_aggregate(struct profile *p, enum granularity granularity, bool no_inlines);
+/*
+ * What is left of @path without the first of the prefixes in @trim_path, a list by colons. Without one, what is
+ * behind a directory that is called as one of @source_path. Both may be NULL.
+ */
+const char *path_trim(const char *path, const char *trim_path, const char *source_path);

@@ -17,7 +17,7 @@ static bool leaves_out_idle(const struct report *r)
 	const struct report_options *o = r->options;
 
 	return !o->with_idle && !is_given(o->tag_focus) && !is_given(o->tag_ignore) &&
-	       idle_concerns(&r->profile);
+	       !is_given(o->tag_root) && !is_given(o->tag_leaf) && idle_concerns(&r->profile);
 }
 
 void report_leave_out_idle(struct report *r)

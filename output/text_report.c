@@ -6,9 +6,11 @@
 
 #include "output/demangle.h"
 #include "output/pprof.h"
-#include "output/text.h"
+#include "output/text_filter.h"
 
 #define MERGE_MAX 64 /* files in memory at once, as pprof */
+
+#define BASE_KEY "pprof::base" /* of a label: this sample is of the base */
 
 const struct report_options report_defaults = {
 	.divide_by = 1,
@@ -183,16 +185,81 @@ int report_read(struct profile *ret, const char *program, char *const *paths, si
 	return 0;
 }
 
+/* Marks all samples as those of a base; pprof knows them by that in files, too. */
+static int label_as_base(struct profile *p)
+{
+	const char *key = profile_string(p, BASE_KEY), *value = profile_string(p, "true");
+	struct profile_label *labels;
+	uint32_t i, from, to;
+
+	for (i = 0; i < p->samples_n; i++) {
+		struct profile_sample *s = &p->samples[i];
+
+		labels = profile_alloc(p, ((size_t)s->labels_n + 1) * sizeof(*labels));
+		if (labels == NULL)
+			return -ENOMEM;
+		for (from = to = 0; from < s->labels_n; from++)
+			if (s->labels[from].str == NULL || s->labels[from].key != key)
+				labels[to++] = s->labels[from];
+		labels[to++] = (struct profile_label){.key = key, .str = value, .num_unit = ""};
+		s->labels = labels;
+		s->labels_n = to;
+	}
+	return profile_error(p);
+}
+
+static int negate(struct profile *p)
+{
+	double *ratios = calloc((size_t)p->sample_types_n + 1, sizeof(*ratios));
+	uint32_t i;
+
+	if (ratios == NULL)
+		return -ENOMEM;
+	for (i = 0; i < p->sample_types_n; i++)
+		ratios[i] = -1;
+	profile_scale(p, ratios);
+	free(ratios);
+	return 0;
+}
+
+static int subtract(struct report *r, struct profile *base, struct why *why)
+{
+	struct profile *both[] = {&r->profile, base}, difference;
+	int error = 0;
+
+	why_set(why, "out of memory");
+	if (r->options->is_diff_base)
+		error = label_as_base(base);
+	if (error == 0 && r->options->is_normalized)
+		error = profile_normalize(&r->profile, base, why);
+	if (error == 0)
+		error = negate(base);
+	if (error == 0)
+		error = profile_merge(both, 2, &difference, why);
+	if (error < 0)
+		return error;
+	profile_fini(&r->profile);
+	r->profile = difference;
+	return 0;
+}
+
 int report_load(struct report *r, const struct report_options *options, char *const *paths,
 		size_t paths_n, struct why *why)
 {
+	struct profile base = {0};
 	int error;
 
 	memset(r, 0, sizeof(*r));
 	r->options = options;
 	error = report_read(&r->profile, options->program, paths, paths_n, why);
+	if (error == 0 && options->bases_n > 0) {
+		error = report_read(&base, options->program, options->bases, options->bases_n, why);
+		if (error == 0)
+			error = subtract(r, &base, why);
+		profile_fini(&base);
+	}
 	if (error < 0)
-		return error;
+		goto fail;
 	if (!options->keep_names)
 		show_names(&r->profile);
 	error = filter_drop_frames(&r->profile, why);
@@ -215,6 +282,8 @@ fail:
 
 void report_fini(struct report *r)
 {
+	free(r->units);
+	r->units = NULL;
 	profile_fini(&r->profile);
 }
 
@@ -295,7 +364,7 @@ static bool is_diff_base(const struct profile_sample *s)
 	uint32_t i;
 
 	for (i = 0; i < s->labels_n; i++)
-		if (s->labels[i].str != NULL && strcmp(s->labels[i].key, "pprof::base") == 0 &&
+		if (s->labels[i].str != NULL && strcmp(s->labels[i].key, BASE_KEY) == 0 &&
 		    strcmp(s->labels[i].str, "true") == 0)
 			return true;
 	return false;
@@ -338,7 +407,12 @@ int report_prepare(struct report *r, struct why *why)
 		return -EINVAL;
 	}
 	r->ratio = 1 / options->divide_by;
+	if (report_find_units(r) < 0)
+		goto no_memory;
 	report_leave_out_idle(r);
+	error = filter_label_frames(r, why);
+	if (error < 0)
+		return error;
 	if (options->is_relative) {
 		error = filter_apply(r, why);
 		if (error < 0)
@@ -413,26 +487,41 @@ static void print_duration(const struct report *r, FILE *to)
 	fputc('\n', to);
 }
 
-void report_print_header(struct report *r, FILE *to)
+int report_print_header(struct report *r, FILE *to)
 {
 	struct profile *p = &r->profile;
+	int lines_n = 0;
 	uint32_t i;
 
 	if (p->mappings_n > 0) {
-		if (p->mappings[0].file[0] != '\0')
+		if (p->mappings[0].file[0] != '\0') {
 			fprintf(to, "File: %s\n", path_base(p, p->mappings[0].file));
-		if (p->mappings[0].build_id[0] != '\0')
+			lines_n++;
+		}
+		if (p->mappings[0].build_id[0] != '\0') {
 			fprintf(to, "Build ID: %s\n", p->mappings[0].build_id);
+			lines_n++;
+		}
 	}
-	for (i = 0; i < p->comments_n; i++)
-		if (p->comments[i][0] != '#')
+	for (i = 0; i < p->comments_n; i++) {
+		if (p->comments[i][0] != '#') {
 			fprintf(to, "%s\n", p->comments[i]);
-	if (r->type[0] != '\0')
+			lines_n++;
+		}
+	}
+	if (r->type[0] != '\0') {
 		fprintf(to, "Type: %s\n", r->type);
-	if (p->time_ns != 0)
+		lines_n++;
+	}
+	if (p->time_ns != 0) {
 		print_time(to, p->time_ns);
-	if (p->duration_ns != 0)
+		lines_n++;
+	}
+	if (p->duration_ns != 0) {
 		print_duration(r, to);
+		lines_n++;
+	}
+	return lines_n;
 }
 
 void report_print_filters(const struct report *r, FILE *to)
@@ -448,6 +537,8 @@ void report_print_filters(const struct report *r, FILE *to)
 		{"show_from", o->show_from},
 		{"tagfocus", o->tag_focus},
 		{"tagignore", o->tag_ignore},
+		{"tagshow", o->tag_show},
+		{"taghide", o->tag_hide},
 	};
 	bool has_some = false;
 	size_t i, room;
@@ -464,61 +555,15 @@ void report_print_filters(const struct report *r, FILE *to)
 	}
 }
 
-const char *path_base(struct profile *p, const char *path)
+int report_end(FILE *to, int error, struct why *why)
 {
-	size_t end = strlen(path), start;
-
-	if (end == 0)
-		return ".";
-	while (end > 0 && path[end - 1] == '/')
-		end--;
-	if (end == 0)
-		return "/";
-	for (start = end; start > 0 && path[start - 1] != '/'; start--)
-		;
-	return profile_string_raw(p, path + start, end - start);
-}
-
-const char *path_clean(struct profile *p, const char *path)
-{
-	size_t n = strlen(path), to = 0, floor;
-	bool is_rooted = path[0] == '/';
-	const char *at = path, *result;
-	char *out;
-
-	out = malloc(n + 2);
-	if (out == NULL)
-		return path;
-	if (is_rooted)
-		out[to++] = '/';
-	floor = to; /* ".." never goes back behind this */
-	while (*at != '\0') {
-		size_t part = strcspn(at, "/");
-
-		if (part == 2 && at[0] == '.' && at[1] == '.') {
-			if (to > floor) {
-				for (to--; to > floor && out[to] != '/'; to--)
-					;
-			} else if (!is_rooted) {
-				if (to > 0)
-					out[to++] = '/';
-				out[to++] = '.';
-				out[to++] = '.';
-				floor = to;
-			}
-		} else if (part > 0 && !(part == 1 && at[0] == '.')) {
-			if (to > (is_rooted ? 1 : 0))
-				out[to++] = '/';
-			memcpy(out + to, at, part);
-			to += part;
-		}
-		at += part;
-		while (*at == '/')
-			at++;
+	if (error < 0) {
+		why_set(why, "out of memory");
+		return error;
 	}
-	if (to == 0)
-		out[to++] = '.';
-	result = profile_string_raw(p, out, to);
-	free(out);
-	return result;
+	if (fflush(to) != 0 || ferror(to)) {
+		why_set(why, "the output was not taken: %s", strerror(errno));
+		return -EIO;
+	}
+	return 0;
 }

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "output/profile.h"
 #include "output/text_unit.h"
 
 struct unit {
@@ -148,21 +149,12 @@ struct unit_label unit_label(int64_t value, const char *from, const char *to)
 	return label;
 }
 
-/* Characters, not bytes: "µs" takes two columns. */
-static int columns(const char *text)
-{
-	int n = 0;
-
-	for (; *text != '\0'; text++)
-		n += ((unsigned char)*text & 0xc0) != 0x80;
-	return n;
-}
-
 void unit_print(FILE *to, int width, const struct unit_label *label)
 {
-	int n = columns(label->number) + columns(label->unit);
+	size_t n = strlen(label->number) + profile_columns(label->unit, strlen(label->unit));
 
-	fprintf(to, "%*s%s%s", n < width ? width - n : 0, "", label->number, label->unit);
+	fprintf(to, "%*s%s%s", n < (size_t)width ? width - (int)n : 0, "", label->number,
+		label->unit);
 }
 
 struct unit_percent unit_percent(int64_t value, int64_t total)

@@ -16,12 +16,12 @@ import sys
 
 import browser
 import firefox
-import pprof_parity
+import profiles_made
 import tap
 from cprof import Box
 from pprof import Profile
 
-DATA = pprof_parity.DATA
+DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'data')
 box = Box()
 env = dict(box.environment(), TZ='UTC', PPROF_TMPDIR=box.root, HOME=box.root, PPROF_BINARY_PATH=box.root)
 OPTIONS = [[], ['-sample_index=0'], ['-focus=main|parse|fn1'], ['-ignore=runtime|a'], ['-hide=fn|std::'], ['-show_from=worker|main'],
@@ -34,19 +34,19 @@ def at(name):
 
 def sources():
     paths = [os.path.join(DATA, f) for f in sorted(os.listdir(DATA)) if f.endswith('.pb.gz')]
-    paths += [p for p in pprof_parity.make_special(box.root) if not p.endswith(('bytes.pb.gz', 'huge.pb.gz', 'empty.pb.gz'))]
+    paths += [p for p in profiles_made.make_special(box.root) if not p.endswith(('bytes.pb.gz', 'huge.pb.gz', 'empty.pb.gz'))]
     for seed in range(1, 15):
         paths.append(at('seed%d.pb.gz' % seed))
-        pprof_parity.generate(seed, paths[-1])
+        profiles_made.generate(seed, paths[-1])
     return paths
 
 
 def stacks(path, options, column=None):
     """{names, root first: value} of what pprof leaves, and the unit, None when some values are below zero."""
     out = at('left.pb.gz')
-    status, _, err = pprof_parity.run(['go', 'tool', 'pprof', '-symbolize=none', '-proto', '-output=' + out] + options + [path], env)
-    if status != 0:
-        return None, err
+    r = box.plain(shutil.which('go'), 'tool', 'pprof', '-symbolize=none', '-proto', '-output=' + out, *options, path, env=env)
+    if r.status != 0:
+        return None, r.err
     p = Profile.read(out)
     if column is None:
         column = 0 if '-sample_index=0' in options else len(p.types) - 1
@@ -170,7 +170,7 @@ def columns():
 
 def places():
     """What a frame is, and where it is."""
-    p = pprof_parity.Profile()
+    p = profiles_made.Profile()
     p.sample_type('cpu', 'nanoseconds')
     p.mapping(1, 0x1000, 0x9000, 0x200, '/usr/lib/lib x;y.so', 'ab' * 20, 15)
     p.function(1, 'root', file='r.c', start=3)
@@ -213,7 +213,7 @@ def places():
 
 def idle():
     """Waiting that is idle is not there, and that is said."""
-    path = pprof_parity.make_waits(box.root)
+    path = profiles_made.make_waits(box.root)
     data, r = export('folded', path)
     tap.ok(b'main;worker;pop' not in data and 'Left out as idle' in r.err and '-idle' in r.err, 'without what is idle', r.err)
     data, r = export('folded', path, '-idle')

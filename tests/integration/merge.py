@@ -7,13 +7,13 @@ import stat
 import subprocess
 import sys
 
-import pprof_parity
 import pprof_rules
+import profiles_made
 import tap
 from cprof import Box
 from pprof import Profile
 
-DATA = pprof_parity.DATA
+DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'data')
 box = Box()
 env = dict(box.environment(), TZ='UTC', PPROF_TMPDIR=box.root, HOME=box.root, PPROF_BINARY_PATH=box.root)
 
@@ -24,8 +24,8 @@ def data(*names):
 
 def raw(files):
     """The whole of what pprof sees in the files together."""
-    status, out, err = pprof_parity.run(['go', 'tool', 'pprof', '-symbolize=none', '-raw'] + files, env)
-    return out if status == 0 else err
+    r = box.plain(shutil.which('go'), 'tool', 'pprof', '-symbolize=none', '-raw', *files, env=env)
+    return r.out if r.status == 0 else r.err
 
 
 def merge(files, name='merged.pb.gz'):
@@ -37,7 +37,7 @@ def same(about, files):
     r, out = merge(files)
     if not tap.ok(r.status == 0 and r.out == r.err == '', '%s: merged' % about, r.show()):
         return
-    tap.equal(raw([out]).split(b'\n'), raw(files).split(b'\n'), '%s: pprof sees the same in it' % about)
+    tap.equal(raw([out]).split('\n'), raw(files).split('\n'), '%s: pprof sees the same in it' % about)
     with open(out, 'rb') as f:
         wrong = [p for p in pprof_rules.problems(f.read()) if not any(word in p for word in may_be_wrong)]
     tap.equal(wrong, [], '%s: a profile that everybody takes' % about)
@@ -56,18 +56,18 @@ def oracle():
     same('heap and allocs', data('heap', 'allocs'))
     same('one alone', data('mutex'))
     same('seventy', data('cpu', 'cpu2') * 35)
-    for path in pprof_parity.make_special(box.root):
+    for path in profiles_made.make_special(box.root):
         if os.path.basename(path) != 'bytes.pb.gz':  # what is not UTF-8 is mended
             same(os.path.basename(path), [path, path])
     for seed in range(1, 13):
         path = os.path.join(box.root, 'seed%d.pb.gz' % seed)
-        pprof_parity.generate(seed, path)
+        profiles_made.generate(seed, path)
         same('seed %d' % seed, [path, path, path])
 
 
 def make(name, unit, base, value, build='', time=0):
     path = os.path.join(box.root, name)
-    p = pprof_parity.Profile()
+    p = profiles_made.Profile()
     p.sample_type('cpu', unit)
     p.mapping(1, base, base + 0x5000, 0x1000, '/bin/prog.' + name, build)
     p.function(1, 'main')

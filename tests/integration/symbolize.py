@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import threading
 
-import pprof_parity
+import profiles_made
 import symbols_oracle
 import tap
 from cprof import Box
@@ -118,7 +118,7 @@ class Bare:
         page = vaddr & ~0xfff
         base = 0 if base is None else base
         end = (vaddr + size + 0xfff) & ~0xfff
-        p = pprof_parity.Profile()
+        p = profiles_made.Profile()
         p.sample_type('cpu', 'nanoseconds')
         start, limit, at_offset = mapping or (base + page, base + end, offset & ~0xfff)
         p.mapping(1, start, limit, at_offset, file if file is not None else program, build_id(program) if with_id else '',
@@ -218,7 +218,7 @@ def twins():
     """A place that has no name goes into a mapping that does not say it has some."""
     program = build('small', '-pie')
     offset, vaddr, size = code_segment(program)
-    p = pprof_parity.Profile()
+    p = profiles_made.Profile()
     p.sample_type('cpu', 'nanoseconds')
     start, limit = 0x10000 + (vaddr & ~0xfff), 0x10000 + ((vaddr + size + 0xfff) & ~0xfff)
     p.mapping(1, start, limit, offset & ~0xfff, program, build_id(program))
