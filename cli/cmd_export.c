@@ -16,6 +16,7 @@ static const char help[] =
 	"  folded      a line for each stack: flamegraph.pl, inferno, speedscope\n"
 	"  speedscope  speedscope.app, with all columns and inlined calls\n"
 	"  firefox     profiler.firefox.com, with lines and libraries; gzipped\n"
+	"  callgrind   kcachegrind, callgrind_annotate: as go tool pprof writes it\n"
 	"\n"
 	"  -o OUT         write there; else to standard output\n"
 	"which number   -sample_index=NAME|N  -unit=UNIT  -divide_by=N\n"
@@ -78,7 +79,7 @@ int cmd_export(int argc, char **argv)
 	const struct convert_form *form;
 	struct cmd_report r;
 	struct cmd_files files;
-	char forms[80];
+	char forms[100];
 	int status;
 
 	options[0] = (struct cmd_option){"format", CMD_TEXT, &name, 0, NULL};
@@ -96,7 +97,7 @@ int cmd_export(int argc, char **argv)
 			     name != NULL ? name : "", forms);
 		return CMD_USAGE;
 	}
-	if (r.options.is_mean) {
+	if (r.options.is_mean && !form->is_graph) {
 		cmd_complain(argv[0], "-mean: means of stacks do not add up; 'cprof top -mean' "
 				      "shows those of functions");
 		return CMD_USAGE;
@@ -104,6 +105,10 @@ int cmd_export(int argc, char **argv)
 	if (form->is_packed && result_check_terminal(to, argv[0], "this format") != CMD_OK)
 		return CMD_USAGE;
 	r.options.granularity = form->granularity;
+	if (form->is_graph) {
+		r.granularity = NULL;
+		r.options.no_inlines = false;
+	}
 	status = cmd_report_load(&r, argv[0], &files);
 	if (status == CMD_OK)
 		status = write_file(&r.report, form, to, argv[0]);

@@ -53,7 +53,7 @@ _cprof()
 		return
 	fi
 	if [[ $command == export && $COMP_LINE =~ -format[=\ ]*[a-z]*$ ]]; then
-		COMPREPLY=($(compgen -W 'folded speedscope firefox' -- "${word#=}"))
+		COMPREPLY=($(compgen -W 'folded speedscope firefox callgrind' -- "${word#=}"))
 		return
 	fi
 	if [[ $command != run ]]; then

@@ -62,7 +62,7 @@ complete -c cprof -n "__fish_seen_subcommand_from ctl" -s o -r -d "Where to writ
 complete -c cprof -n "__fish_seen_subcommand_from ctl" -o seconds -x -d "A window from now on"
 complete -c cprof -n "__fish_seen_subcommand_from ctl" -o debug -x -a "1 2" -d "As text"
 complete -c cprof -n "__fish_seen_subcommand_from top raw check merge export symbolize" -F
-complete -c cprof -n "__fish_seen_subcommand_from export" -o format -x -a "folded speedscope firefox" -d "For which viewer"
+complete -c cprof -n "__fish_seen_subcommand_from export" -o format -x -a "folded speedscope firefox callgrind" -d "For which viewer"
 complete -c cprof -n "__fish_seen_subcommand_from merge export symbolize" -s o -r -d "Where to write"
 complete -c cprof -n "__fish_seen_subcommand_from symbolize" -o build-id-dir -x -a "(__fish_complete_directories)" -d "Look there, too"
 complete -c cprof -n "__fish_seen_subcommand_from symbolize" -o debuginfod -d "Ask the servers of DEBUGINFOD_URLS"

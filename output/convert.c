@@ -7,13 +7,11 @@
 
 #include "output/pprof.h"
 
-extern const struct convert_form convert_folded, convert_speedscope, convert_firefox;
+extern const struct convert_form convert_folded, convert_speedscope, convert_firefox,
+	convert_callgrind;
 
 const struct convert_form *const convert_forms[] = {
-	&convert_folded,
-	&convert_speedscope,
-	&convert_firefox,
-	NULL,
+	&convert_folded, &convert_speedscope, &convert_firefox, &convert_callgrind, NULL,
 };
 
 const struct convert_form *convert_find(const char *name)

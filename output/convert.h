@@ -23,7 +23,8 @@ struct convert {
 struct convert_form {
 	const char *name, *about;
 	enum granularity granularity; /* unless the user asks for another */
-	bool is_packed;               /* not for a terminal */
+	bool is_graph;  /* of calls, not of stacks: by addresses always, and a mean makes sense */
+	bool is_packed; /* not for a terminal */
 	/* 0 or a negative errno, with c->why unless it is -ENOMEM or the output's */
 	int (*write)(struct convert *c);
 };

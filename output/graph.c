@@ -42,7 +42,8 @@ static const char *or_nothing(const char *text)
 }
 
 static struct graph_key key_of(const struct graph *g, const struct profile_location *l,
-			       const struct profile_line *line, const char *const *files)
+			       const struct profile_line *line, const char *const *files,
+			       bool with_object)
 {
 	const struct profile *p = &g->r->profile;
 	const char *object =
@@ -58,14 +59,14 @@ static struct graph_key key_of(const struct graph *g, const struct profile_locat
 	key.name = or_nothing(f->name);
 	key.file = files[line->function];
 	key.line = line->line;
-	if (key.name == nothing) { /* what tells it from others without a name */
+	if (key.name == nothing || with_object) { /* what tells it from others without a name */
 		key.object = object;
 		key.start_line = f->start_line;
 	}
 	return key;
 }
 
-int graph_init(struct graph *g, struct report *r, enum graph_files files_wanted)
+int graph_init(struct graph *g, struct report *r, unsigned files_wanted)
 {
 	const struct report_options *o = r->options;
 	struct profile *p = &r->profile;
@@ -96,7 +97,7 @@ int graph_init(struct graph *g, struct report *r, enum graph_files files_wanted)
 	for (i = 0; i < p->functions_n; i++) {
 		const char *file = p->functions[i].file;
 
-		if (files_wanted == GRAPH_FILES_TRIMMED)
+		if ((files_wanted & GRAPH_FILES_WHOLE) == 0)
 			file = path_trim(file, o->trim_path, o->source_path);
 		files[i] = file[0] == '\0' ? nothing : path_clean(p, file);
 	}
@@ -106,7 +107,8 @@ int graph_init(struct graph *g, struct report *r, enum graph_files files_wanted)
 		g->first_line[i] = (uint32_t)n;
 		for (j = 0; j < l->lines_n || j == 0; j++) {
 			memset(&placed[n], 0, sizeof(placed[n]));
-			placed[n].key = key_of(g, l, l->lines_n == 0 ? NULL : &l->lines[j], files);
+			placed[n].key = key_of(g, l, l->lines_n == 0 ? NULL : &l->lines[j], files,
+					       (files_wanted & GRAPH_OBJECTS) != 0);
 			placed[n].slot = (uint32_t)n;
 			n++;
 		}

@@ -5,7 +5,7 @@ cprof export: each form has every stack of the profile with its value, no more a
 What is in the profile, under the same options, is what go tool pprof -proto has left of it, read by pprof.py.
 """
 
-import gzip
+import itertools
 import json
 import os
 import random
@@ -155,6 +155,45 @@ def same_stacks():
                     tap.ok(True, '%s: %d stacks' % (about, len(got)))
 
 
+def callgrind():
+    """To the byte what go tool pprof -callgrind writes."""
+    if shutil.which('go') is None:
+        tap.skip('callgrind', 'there is no go')
+        return
+    r = random.Random(11)
+    choices = OPTIONS[1:] + [['-cum'], ['-mean'], ['-unit=ms'], ['-divide_by=3'], ['-drop_negative'], ['-noinlines'], ['-lines']]
+    for path in sources() + [at('special_' + n) for n in namesakes()]:
+        for options in [[]] + r.sample(choices, 2):
+            if stacks(path, options)[1] is None:
+                continue  # calls of 2 and -2 are in an order that pprof leaves to chance
+            want = box.plain(shutil.which('go'), 'tool', 'pprof', '-symbolize=none', '-callgrind', '-output=' + at('want'), *options,
+                             path, env=env)
+            if want.status != 0:
+                continue
+            with open(at('want'), 'rb') as f:
+                want = f.read().split(b'\n')
+            got = export('callgrind', path, *options)[0].split(b'\n')
+            odd = [(a, b) for a, b in itertools.zip_longest(got, want) if a != b]
+            tap.ok(not odd, 'callgrind %s %s: %d lines' % (os.path.basename(path), ' '.join(options), len(want)), odd[:3])
+
+
+def namesakes():
+    """Functions of one name and file: in two libraries, and twice in one."""
+    p = profiles_made.Profile()
+    p.sample_type('cpu', 'nanoseconds')
+    for i in (1, 2):
+        p.mapping(i, i << 20, (i << 20) + 0x1000, 0, '/lib/%d.so' % i)
+    for i in range(1, 5):
+        p.function(i, 'same' if i < 4 else 'other', file='x.c', start=i % 3)
+        for m in (1, 2):
+            p.location(2 * i + m, m, (m << 20) + 16 * i, [(i, i)])
+    for a, b, v in ((3, 4, 5), (4, 5, 7), (5, 6, 7), (6, 10, 1), (10, 8, 2), (7, 3, 9), (9, 3, 4)):
+        p.sample([a, b], [v])
+    p.header()
+    p.write(at('special_namesakes.pb.gz'))
+    return ['namesakes.pb.gz']
+
+
 def columns():
     """speedscope has all columns, the profile's own first."""
     path = os.path.join(DATA, 'go-heap.pb.gz')
@@ -254,4 +293,4 @@ def refused():
     tap.equal(sum(of_folded(r.out.encode()).values()), 2 * Profile.read(cpu).total(), 'two files are added up')
 
 
-tap.run(same_stacks, columns, places, idle, schema, refused, box.close)
+tap.run(same_stacks, callgrind, columns, places, idle, schema, refused, box.close)
