@@ -18,6 +18,7 @@ int cmd_tree(int argc, char **argv);
 int cmd_peek(int argc, char **argv);
 int cmd_traces(int argc, char **argv);
 int cmd_tags(int argc, char **argv);
+int cmd_info(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_merge(int argc, char **argv);

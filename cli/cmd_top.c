@@ -9,11 +9,15 @@ static const char help[] =
 	"  flat  in the function itself      cum  in it and in all that it called\n"
 	"\n"
 	"which number   -sample_index=NAME|N  -mean  -unit=UNIT  -divide_by=N\n"
+	"               -inuse_space  -alloc_objects  -contentions  -total_delay …\n"
 	"which samples  -focus=RE  -ignore=RE  -relative_percentages\n"
 	"               -tagfocus=[KEY=]RE|RANGE  -tagignore=[KEY=]RE|RANGE\n"
 	"               -idle: also waiting that is idle, left out otherwise\n"
-	"which frames   -show=RE  -hide=RE  -show_from=RE  -noinlines\n"
+	"less of        -base=FILE  -diff_base=FILE: percentages of FILE  -normalize\n"
+	"which frames   -show=RE  -hide=RE  -show_from=RE  -prune_from=RE  -noinlines\n"
+	"               -tagroot=KEY,…  -tagleaf=KEY,…: labels as frames\n"
 	"a line is      -functions (default)  -filefunctions  -files  -lines  -addresses\n"
+	"               -trim_path=LIST  -source_path=LIST: what is taken off files\n"
 	"how many       -nodecount=N  -nodefraction=F (0.005)  -edgefraction=F (0.001)\n"
 	"               -trim=false: all of them\n"
 	"in what order  -flat (default)  -cum\n"
@@ -22,8 +26,8 @@ static const char help[] =
 	"  cprof top -cum -nodecount=20 cpu.pb.gz\n"
 	"  cprof top -sample_index=alloc_space -focus=parse heap.pb.gz\n"
 	"\n"
-	"Next: 'cprof raw FILE' shows each stack, 'go tool pprof -http=: FILE' draws\n"
-	"them. More: cprof-top(1).\n";
+	"Next: 'cprof tree FILE' shows who calls whom, 'cprof traces FILE' each stack,\n"
+	"'go tool pprof -http=: FILE' draws them. More: cprof-top(1).\n";
 
 int cmd_top(int argc, char **argv)
 {

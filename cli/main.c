@@ -17,6 +17,7 @@ static const struct command {
 	{"peek", cmd_peek, "the same for functions that match an expression"},
 	{"traces", cmd_traces, "whole stacks, one by one"},
 	{"tags", cmd_tags, "the labels, and what each of their values stands for"},
+	{"info", cmd_info, "what a profile is"},
 	{"raw", cmd_raw, "everything in a profile, as text"},
 	{"ctl", cmd_ctl, "look at a program that runs, and change what is recorded"},
 	{"merge", cmd_merge, "several profiles into one"},

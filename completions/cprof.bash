@@ -27,6 +27,19 @@ _cprof_spec()
 	COMPREPLY=("${COMPREPLY[@]#"$cut"}")
 }
 
+# The options of top and of what else prints a report, in $REPLY: those with a value end in =.
+_cprof_report_options()
+{
+	local values='focus ignore hide show show_from prune_from tagfocus tagignore tagshow taghide
+		tagroot tagleaf sample_index unit divide_by nodecount nodefraction edgefraction base diff_base
+		trim_path source_path granularity sort symbolize'
+	local flags='cum flat functions filefunctions files lines addresses noinlines mean inuse_space
+		inuse_objects alloc_space alloc_objects contentions total_delay mean_delay idle relative_percentages
+		drop_negative compact_labels normalize call_tree'
+
+	REPLY="--help -trim=false $(printf ' -%s=' $values) $(printf ' -%s' $flags)"
+}
+
 # What stands before the cursor from the last blank on, whatever bash splits at.
 _cprof_typed()
 {
@@ -40,7 +53,7 @@ _cprof()
 	local word=${COMP_WORDS[COMP_CWORD]} i=2 command=${COMP_WORDS[1]} REPLY before
 
 	if ((COMP_CWORD == 1)); then
-		COMPREPLY=($(compgen -W 'run top raw ctl check merge export symbolize --help --version' -- "$word"))
+		COMPREPLY=($(compgen -W 'run top tree peek traces tags info raw ctl check merge export symbolize --help --version' -- "$word"))
 		return
 	fi
 	if [[ $command == ctl && ${COMP_WORDS[COMP_CWORD - 1]} != -o ]]; then
@@ -57,14 +70,17 @@ _cprof()
 		return
 	fi
 	if [[ $command != run ]]; then
+		REPLY=--help
+		case $command in
+		top | tree | peek | traces | tags | raw) _cprof_report_options ;;
+		info) REPLY='--help -all' ;;
+		merge) REPLY='--help -o' ;;
+		export) _cprof_report_options && REPLY+=' -o -format=' ;;
+		symbolize) REPLY='--help -o -build-id-dir= -debuginfod -force' ;;
+		esac
 		if [[ $word == -* ]]; then
-			local options=
-			case $command in
-			merge) options=-o ;;
-			export) options='-o -format= -sample_index= -focus= -ignore= -hide= -show= -noinlines -lines -idle' ;;
-			symbolize) options='-o -build-id-dir -debuginfod -force' ;;
-			esac
-			COMPREPLY=($(compgen -W "$options --help" -- "$word"))
+			COMPREPLY=($(compgen -W "$REPLY" -- "$word"))
+			[[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace
 		else
 			compopt -o filenames
 			COMPREPLY=($(compgen -f -- "$word"))

@@ -5,12 +5,6 @@
 #include "output/tags.h"
 #include "output/text_tabs.h"
 
-/* A value of a label; equal texts have one address. */
-struct tag {
-	const char *key, *text;
-	int64_t value;
-};
-
 static int compare_addresses(const void *left, const void *right)
 {
 	const struct tag *a = left, *b = right;
@@ -38,8 +32,7 @@ static int64_t add(int64_t a, int64_t b)
 	return (int64_t)((uint64_t)a + (uint64_t)b);
 }
 
-/* All labels, equal ones added up, in the order they are shown. Returns 0 or -ENOMEM. */
-static int collect(struct report *r, struct tag **ret_tags, size_t *ret_n)
+int tags_collect(struct report *r, struct tag **ret_tags, size_t *ret_n)
 {
 	struct profile *p = &r->profile;
 	struct tag *tags;
@@ -118,7 +111,7 @@ int tags_print(struct report *r, FILE *to, struct why *why)
 	FILE *table;
 	int error;
 
-	error = collect(r, &tags, &n);
+	error = tags_collect(r, &tags, &n);
 	table = error == 0 ? open_memstream(&text, &size) : NULL;
 	if (table == NULL) {
 		error = -ENOMEM;

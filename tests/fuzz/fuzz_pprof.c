@@ -12,10 +12,15 @@
 #include <unistd.h>
 
 #include "output/check.h"
+#include "output/info.h"
 #include "output/pprof.h"
 #include "output/raw.h"
+#include "output/tags.h"
 #include "output/text.h"
+#include "output/text_filter.h"
 #include "output/top.h"
+#include "output/traces.h"
+#include "output/tree.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
@@ -74,11 +79,30 @@ static void print(struct profile *p, FILE *to, uint8_t choice)
 	options.tag_focus = choice & 32 ? "1:" : NULL;
 	options.is_cum_sort = choice & 64;
 	options.is_mean = choice & 128;
+	options.tag_root = choice & 4 ? "a,b" : NULL;
+	options.tag_leaf = choice & 2 ? "thread" : NULL;
+	options.prune_from = choice & 16 ? "^b" : NULL;
+	options.trim_path = choice & 32 ? "/a:" : NULL;
 	if (filter_drop_frames(&r.profile, &why) == 0 && report_prepare(&r, &why) == 0) {
-		if (choice == 0)
+		switch (choice % 6) {
+		case 0:
 			raw_print(&r, to, &why);
-		else
+			break;
+		case 1:
 			top_print(&r, to, &why);
+			break;
+		case 2:
+			tree_print(&r, to, &why);
+			break;
+		case 3:
+			traces_print(&r, to, &why);
+			break;
+		case 4:
+			tags_print(&r, to, &why);
+			break;
+		default:
+			info_print(&r, "fuzzed", choice & 128, to, &why);
+		}
 	}
 	report_fini(&r);
 }

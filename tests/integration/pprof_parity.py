@@ -19,7 +19,7 @@ import urllib.request
 
 import tap
 from cprof import CPROF, PROGRAMS, Box
-from profiles_made import generate, make_special, make_waits
+from profiles_made import generate, make_exact, make_special, make_waits
 
 DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'data')
 GO_SERVER = os.path.join(PROGRAMS, 'served_go')
@@ -54,6 +54,14 @@ VIEWED = [
 ]
 RAW = [[], ['-symbolize=none'], ['-focus=main|fn'], ['-ignore=a'], ['-hide=fn'], ['-show=m'], ['-tagfocus=thread=w.'],
        ['-tagignore=bytes=4096'], ['-show_from=parse'], ['-tagroot=thread', '-tagleaf=bytes'], ['-taghide=t']]
+# Of the profile made for it: what is just as large as the limit, directories, labels without a unit.
+EXACT = [
+    ['-edgefraction=0.1', '-nodefraction=0'], ['-edgefraction=0.05', '-nodefraction=0.1'], ['-drop_negative', '-edgefraction=0.05'],
+    ['-drop_negative', '-nodefraction=0', '-edgefraction=0.1'], ['-nodecount=5'], ['-nodecount=3', '-cum'], ['-tagroot=plain', '-unit=s'],
+    ['-tagleaf=plain,size', '-unit=kb'], ['-tagleaf=thread,plain', '-lines'], ['-lines', '-source_path=/here/project:src'],
+    ['-files', '-source_path=src/'], ['-filefunctions', '-trim_path=/usr:/home/me/'], ['-lines', '-trim_path=:/usr'],
+    ['-lines', '-trim_path=/usr', '-source_path=src'], ['-lines', '-source_path=/'], ['-unit=us'], ['-noinlines'],
+]
 NAMES = ['main', 'fn[0-5]', 'f', 'std::|worker', 'parse|a', '^fn\\d$', '(?i)MALLOC', 'nothing at all', 'c', 'prog', '[a-m]']
 KEYS = ['thread', 'state', 'bytes', 'request', 'thread,state', 'bytes,none', ',state,']
 # Each is taken or not; one of its options is.
@@ -179,6 +187,9 @@ def views():
     waits = make_waits(oracle.directory)
     jobs.append(('waits', [(v, ['-idle'] + o, [waits]) for v in ('tree', 'peek', 'traces', 'tags') for o in VIEWED[::5]] +
                  [(v, ['-tagroot=idle'], [waits]) for v in VIEWS]))
+    exact = make_exact(oracle.directory)
+    jobs += [('exact: ' + view, [(view, o, [exact]) for o in EXACT]) for view in ('tree', 'traces')]
+    jobs.append(('exact: tags', [('tags', o, [exact]) for o in EXACT[5:8]]))
     compare_all(oracle, jobs)
     oracle.close()
 

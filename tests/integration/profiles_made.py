@@ -4,6 +4,7 @@ Profiles that no program recorded: each for one purpose, or from a seed.
     generate(7, 'seed7.pb.gz')
     paths = make_special(directory)
     path = make_waits(directory)
+    path = make_exact(directory)
 """
 
 import gzip
@@ -309,5 +310,25 @@ def make_waits(directory):
     p.sample([5, 2, 1], [9, 10**8], [("idle", "no", ""), ("kind", "mutex", ""), ("lock", "table+0x28", "")])
     p.sample([3, 1], [1, 10**7], [("kind", "cond", "")])
     p.header(time=1700000000 * 10**9, period=1, period_type=("contentions", "count"))
+    p.write(path)
+    return path
+
+
+def make_exact(directory):
+    """Values at the edges of what is left out, values below zero, files below directories, labels without a unit."""
+    path = os.path.join(directory, "exact.pb.gz")
+    p = Profile()
+    p.sample_type("cpu", "milliseconds")
+    p.mapping(1, 0x1000, 0x9000, 0, "/bin/exact")
+    files = ["/home/me/project/src/main.c", "/usr/src/a.c", "src/b.c", "/proc/self/cwd/c.c", "/d.c", "/x/src/y/e.c"]
+    for i in range(1, 13):
+        p.function(i, "f%d" % i, None, files[i % len(files)])
+        p.location(i, 1, 0x1000 + i, [(i, i)] if i % 4 else [(i, i), (i - 1, 1)])
+    for i, (stack, value) in enumerate([([2, 1], 100), ([3, 1], 99), ([4, 3, 1], 101), ([5, 1], 200), ([6, 5, 1], 300), ([7, 1], -3),
+                                        ([8, 7, 2, 1], -2), ([9, 7, 1], 4), ([10, 1], 50), ([11, 10, 1], 50), ([12, 11], 101)]):
+        labels = [[("size", i, "")], [("size", 4096 * i, "bytes"), ("plain", i, "")], [("plain", 7, ""), ("thread", "a", "")],
+                  [("thread", "b\xff\tc", ""), ("thread", "a", ""), ("", "empty", "")]][i % 4]
+        p.sample(stack, [value], labels)
+    p.header(period=1, period_type=("cpu", "milliseconds"))
     p.write(path)
     return path
