@@ -110,6 +110,12 @@ int cmd_export(int argc, char **argv)
 		r.options.no_inlines = false;
 	}
 	status = cmd_report_load(&r, argv[0], &files);
+	if (status == CMD_OK && r.report.profile.has_wrapped) {
+		cmd_complain(argv[0],
+			     "the values of a stack add up to more than 63 bits hold; one of "
+			     "the files is damaged");
+		status = CMD_FAILED;
+	}
 	if (status == CMD_OK)
 		status = write_file(&r.report, form, to, argv[0]);
 	cmd_report_fini(&r);

@@ -42,6 +42,13 @@ int cmd_merge(int argc, char **argv)
 		cmd_complain(argv[0], "%s", why.text);
 		return CMD_FAILED;
 	}
+	if (profile.has_wrapped) {
+		cmd_complain(argv[0],
+			     "the values of a stack add up to more than 63 bits hold; one of "
+			     "the files is damaged");
+		profile_fini(&profile);
+		return CMD_FAILED;
+	}
 	error = result_write_profile(&profile, to, &why);
 	profile_fini(&profile);
 	if (error < 0)
