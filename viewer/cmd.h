@@ -4,8 +4,8 @@
 #pragma once
 
 #include "output/file.h"
-#include "viewer/args.h"
 #include "output/out.h"
+#include "viewer/args.h"
 #include "viewer/select.h"
 #include "viewer/story.h"
 #include "viewer/table.h"

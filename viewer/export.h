@@ -7,9 +7,9 @@
  */
 #pragma once
 
+#include "output/out.h"
 #include "viewer/frames.h"
 #include "viewer/lanes.h"
-#include "output/out.h"
 #include "viewer/rows.h"
 #include "viewer/select.h"
 #include "viewer/story.h"

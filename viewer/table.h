@@ -7,8 +7,8 @@
 #pragma once
 
 #include "core/why.h"
-#include "viewer/args.h"
 #include "output/out.h"
+#include "viewer/args.h"
 
 enum column_kind {
 	COLUMN_TEXT,
