@@ -24,6 +24,9 @@ int cmd_info(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_flame(int argc, char **argv);
+int cmd_export(int argc, char **argv);
+int cmd_merge(int argc, char **argv);
+int cmd_symbolize(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
@@ -85,6 +88,11 @@ struct cmd_files {
  */
 int cmd_parse(int argc, char **argv, const struct cmd_option *options, const char *help,
 	      struct cmd_files *ret);
+
+/* CMD_USAGE after saying so, when no file is named. */
+int cmd_need_files(const char *command, const struct cmd_files *files);
+/* The program that stands before the profiles, recognised by being an ELF file; else NULL. */
+const char *cmd_take_program(struct cmd_files *files);
 
 /* One line on stderr: "cprof: top: …". */
 __attribute__((format(printf, 2, 3))) void cmd_complain(const char *command, const char *format,

@@ -15,8 +15,8 @@
 #include "cli/asking.h"
 #include "cli/cmd.h"
 #include "cli/fetch.h"
+#include "cli/result.h"
 #include "core/session.h"
-#include "output/file.h"
 
 #define FETCH_SEC 60 /* for a reply, beyond the seconds it is asked for */
 #define TOP_SEC   5
@@ -66,52 +66,21 @@ struct ctl {
 	int seconds, debug; /* 0: not given */
 };
 
-/* The directory and the name in it. */
-static int open_parent(const char *path, const char **ret_name, struct why *why)
-{
-	const char *slash = strrchr(path, '/');
-	char directory[PATH_MAX];
-
-	*ret_name = slash != NULL ? slash + 1 : path;
-	if (**ret_name == '\0' || strlen(path) >= sizeof(directory) || strlen(*ret_name) > 200) {
-		why_set(why, "%s: a file's name is expected", path);
-		return -EINVAL;
-	}
-	snprintf(directory, sizeof(directory), "%.*s",
-		 slash == NULL   ? 1
-		 : slash == path ? 1
-				 : (int)(slash - path),
-		 slash == NULL ? "." : path);
-	return file_open_directory(directory, why);
-}
-
 /* Under its name only when it is whole. */
 static int copy_to_file(int from, const char *path, struct why *why)
 {
-	const char *name;
-	int directory = open_parent(path, &name, why), r;
-	struct file file;
-	struct stat st;
+	struct result to;
+	int r = result_open(&to, path, why);
 
-	if (directory < 0)
-		return directory;
-	if (fstatat(directory, name, &st, 0) == 0 && !S_ISREG(st.st_mode)) {
-		why_set(why, "%s is there and no regular file", path);
-		close(directory);
-		return -EEXIST;
+	if (r < 0)
+		return r;
+	r = session_copy(from, to.fd, WAIT_MS);
+	if (r < 0) {
+		why_set(why, "cannot write %s: %s", path, strerror(-r));
+		result_abandon(&to);
+		return r;
 	}
-	r = file_create(&file, directory, ".", name, why);
-	if (r == 0) {
-		r = session_copy(from, file.fd, WAIT_MS);
-		if (r == 0) {
-			r = file_commit(&file, why);
-		} else {
-			why_set(why, "cannot write %s: %s", path, strerror(-r));
-			file_abandon(&file);
-		}
-	}
-	close(directory);
-	return r;
+	return result_commit(&to, why);
 }
 
 /* Its trace up to now, which is the session's to give; or what comes, which is the endpoint's, like all profiles. */

@@ -424,6 +424,23 @@ static bool is_program(const char *path)
 	return is_elf;
 }
 
+const char *cmd_take_program(struct cmd_files *files)
+{
+	if (files->n < 2 || !is_program(files->paths[0]))
+		return NULL;
+	files->n--;
+	return *files->paths++;
+}
+
+int cmd_need_files(const char *command, const struct cmd_files *files)
+{
+	if (files->n > 0)
+		return CMD_OK;
+	cmd_complain(command, "which profile? 'cprof %s FILE', such as cpu.pb.gz of 'cprof run'",
+		     command);
+	return CMD_USAGE;
+}
+
 int cmd_report_read(struct cmd_report *r, const char *command, struct cmd_files *files)
 {
 	struct why why;
@@ -439,11 +456,7 @@ int cmd_report_read(struct cmd_report *r, const char *command, struct cmd_files 
 			     command, command);
 		return CMD_USAGE;
 	}
-	if (files->n > 1 && is_program(files->paths[0])) {
-		r->options.program = files->paths[0];
-		files->paths++;
-		files->n--;
-	}
+	r->options.program = cmd_take_program(files);
 	r->options.note = note;
 	r->options.read = sources_read;
 	r->options.read_user = &r->sources;

@@ -24,6 +24,9 @@ static const struct command {
 	{"diff", cmd_diff, "what has changed between two sides, and is it chance"},
 	{"ctl", cmd_ctl, "look at a program that runs, and change what is recorded"},
 	{"doctor", cmd_doctor, "what works on this machine, and what to do about the rest"},
+	{"merge", cmd_merge, "several profiles into one"},
+	{"export", cmd_export, "a profile in the form of another viewer"},
+	{"symbolize", cmd_symbolize, "names for profiles that have only addresses"},
 	{"check", cmd_check, "whether profiles keep the rules of pprof and its readers"},
 };
 
@@ -35,7 +38,7 @@ static void print_usage(FILE *out)
 	      "format.\n\n",
 	      out);
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(out, "  %-7s %s\n", commands[i].name, commands[i].about);
+		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].about);
 	fputs("\n`cprof COMMAND --help` says more, and so do cprof(1) and cprof(7).\n"
 	      "\n"
 	      "example:  cprof run -- xz -9 -k file.tar\n"

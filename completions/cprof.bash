@@ -53,7 +53,7 @@ _cprof()
 	local word=${COMP_WORDS[COMP_CWORD]} i=2 command=${COMP_WORDS[1]} REPLY before
 
 	if ((COMP_CWORD == 1)); then
-		COMPREPLY=($(compgen -W 'run top flame tree peek list traces tags info raw diff ctl doctor check --help --version' -- "$word"))
+		COMPREPLY=($(compgen -W 'run top flame tree peek list traces tags info raw diff ctl doctor check merge export symbolize --help --version' -- "$word"))
 		return
 	fi
 	if [[ $command == ctl && ${COMP_WORDS[COMP_CWORD - 1]} != -o ]]; then
@@ -79,6 +79,10 @@ _cprof()
 		fi
 		return
 	fi
+	if [[ $command == export && $COMP_LINE =~ -format[=\ ]*[a-z]*$ ]]; then
+		COMPREPLY=($(compgen -W 'folded speedscope firefox callgrind' -- "${word#=}"))
+		return
+	fi
 	if [[ $command != run ]]; then
 		REPLY=--help
 		case $command in
@@ -86,6 +90,9 @@ _cprof()
 		info) REPLY='--help -all' ;;
 		diff) REPLY='--help -base -new -fail-on -min-share -alpha -absolute -flat -cum -markdown -json -nodecount -sample_index
 			-focus -ignore -tagfocus -tagignore -idle -show -hide -show_from' ;;
+		merge) REPLY='--help -o' ;;
+		export) _cprof_report_options && REPLY+=' -o -format=' ;;
+		symbolize) REPLY='--help -o -build-id-dir= -debuginfod -force' ;;
 		esac
 		if [[ $word == -* ]]; then
 			COMPREPLY=($(compgen -W "$REPLY" -- "$word"))

@@ -58,6 +58,9 @@ complete -c cprof -n __fish_use_subcommand -f -a diff -d "What has changed, and 
 complete -c cprof -n __fish_use_subcommand -f -a ctl -d "What a program that runs does"
 complete -c cprof -n __fish_use_subcommand -f -a doctor -d "What works here"
 complete -c cprof -n __fish_use_subcommand -f -a check -d "Is a profile sound"
+complete -c cprof -n __fish_use_subcommand -f -a merge -d "Several profiles into one"
+complete -c cprof -n __fish_use_subcommand -f -a export -d "For another viewer"
+complete -c cprof -n __fish_use_subcommand -f -a symbolize -d "Names for addresses"
 complete -c cprof -n __fish_use_subcommand -l version -d "Show the version"
 complete -c cprof -l help -d "Show help"
 complete -c cprof -n "__fish_seen_subcommand_from run" -s p -x -a "(__cprof_spec)" -d "What to profile"
@@ -120,6 +123,12 @@ complete -c cprof -n "__fish_seen_subcommand_from top tree peek list traces tags
 complete -c cprof -n "__fish_seen_subcommand_from top tree peek list traces tags raw" -o compact_labels -d "Short header"
 complete -c cprof -n "__fish_seen_subcommand_from top tree peek list traces tags raw" -o normalize -d "Scaled to the base"
 complete -c cprof -n "__fish_seen_subcommand_from top tree peek list traces tags raw" -o call_tree -d "Changes no text"
+complete -c cprof -n "__fish_seen_subcommand_from merge export symbolize" -F
+complete -c cprof -n "__fish_seen_subcommand_from export" -o format -x -a "folded speedscope firefox callgrind" -d "For which viewer"
+complete -c cprof -n "__fish_seen_subcommand_from merge export symbolize" -s o -r -d "Where to write"
+complete -c cprof -n "__fish_seen_subcommand_from symbolize" -o build-id-dir -x -a "(__fish_complete_directories)" -d "Look there, too"
+complete -c cprof -n "__fish_seen_subcommand_from symbolize" -o debuginfod -d "Ask the servers of DEBUGINFOD_URLS"
+complete -c cprof -n "__fish_seen_subcommand_from symbolize" -o force -d "Also where there are names"
 complete -c cprof -n "__fish_seen_subcommand_from info" -o all -d "Lists are not cut"
 complete -c cprof -n "__fish_seen_subcommand_from diff" -F
 complete -c cprof -n "__fish_seen_subcommand_from diff" -o base -r -d "Profiles before"

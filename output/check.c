@@ -277,10 +277,46 @@ static void check_parca(const struct profile *p, const struct pprof_wire *wire, 
 		      and_more(no_key.n));
 }
 
+static bool is_long(const char *text)
+{
+	return text != NULL && strlen(text) > PYROSCOPE_STRING_MAX;
+}
+
+static void check_lengths(const struct profile *p, struct reporter *to)
+{
+	struct tally functions = {0}, mappings = {0}, labels = {0};
+	uint32_t i, j;
+
+	for (i = 0; i < p->functions_n; i++)
+		if (is_long(p->functions[i].name) || is_long(p->functions[i].system_name) ||
+		    is_long(p->functions[i].file))
+			count(&functions, i);
+	for (i = 0; i < p->mappings_n; i++)
+		if (is_long(p->mappings[i].file) || is_long(p->mappings[i].build_id))
+			count(&mappings, i);
+	for (i = 0; i < p->samples_n; i++)
+		for (j = 0; j < p->samples[i].labels_n; j++)
+			if (is_long(p->samples[i].labels[j].key) ||
+			    is_long(p->samples[i].labels[j].str))
+				count(&labels, i);
+	if (functions.n != 0)
+		found(to, "pyroscope", true,
+		      "a function name of more than %d bytes would be cut (function %u%s)",
+		      PYROSCOPE_STRING_MAX, functions.first + 1, and_more(functions.n));
+	if (mappings.n != 0)
+		found(to, "pyroscope", true,
+		      "a file name of more than %d bytes would be cut (mapping %u%s)",
+		      PYROSCOPE_STRING_MAX, mappings.first + 1, and_more(mappings.n));
+	if (labels.n != 0)
+		found(to, "pyroscope", true,
+		      "a label of more than %d bytes would be cut (sample %u%s)",
+		      PYROSCOPE_STRING_MAX, labels.first + 1, and_more(labels.n));
+}
+
 static void check_pyroscope(const struct profile *p, const struct pprof_wire *wire, int64_t now_ns,
 			    struct reporter *to)
 {
-	struct tally many_labels = {0}, deep = {0}, long_names = {0};
+	struct tally many_labels = {0}, deep = {0};
 	uint32_t i;
 
 	if (wire != NULL && wire->bad_utf8_n != 0)
@@ -309,9 +345,6 @@ static void check_pyroscope(const struct profile *p, const struct pprof_wire *wi
 		if (p->samples[i].locations_n > PYROSCOPE_DEPTH_MAX)
 			count(&deep, i);
 	}
-	for (i = 0; i < p->functions_n; i++)
-		if (strlen(p->functions[i].name) > PYROSCOPE_STRING_MAX)
-			count(&long_names, i);
 	if (many_labels.n != 0)
 		found(to, "pyroscope", true, "more than %d labels (sample %u%s)",
 		      PYROSCOPE_LABELS_MAX, many_labels.first + 1, and_more(many_labels.n));
@@ -319,17 +352,51 @@ static void check_pyroscope(const struct profile *p, const struct pprof_wire *wi
 		found(to, "pyroscope", true,
 		      "more than %d frames, of which the leaf side would be cut (sample %u%s)",
 		      PYROSCOPE_DEPTH_MAX, deep.first + 1, and_more(deep.n));
-	if (long_names.n != 0)
-		found(to, "pyroscope", true,
-		      "a function name of more than %d bytes would be cut (function %u%s)",
-		      PYROSCOPE_STRING_MAX, long_names.first + 1, and_more(long_names.n));
+	check_lengths(p, to);
+}
+
+/* What a label is, by the comments of profile.proto; readers keep one value of a key, or refuse the profile. */
+static void check_labels(const struct profile *p, struct reporter *to)
+{
+	struct tally twice = {0}, reserved = {0};
+	uint32_t i, j, k;
+
+	for (i = 0; i < p->samples_n; i++) {
+		const struct profile_sample *s = &p->samples[i];
+		bool is_twice = false, is_reserved = false;
+
+		/* of more than any server takes, check_pyroscope() speaks */
+		for (j = 0; j < s->labels_n && j < PYROSCOPE_LABELS_MAX; j++) {
+			const char *key = s->labels[j].key;
+
+			if (key == NULL)
+				continue;
+			is_reserved |=
+				strncmp(key, "pprof::", 7) == 0 && strcmp(key, "pprof::base") != 0;
+			for (k = 0; k < j; k++)
+				is_twice |= s->labels[k].key != NULL &&
+					    strcmp(s->labels[k].key, key) == 0;
+		}
+		if (is_twice)
+			count(&twice, i);
+		if (is_reserved)
+			count(&reserved, i);
+	}
+	if (twice.n != 0)
+		found(to, "cprof", true, "a label that a sample has twice (sample %u%s)",
+		      twice.first + 1, and_more(twice.n));
+	if (reserved.n != 0)
+		found(to, "cprof", true,
+		      "a label that begins with 'pprof::', which pprof has for itself (sample "
+		      "%u%s)",
+		      reserved.first + 1, and_more(reserved.n));
 }
 
 /* What reads fine and still loses something. */
 static void check_losses(const struct profile *p, const struct pprof_wire *wire,
 			 struct reporter *to)
 {
-	struct tally empty_numbers = {0}, outside = {0}, deleted = {0};
+	struct tally empty_numbers = {0}, outside = {0}, deleted = {0}, reversed = {0};
 	uint32_t i, j;
 	bool is_default_known = false;
 
@@ -376,9 +443,14 @@ static void check_losses(const struct profile *p, const struct pprof_wire *wire,
 		const char *file = p->mappings[i].file;
 		size_t n = strlen(file), tail = strlen(" (deleted)");
 
+		if (p->mappings[i].limit != 0 && p->mappings[i].limit < p->mappings[i].start)
+			count(&reversed, i);
 		if (n > tail && strcmp(file + n - tail, " (deleted)") == 0)
 			count(&deleted, i);
 	}
+	if (reversed.n != 0)
+		found(to, "cprof", true, "mapping %u ends before it begins%s", reversed.first + 1,
+		      and_more(reversed.n));
 	if (deleted.n != 0)
 		found(to, "cprof", true,
 		      "mapping %u ends in ' (deleted)', which pprof takes for a part of the name%s",
@@ -397,6 +469,7 @@ int check_profile(const struct profile *p, const struct pprof_wire *wire, int64_
 		check_pprof(p, wire, &v, &to);
 	check_parca(p, wire, &to);
 	check_pyroscope(p, wire, now_ns, &to);
+	check_labels(p, &to);
 	check_losses(p, wire, &to);
 	return to.errors_n;
 }

@@ -66,7 +66,7 @@ static struct graph_key key_of(const struct graph *g, const struct profile_locat
 	return key;
 }
 
-int graph_init(struct graph *g, struct report *r, enum graph_files files_wanted)
+int graph_init(struct graph *g, struct report *r, unsigned files_wanted)
 {
 	const struct report_options *o = r->options;
 	struct profile *p = &r->profile;
@@ -98,7 +98,7 @@ int graph_init(struct graph *g, struct report *r, enum graph_files files_wanted)
 		const char *file = p->functions[i].file;
 
 		/* Once: pprof does it again whenever it adds up, and loses places whose file then changes again. */
-		if (files_wanted != GRAPH_FILES_WHOLE)
+		if ((files_wanted & GRAPH_FILES_WHOLE) == 0)
 			file = path_trim(file, o->trim_path, o->source_path);
 		files[i] = file[0] == '\0' ? nothing : path_clean(p, file);
 	}
@@ -109,7 +109,7 @@ int graph_init(struct graph *g, struct report *r, enum graph_files files_wanted)
 		for (j = 0; j < l->lines_n || j == 0; j++) {
 			memset(&placed[n], 0, sizeof(placed[n]));
 			placed[n].key = key_of(g, l, l->lines_n == 0 ? NULL : &l->lines[j], files,
-					       files_wanted == GRAPH_FILES_APART);
+					       (files_wanted & GRAPH_FILES_APART) != 0);
 			placed[n].slot = (uint32_t)n;
 			n++;
 		}

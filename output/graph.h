@@ -81,14 +81,16 @@ enum graph_extent {
 
 #define GRAPH_TREE_NODES 80
 
-/*
- * File names of nodes: as they are shown everywhere; the same, with what is in several objects, or begins at several lines, kept
- * apart; or as the profile has them.
- */
-enum graph_files { GRAPH_FILES_TRIMMED, GRAPH_FILES_APART, GRAPH_FILES_WHOLE };
+/* File names of nodes: as they are shown everywhere, or as the profile has them. */
+enum graph_files {
+	GRAPH_FILES_TRIMMED = 0,
+	GRAPH_FILES_WHOLE = 1,
+	/* with either: what is in several objects, or begins at several lines, is several, whatever its name */
+	GRAPH_FILES_APART = 2,
+};
 
 /* Nodes without values. Returns 0 or -ENOMEM; @g is good for graph_fini() either way. */
-int graph_init(struct graph *g, struct report *r, enum graph_files files);
+int graph_init(struct graph *g, struct report *r, unsigned files);
 void graph_fini(struct graph *g); /* a zeroed one is fine */
 
 /* Adds up, leaves out and sorts. Returns 0 or -ENOMEM. */
@@ -107,6 +109,8 @@ const char *graph_text(struct graph *g, struct graph_node *n);
 
 /* For the unit "minimum": one for all, in which the smallest value is no less than 0.01. */
 void graph_choose_unit(struct graph *g);
+/* The same for who prints whole numbers: the smallest value is no less than 1. */
+void graph_choose_whole_unit(struct graph *g);
 
 /* All lines above a report, down to what was left out. */
 void graph_print_header(struct graph *g, FILE *to);

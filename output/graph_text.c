@@ -43,7 +43,7 @@ const char *graph_text(struct graph *g, struct graph_node *n)
 	return text;
 }
 
-void graph_choose_unit(struct graph *g)
+static void choose_unit(struct graph *g, bool is_whole)
 {
 	struct report *r = g->r;
 	int64_t least = 0, value, most = r->total;
@@ -67,9 +67,20 @@ void graph_choose_unit(struct graph *g)
 	}
 	unit = least_unit = unit_scale(least, r->unit, "minimum").unit;
 	most_unit = unit_scale(most, r->unit, "minimum").unit;
-	if (strcmp(least_unit, most_unit) != 0 && (int64_t)((uint64_t)least * 100) < most)
+	if (!is_whole && strcmp(least_unit, most_unit) != 0 &&
+	    (int64_t)((uint64_t)least * 100) < most)
 		unit = unit_scale((int64_t)((uint64_t)least * 100), r->unit, "minimum").unit;
 	r->shown_unit = unit[0] != '\0' ? unit : r->unit;
+}
+
+void graph_choose_unit(struct graph *g)
+{
+	choose_unit(g, false);
+}
+
+void graph_choose_whole_unit(struct graph *g)
+{
+	choose_unit(g, true);
 }
 
 static const char *without_blanks(const char *text)

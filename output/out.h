@@ -1,7 +1,7 @@
 /*
  * out: text on its way to a file, a pipe or a terminal; many small pieces of it, quickly.
  *
- * What is in a trace comes from somebody else's program, and names may have anything in them: newlines, quotes, what a terminal
+ * What is in a trace or a profile comes from somebody else's program, and names may have anything in them: newlines, quotes, what a terminal
  * takes for a command. Each function that writes a text says what becomes of such bytes.
  */
 #pragma once

@@ -4,6 +4,7 @@
 
 #include "output/check.h"
 #include "output/gzip.h"
+#include "output/legacy.h"
 #include "output/pprof.h"
 #include "output/profile.pb-c.h"
 #include "output/recognise.h"
@@ -820,13 +821,37 @@ int pprof_decode_wire(const void *bytes, size_t size, struct profile *ret, struc
 	return r;
 }
 
+/* One of the formats that were before? -ENOENT, and @why as it was: no. */
+static int decode_legacy(const uint8_t *bytes, size_t size, struct profile *ret, struct why *why)
+{
+	uint8_t *unpacked = NULL;
+	struct why sentence;
+	int r;
+
+	why_set(&sentence, "out of memory");
+	if (size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b) {
+		if (gzip_unpack(bytes, size, PPROF_BYTES_MAX, &unpacked, &size, &sentence) < 0)
+			return -ENOENT;
+		bytes = unpacked;
+	}
+	r = legacy_decode(bytes, size, ret, &sentence);
+	free(unpacked);
+	if (r < 0 && r != -ENOENT)
+		why_set(why, "%s", sentence.text);
+	return r;
+}
+
 int pprof_decode(const void *bytes, size_t size, struct profile *ret, struct why *why)
 {
 	struct pprof_wire wire;
 	struct why sentence;
-	int r;
+	int r, legacy = -ENOENT;
 
 	r = pprof_decode_wire(bytes, size, ret, &wire, why);
+	if (r == -EBADMSG && size > 0)
+		legacy = decode_legacy(bytes, size, ret, why);
+	if (legacy != -ENOENT)
+		return legacy;
 	if (r < 0)
 		return r;
 	r = check_valid(ret, &wire, &sentence);

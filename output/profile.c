@@ -886,7 +886,8 @@ uint32_t profile_merge_samples(struct profile *p)
 		for (i = 0; i < p->sample_types_n; i++) {
 			int64_t *sum = &p->samples[index.slots[slot]].values[i];
 
-			*sum = (int64_t)((uint64_t)*sum + (uint64_t)p->samples[from].values[i]);
+			p->has_wrapped |=
+				__builtin_add_overflow(*sum, p->samples[from].values[i], sum);
 		}
 	}
 	if (profile_error(p) == 0) {

@@ -86,6 +86,7 @@ struct profile {
 	struct profile_store
 		*store; /* the arena and the tables behind the adders; profile.c only */
 	int error;      /* 0, -ENOMEM or -E2BIG (past profile_limit()), first one kept */
+	bool has_wrapped; /* a sum of profile_merge_samples() was too large, and is what Go makes of it */
 };
 
 /* Returns 0 or -ENOMEM; @p is good for profile_fini() either way. */

@@ -387,6 +387,8 @@ static int merge(struct profile *const *sources, size_t n, struct profile *ret,
 		for (i = 0; i < n && r == 0; i++)
 			r = merge_source(&m, sources[i]);
 	}
+	for (i = 0; i < n && r == 0; i++)
+		ret->has_wrapped |= sources[i]->has_wrapped;
 	if (r == 0) {
 		*ret_zeros_n = profile_merge_samples(ret);
 		r = profile_error(ret);

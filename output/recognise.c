@@ -20,19 +20,20 @@ static const struct lookalike {
 	{STARTS("\177ELF"),
 	 "this is a program or a library, not a profile; name the file that 'cprof run' wrote"},
 	{STARTS("heap profile:"),
-	 "this is a heap profile in the old text format; ask for it without debug=1, or "
-	 "convert it with 'pprof -proto FILE > NEW.pb.gz'"},
-	{STARTS("heap_v2/"), "this is a heap profile of jemalloc; jeprof reads it"},
-	{STARTS("goroutine profile: total"),
-	 "this is the text form of a profile; ask for it without debug=1"},
-	{STARTS("threadcreate profile: total"),
-	 "this is the text form of a profile; ask for it without debug=1"},
+	 "this is a heap profile in the old text format; 'cprof merge -o NEW.pb.gz FILE' makes a "
+	 "profile of it"},
+	{STARTS("heap_v2/"), "this is a heap profile of jemalloc; 'cprof merge -o "
+			     "NEW.pb.gz FILE' makes a profile of it"},
+	{STARTS("goroutine profile: total"), "this is the text form of a profile; 'cprof merge -o "
+					     "NEW.pb.gz FILE' makes a profile of it"},
+	{STARTS("threadcreate profile: total"), "this is the text form of a profile; 'cprof merge "
+						"-o NEW.pb.gz FILE' makes a profile of it"},
 	{STARTS("--- contention"),
-	 "this is a contention profile in the old text format; ask for it without "
-	 "debug=1, or convert it with 'pprof -proto FILE > NEW.pb.gz'"},
+	 "this is a contention profile in the old text format; 'cprof merge -o NEW.pb.gz FILE' "
+	 "makes a profile of it"},
 	{STARTS("--- mutex:"),
-	 "this is a mutex profile in the old text format; ask for it without debug=1, or "
-	 "convert it with 'pprof -proto FILE > NEW.pb.gz'"},
+	 "this is a mutex profile in the old text format; 'cprof merge -o NEW.pb.gz FILE' makes a "
+	 "profile of it"},
 	{STARTS("--- threadz"), "this is a list of threads in the old text format; convert it with "
 				"'pprof -proto FILE > NEW.pb.gz'"},
 	{STARTS("go 1."), "this is an execution trace of Go; 'go tool trace' shows it"},
@@ -117,8 +118,7 @@ void recognise(const uint8_t *bytes, size_t size, uint64_t fields_n, struct why 
 	}
 	if (is_gperftools_cpu(bytes, size))
 		why_set(why, "this is a CPU profile in the old binary format of gperftools; "
-			     "convert it with "
-			     "'pprof -proto PROGRAM FILE > NEW.pb.gz'");
+			     "'cprof merge -o NEW.pb.gz FILE' makes a profile of it");
 	else if (is_html(bytes, size))
 		why_set(why, "this is a web page, not a profile; was it fetched from an address "
 			     "that asks for a "

@@ -338,6 +338,27 @@ bool symbols_module_has_build_id(const struct symbols_module *m)
 	return m->elf.build_id != NULL;
 }
 
+bool symbols_vaddr(const struct symbols_module *m, uint64_t start, uint64_t limit, uint64_t offset,
+		   uint64_t address, uint64_t *ret_vaddr)
+{
+	bool is_endless = limit == 0 || limit == UINT64_MAX;
+	uint64_t vaddr, size;
+
+	if (start == 0 && offset == 0 && is_endless) {
+		*ret_vaddr = address;
+		return true;
+	}
+	if (address < start || (!is_endless && address >= limit))
+		return false;
+	if (elf_code_at_offset(&m->elf, address - start + offset, ret_vaddr))
+		return true;
+	/* a debug file that stands in for it says where the code was in memory only */
+	if (!elf_only_code(&m->elf, &vaddr, &size) || size != limit - start)
+		return false;
+	*ret_vaddr = address - start + vaddr;
+	return true;
+}
+
 static void name_frame(struct symbols_module *m, struct symbols_frame *frame,
 		       const char *system_name)
 {

@@ -39,6 +39,9 @@ struct symbols_kind {
  */
 int symbols_use_debuginfod(struct why *why);
 
+/* One more of CPROF_DEBUG_PATH, before those that it names. Likewise; 0 or -ENOMEM. */
+int symbols_add_directory(const char *directory);
+
 int symbols_create(struct symbols **ret);
 void symbols_destroy(struct symbols *s);
 
@@ -66,6 +69,14 @@ struct symbols_module *symbols_module(struct symbols *s, const char *path, const
 struct symbols_kind symbols_module_kind(const struct symbols_module *m);
 /* Has the file one, whatever was asked for? */
 bool symbols_module_has_build_id(const struct symbols_module *m);
+
+/*
+ * Where @address is in the file's own terms, of a mapping of it: start, limit and offset as one line of
+ * /proc/PID/maps has them, or start and offset 0 without a limit, for addresses that are the file's own
+ * already. False: it is not in the file's code.
+ */
+bool symbols_vaddr(const struct symbols_module *m, uint64_t start, uint64_t limit, uint64_t offset,
+		   uint64_t address, uint64_t *ret_vaddr);
 
 /*
  * The functions at @vaddr (the file's own virtual address: run-time address minus load bias),

@@ -166,6 +166,40 @@ static int read_layout(struct elf *elf, const char *path, struct why *why)
 	return 0;
 }
 
+static bool is_code(const Elf64_Phdr *ph)
+{
+	return ph->p_type == PT_LOAD && (ph->p_flags & PF_X) != 0;
+}
+
+bool elf_code_at_offset(const struct elf *elf, uint64_t offset, uint64_t *ret_vaddr)
+{
+	Elf64_Phdr ph;
+
+	for (uint32_t i = 0; read_segment(elf, i, &ph); i++) {
+		if (!is_code(&ph) || offset < ph.p_offset || offset - ph.p_offset >= ph.p_filesz)
+			continue;
+		*ret_vaddr = offset - ph.p_offset + ph.p_vaddr;
+		return true;
+	}
+	return false;
+}
+
+bool elf_only_code(const struct elf *elf, uint64_t *ret_vaddr, uint64_t *ret_size)
+{
+	const uint64_t page = 0xfff; /* the least there is: whoever has larger ones maps more */
+	uint32_t found = 0;
+	Elf64_Phdr ph;
+
+	for (uint32_t i = 0; read_segment(elf, i, &ph); i++) {
+		if (!is_code(&ph))
+			continue;
+		found++;
+		*ret_vaddr = ph.p_vaddr & ~page;
+		*ret_size = ((ph.p_vaddr + ph.p_memsz + page) & ~page) - *ret_vaddr;
+	}
+	return found == 1;
+}
+
 int elf_open(struct elf *elf, const char *path, struct why *why)
 {
 	struct stat st;

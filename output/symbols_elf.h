@@ -49,6 +49,17 @@ bool elf_section(const struct elf *elf, uint32_t index, struct elf_section *ret)
 bool elf_section_named(const struct elf *elf, const char *name, struct elf_section *ret);
 
 /*
+ * The address in the file's own terms of what is @offset bytes into it, code only. False: no segment
+ * has it.
+ */
+bool elf_code_at_offset(const struct elf *elf, uint64_t offset, uint64_t *ret_vaddr);
+/*
+ * Of a debug file, whose segments are empty: the one with code, as the loader maps it. False when
+ * there is not just one.
+ */
+bool elf_only_code(const struct elf *elf, uint64_t *ret_vaddr, uint64_t *ret_size);
+
+/*
  * Names by address: of functions, out of the symbol tables and the stubs of the procedure linkage
  * table, or of variables.
  */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "output/symbols.h"
 #include "output/symbols_debuginfod.h"
 
 #define SYSTEM_DIRECTORY "/usr/lib/debug"
@@ -56,6 +57,19 @@ static const char *search_path(void)
 	const char *path = secure_getenv("CPROF_DEBUG_PATH");
 
 	return path != NULL ? path : "";
+}
+
+int symbols_add_directory(const char *directory)
+{
+	const char *others = search_path();
+	char *path;
+	int r;
+
+	if (asprintf(&path, "%s%s%s", directory, others[0] != '\0' ? ":" : "", others) < 0)
+		return -ENOMEM;
+	r = setenv("CPROF_DEBUG_PATH", path, 1) < 0 ? -errno : 0;
+	free(path);
+	return r;
 }
 
 static int open_as_build_id(struct elf *ret, const char *path, const uint8_t *build_id, size_t size)

@@ -93,9 +93,14 @@ struct report {
 };
 
 /*
- * Reads and merges the files into a fresh @r. All must be good: half a result would look like a
- * whole one. Returns 0 or a negative errno, with @why naming the file. @options must stay.
+ * Reads the files and adds them up into a fresh @ret, as they are. All must be good: half a result
+ * would look like a whole one. Of @options only how to read is looked at. Returns 0 or a negative
+ * errno, with @why naming the file.
  */
+int report_read(struct profile *ret, const struct report_options *options, char *const *paths,
+		size_t paths_n, struct why *why);
+
+/* The same into a fresh @r, with names as they are shown. @options must stay. */
 int report_load(struct report *r, const struct report_options *options, char *const *paths,
 		size_t paths_n, struct why *why);
 
@@ -130,6 +135,12 @@ void report_print_idle(const struct report *r, FILE *to);
 
 /* What a report returns: @error, or -EIO when @to did not take all of it. Fills @why. */
 int report_end(FILE *to, int error, struct why *why);
+
+/*
+ * A mapping whose file is an address on the net, and without a build id, is the server's answer,
+ * not a file.
+ */
+bool path_is_url(const char *file);
 
 /* text_path.c */
 const char *path_base(struct profile *p, const char *path);  /* last part of @path */

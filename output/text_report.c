@@ -102,11 +102,7 @@ static void show_names(struct profile *p)
 	}
 }
 
-/*
- * A mapping whose file is an address on the net, and without a build id, is the server's answer,
- * not a file.
- */
-static bool is_url(const char *file)
+bool path_is_url(const char *file)
 {
 	size_t n = strcspn(file, ":/?#");
 	size_t i;
@@ -128,7 +124,7 @@ static void forget_urls(struct profile *p)
 	uint32_t i;
 
 	for (i = 0; i < p->mappings_n; i++)
-		if (p->mappings[i].build_id[0] == '\0' && is_url(p->mappings[i].file))
+		if (p->mappings[i].build_id[0] == '\0' && path_is_url(p->mappings[i].file))
 			p->mappings[i].file = "";
 }
 
@@ -173,17 +169,20 @@ static int load_some(struct profile *p, bool has_some, const struct report_optio
 	return 0;
 }
 
-static int load_all(struct profile *p, const struct report_options *options, char *const *paths,
-		    size_t paths_n, struct why *why)
+int report_read(struct profile *ret, const struct report_options *options, char *const *paths,
+		size_t paths_n, struct why *why)
 {
 	size_t at, n;
-	int error;
+	int r;
 
+	memset(ret, 0, sizeof(*ret));
 	for (at = 0; at < paths_n; at += n) {
 		n = paths_n - at < MERGE_MAX ? paths_n - at : MERGE_MAX;
-		error = load_some(p, at > 0, options, paths + at, n, why);
-		if (error < 0)
-			return error;
+		r = load_some(ret, at > 0, options, paths + at, n, why);
+		if (r < 0) {
+			profile_fini(ret);
+			return r;
+		}
 	}
 	return 0;
 }
@@ -254,9 +253,9 @@ int report_load(struct report *r, const struct report_options *options, char *co
 
 	memset(r, 0, sizeof(*r));
 	r->options = options;
-	error = load_all(&r->profile, options, paths, paths_n, why);
+	error = report_read(&r->profile, options, paths, paths_n, why);
 	if (error == 0 && options->bases_n > 0) {
-		error = load_all(&base, options, options->bases, options->bases_n, why);
+		error = report_read(&base, options, options->bases, options->bases_n, why);
 		if (error == 0)
 			error = subtract(r, &base, why);
 		profile_fini(&base);

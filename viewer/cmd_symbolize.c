@@ -28,21 +28,6 @@ static const struct args_option options[] = {
 	{.name = NULL},
 };
 
-/* Before the directories that the environment names. */
-static int add_debug_directory(const char *directory)
-{
-	const char *others = getenv("CPROF_DEBUG_PATH");
-	char *path;
-	int r;
-
-	if (asprintf(&path, "%s%s%s", directory, others != NULL ? ":" : "",
-		     others != NULL ? others : "") < 0)
-		return -ENOMEM;
-	r = setenv("CPROF_DEBUG_PATH", path, 1);
-	free(path);
-	return r;
-}
-
 static void say(const struct args *args, const struct symbolize *done)
 {
 	cmd_complain("wrote %s: names of %" PRIu64 " places of %" PRIu64 "%s; next: cprof-trace %s",
@@ -73,7 +58,7 @@ static int run(const struct args *args)
 	status = cmd_begin_trace(&c, args);
 	if (status != STATUS_OK)
 		return status;
-	r = own.debug_dir != NULL ? add_debug_directory(own.debug_dir) : 0;
+	r = own.debug_dir != NULL ? symbols_add_directory(own.debug_dir) : 0;
 	if (r == 0)
 		r = verify_trace(&v, c.reader, &c.streams, &c.tables, &c.progress.watch, &why);
 	if (r == 0 && v.is_interrupted)

@@ -2,8 +2,8 @@
  * The pprof reader, and all that comes after it, on any bytes: clang
  * -fsanitize=fuzzer,address,undefined.
  *
- * What is read is checked, written and read again (twice the same bytes), merged with itself, and
- * printed.
+ * What is read is checked, written and read again (twice the same bytes), merged with itself, printed
+ * and converted.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "output/check.h"
+#include "output/convert.h"
 #include "output/info.h"
 #include "output/pprof.h"
 #include "output/raw.h"
@@ -107,6 +108,36 @@ static void print(struct profile *p, FILE *to, uint8_t choice)
 	report_fini(&r);
 }
 
+static int drop(void *context, const void *bytes, size_t size)
+{
+	*(size_t *)context += size + (size > 0 && ((const char *)bytes)[0] == '\0');
+	return 0;
+}
+
+/* In the form of each other viewer. */
+static void convert(struct profile *p, uint8_t choice)
+{
+	static struct out out;
+
+	for (size_t i = 0; convert_forms[i] != NULL; i++) {
+		struct report_options options = report_defaults;
+		struct report r = {.options = &options};
+		struct profile *sources[] = {p};
+		struct why why;
+		struct convert c = {.r = &r, .out = &out, .why = &why};
+		size_t length = 0;
+
+		if (profile_merge(sources, 1, &r.profile, &why) < 0)
+			return;
+		out_init_sink(&out, drop, &length);
+		options.granularity = convert_forms[i]->granularity;
+		options.unit = choice & 1 ? "minimum" : "seconds";
+		if (report_prepare(&r, &why) == 0)
+			convert_write(&c, convert_forms[i]);
+		report_fini(&r);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	static FILE *null;
@@ -127,6 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		if (size > 0)
 			print(&profile, null, bytes[size - 1]);
 		print(&profile, null, 0);
+		convert(&profile, (uint8_t)size);
 	}
 	profile_fini(&profile);
 	return 0;

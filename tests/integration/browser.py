@@ -62,5 +62,18 @@ def chromium():
     return None
 
 
+def speedscope_schema(modules, script, files):
+    """Applies the schema that speedscope comes with; status 0 when it has nothing against the files. @script is written."""
+    with open(script, 'w') as file:
+        file.write("const fs = require('fs'), require_ = require('module').createRequire(process.argv[2] + '/'), Ajv = require_('ajv');\n"
+                   "const schema = JSON.parse(fs.readFileSync(require_.resolve('speedscope/package.json').replace('package.json',"
+                   " 'dist/release/file-format-schema.json')));\n"
+                   "const ajv = new Ajv({strict: false}), validate = ajv.compile(schema);\n"
+                   "for (const f of process.argv.slice(3)) {\n"
+                   "  if (!validate(JSON.parse(fs.readFileSync(f)))) { console.log(f, validate.errors.slice(0, 3)); process.exit(1); }\n"
+                   "}\n")
+    return subprocess.run(['node', script, modules, *files], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
 if __name__ == '__main__':
     print(modules(*sys.argv[2:]) or '')

@@ -127,7 +127,7 @@ class Profile:
         for key in ('processStartupTime', 'registerTime'):
             self.check(isinstance(t.get(key), (int, float)), 'thread: %s is %r', key, t.get(key))
         for name, columns in TABLES.items():
-            self.columns(name, t[name], columns)
+            self.columns(name, t[name], [c for c in columns if c != 'threadCPUDelta' or c in t[name]])
         if self.problems:
             return
         strings, frames, functions = len(self.strings), t['frameTable'], t['funcTable']
@@ -158,10 +158,12 @@ class Profile:
 
     def samples(self, table, names, out):
         self.indices('stack', table['stack'], len(names), (None,))
-        self.check(table.get('weightType') == 'tracing-ms', 'weightType %r', table.get('weightType'))
+        kind = table.get('weightType')
+        self.check(kind in ('tracing-ms', 'bytes', 'samples'), 'weightType %r', kind)
+        weights = [ns(w) if kind == 'tracing-ms' else w for w in table['weight']]
         last = 0
-        for stack, time, weight, cpu in zip(*(table[c] for c in TABLES['samples'])):
-            self.check(ns(time) >= last and type(cpu) is int and ns(weight) == cpu, 'sample at %r', time)
+        for stack, time, weight, cpu in zip(table['stack'], table['time'], weights, table.get('threadCPUDelta', weights)):
+            self.check(ns(time) >= last and type(cpu) is int and weight == cpu, 'sample at %r', time)
             last = ns(time)
             out.samples.append((ns(time), cpu, names[stack] if stack is not None else []))
 

@@ -99,6 +99,16 @@ static void test_rules(void)
 	BROKEN(CPU "\x70\x02", 0, "warning: cprof: the default sample type 'ns'", "default type");
 	BROKEN(CPU "\x1a\x06\x08\x01\x10\x10\x18\x20\x22\x06\x08\x01\x10\x01\x18\x30", 0,
 	       "warning: cprof: address 0x30 is outside its mapping", "address");
+	BROKEN(CPU "\x1a\x06\x08\x01\x10\x20\x18\x10", 0,
+	       "warning: cprof: mapping 1 ends before it begins", "mapping");
+	BROKEN(CPU "\x12\x0e\x10\x01\x1a\x04\x08\x01\x10\x02\x1a\x04\x08\x01\x10\x02", 0,
+	       "warning: cprof: a label that a sample has twice (sample 1)", "label twice");
+	BROKEN("\x32\x00\x32\x03"
+	       "cpu"
+	       "\x32\x08"
+	       "pprof::x"
+	       "\x0a\x02\x08\x01\x12\x08\x10\x01\x1a\x04\x08\x02\x10\x01",
+	       0, "warning: cprof: a label that begins with 'pprof::'", "reserved label");
 }
 
 static void test_own(void)

@@ -190,10 +190,10 @@ static void test_refused(void)
 	REFUSE("PERFILE2\0\0\0\0", "perf.data", "a perf.data file");
 	REFUSE("\177ELF\2\1\1", "program", "a program");
 	REFUSE("\0\0\0\0\0\0\0\0\3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\x27\0\0\0\0\0\0\0\0\0\0\0\0\0"
-	       "\0",
-	       "gperftools", "an old CPU profile");
-	REFUSE("heap profile: 1: 2 [3: 4] @ heap/524288\n", "old text format",
-	       "an old heap profile");
+	       "\0\0\1",
+	       "cut off", "an old CPU profile that was cut off");
+	REFUSE("heap profile: 1: 2 [3: 4] @ heap/524288\n1: 2 [3", "line 2",
+	       "an old heap profile that was cut off");
 	REFUSE("\n <HTML><head>", "web page", "a web page");
 	REFUSE("some words\n", "text file", "a text file");
 	REFUSE("\x1f\x8b\x08\0\0\0", "ends early", "the beginning of gzip data");
