@@ -56,11 +56,23 @@ class Gate:
                       (i, found['base']['samples'], differ, 100 * differ / i, failed, FAIL_ON[1]), flush=True)
         return differ <= 0.05 * self.args.pairs
 
+    def planted(self):
+        """What to ask of the program so that it takes 5 % longer here: machines differ in what a step costs."""
+        took = {}
+        for percent in (0, 20):
+            took[percent] = []
+            for i in range(5):
+                path = self.run('e%d_%d' % (percent, i), self.args.long, percent)
+                took[percent].append(self.diff([path], [path])[1]['base']['total'])
+        longer = 100 * (sorted(took[20])[2] / sorted(took[0])[2] - 1)
+        return 20 * 5 / longer
+
     def drawn(self):
+        percent = self.planted()
         base, new = [], []
         for i in range(self.args.runs):  # in turns: what the machine does meanwhile happens to both
             base.append(self.run('c%d' % i, self.args.long, 0))
-            new.append(self.run('d%d' % i, self.args.long, 5))
+            new.append(self.run('d%d' % i, self.args.long, percent))
         alarms = by_chance = named = 0
         chance = random.Random(1)
         for _ in range(self.args.comparisons):

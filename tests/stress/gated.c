@@ -1,7 +1,7 @@
 /*
  * gated: a program of a dozen functions with a fixed amount of work, for what cprof diff says of it.
  *
- *     gated ROUNDS PERCENT     function lookup() does as much more as makes the whole take PERCENT % longer
+ *     gated ROUNDS PERCENT     function lookup() does as much more as makes the whole take about PERCENT % longer
  */
 #include <stdint.h>
 #include <stdio.h>
