@@ -48,6 +48,17 @@ struct thread_record {
 	uint32_t reserved;
 };
 
+/*
+ * Whether the snapshot @serial saw it, or one that has begun since: a reader of the last snapshot has each thread once, as one or the
+ * other saw it. Into @ret_of which.
+ */
+static inline bool thread_in_snapshot(const struct thread_record *record, uint64_t serial,
+				      uint64_t *ret_of)
+{
+	*ret_of = atomic_load_explicit(&record->snapshot_serial, memory_order_acquire);
+	return serial != 0 && *ret_of >= serial;
+}
+
 /* Where a waiting thread's stack goes on, and the function it called: what wait_begin() was told. */
 struct wait_place {
 	uintptr_t pc, sp, bp, callee;

@@ -19,13 +19,13 @@ static int compare_threads(const void *a, const void *b)
 	return (x->tid > y->tid) - (x->tid < y->tid);
 }
 
-/* What the snapshot @serial says of a thread; false when it says nothing. */
+/* What the snapshot @serial says of a thread, or one that is under way by now; false when it says nothing. */
 static bool read_thread(const struct segment *s, struct thread_record *record, uint64_t serial,
 			struct snapshot_thread *ret)
 {
-	uint64_t at = LOAD_RELAXED(s->header->snapshot_ns), since, row;
+	uint64_t at = LOAD_RELAXED(s->header->snapshot_ns), since, row, of;
 
-	if (atomic_load_explicit(&record->snapshot_serial, memory_order_acquire) != serial)
+	if (!thread_in_snapshot(record, serial, &of))
 		return false;
 	row = LOAD_RELAXED(record->snapshot_row);
 	*ret = (struct snapshot_thread){
@@ -46,7 +46,7 @@ static bool read_thread(const struct segment *s, struct thread_record *record, u
 	ret->is_main = ret->tid != 0 && ret->tid == s->header->pid;
 	memcpy(ret->name, record->name, THREAD_NAME_SIZE);
 	atomic_thread_fence(memory_order_acquire);
-	return LOAD_RELAXED(record->snapshot_serial) == serial;
+	return LOAD_RELAXED(record->snapshot_serial) >= of; /* 0: it has ended */
 }
 
 int snapshot_read(const struct segment *s, struct snapshot_thread **ret, size_t *ret_n)

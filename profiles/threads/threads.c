@@ -71,6 +71,7 @@ static int threads_read(const struct segment *s, const struct profile_ops *ops,
 	const struct thread_record *records = segment_part(s, SEGMENT_THREADS, 0);
 	uint32_t high = atomic_load_explicit(&s->header->threads_high, memory_order_acquire);
 	uint64_t serial = atomic_load_explicit(&s->header->snapshot_serial, memory_order_acquire);
+	uint64_t of;
 	int r = 0;
 
 	if (high > segment_count(s, SEGMENT_THREADS, 0))
@@ -86,9 +87,8 @@ static int threads_read(const struct segment *s, const struct profile_ops *ops,
 			.values = {1},
 		};
 
-		if (atomic_load_explicit(&record->snapshot_serial, memory_order_acquire) ==
-			    serial &&
-		    row.stack != 0 && row.generation < SEGMENT_GENERATIONS)
+		if (thread_in_snapshot(record, serial, &of) && row.stack != 0 &&
+		    row.generation < SEGMENT_GENERATIONS)
 			r = each(user, &row);
 	}
 	return r;
