@@ -21,7 +21,8 @@
 #define API         "api/v1/"
 
 static const struct http_rules rules = {
-	.connections_max = 256,
+	.connections_max =
+		128, /* as many as can hold an answer of the largest kind, within SITE_HELD_MAX */
 	.crowd = 96,
 	.header_max = 32 << 10,
 	.ask = {10 * NS_PER_SECOND, NS_PER_SECOND},

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -67,6 +68,7 @@ static void choose_clocks(uint64_t hz)
 	getrlimit(RLIMIT_NOFILE, &files);
 	cpu_settings.files_max =
 		files.rlim_cur < INT32_MAX ? (int)(files.rlim_cur / 4 * 3) : INT32_MAX;
+	cpu_settings.entry = getauxval(AT_ENTRY);
 	cpu_settings.period_ns = NS_PER_SECOND / hz;
 	cpu_settings.tick_ns = tick_ns();
 	/* with half a period between two moments, a CPU timer serves up to half the tick's rate */

@@ -54,6 +54,7 @@ struct cpu_settings {
 	uint64_t tick_ns;
 	bool try_perf, try_sigtrap;
 	int files_max; /* perf files have lower numbers than this, so that the host keeps a quarter of its limit */
+	uintptr_t entry; /* where the program begins: the outermost frame of its main thread */
 };
 
 /* True when a thread is sampled by a perf file: a number of the host's, which the helper cannot close. */

@@ -430,24 +430,27 @@ static void take_sample(struct segment *s, struct thread *t, const struct sample
 }
 
 /*
- * A sample without a signal, at a thread's end: for the stack of its last one, or for what it was started for when it had
- * none.
+ * A sample without a signal, at a thread's end: for the stack of its last one, or when it had none for where it began, which is
+ * all that is known.
  */
 static void record_end(struct segment *s, struct thread *t, const struct sample *sample)
 {
 	struct walk_result last;
+	uintptr_t begin;
 	uint64_t start;
 	uint32_t index;
 
 	if (!thread_enter(s, t))
 		return;
+	begin = t->start != NULL           ? (uintptr_t)t->start
+		: t->tid == s->header->pid ? cpu_settings.entry
+					   : 0;
 	last = walk_last(t);
 	if (cpu_threads[t->index].has_stack && last.depth > 0) {
 		record(s, t, last.frames, last.depth, sample);
-	} else if (t->start != NULL) {
-		start = FRAME_ADDRESS((uintptr_t)t->start) |
-			(modules_find(s, (uintptr_t)t->start, &index) ? (uint64_t)(index + 1) << 48
-								      : 0);
+	} else if (begin != 0) {
+		start = FRAME_ADDRESS(begin) |
+			(modules_find(s, begin, &index) ? (uint64_t)(index + 1) << 48 : 0);
 		record(s, t, &start, 1, sample);
 	}
 	thread_leave(t);

@@ -65,7 +65,8 @@ def soaked(box, seconds, spec, path=SOAK, env=None, about=None, is_exact=True):
     if not tap.ok(r.status == 0 and said == '', about + ': ends well', r.show()):
         return
     truth, trace = r.truth, os.path.join(r.directory, 'trace.out')
-    tap.ok(min(truth[k] for k in ('signals', 'threads', 'forks', 'spawns', 'cancelled', 'opened')) > 5 * seconds,
+    kinds = ['signals', 'threads', 'spawns', 'cancelled', 'opened'] + ['forks'] * ('thread' not in about)
+    tap.ok(min(truth[k] for k in kinds) > 5 * seconds,
            about + ': it was wet', r.out)
     wrong = []
     for where, _, names in os.walk(r.directory):
@@ -80,7 +81,9 @@ def soaked(box, seconds, spec, path=SOAK, env=None, about=None, is_exact=True):
     gone, lost = missing(t, truth), t.lost()
     tap.note('%s: %d events, %d lost, missing: %s; %s' % (about, len(t.events), lost, {k: v for k, v in gone.items() if v}, r.out.strip()))
     if is_exact:
-        tap.ok(min(gone.values()) >= 0, about + ': nothing is there that was not', gone)
+        # a thread that is cancelled in a handler has not counted what it did there
+        more = {'signals': truth['unfinished'], 'posts of handlers': truth['unfinished']}
+        tap.ok(all(n >= -more.get(what, 0) for what, n in gone.items()), about + ': nothing is there that was not', gone)
         tap.ok(sum(gone.values()) <= lost, about + ': what is missing is counted', '%d lost, %r' % (lost, gone))
     tap.equal(lost, int(r.closing.group(2).replace(',', '')), about + ': and said at the end')
 
@@ -108,8 +111,10 @@ def sanitizers():
     for compiler in ('gcc', 'clang'):
         for sanitizer in ('address', 'thread'):
             path, about = os.path.join(box.root, compiler + sanitizer), '%s -fsanitize=%s' % (compiler, sanitizer)
+            # its runtime may hold a lock of its own on another thread, for which a forked child then waits for ever, with us or without
+            more = ['-DFORKS_TOO=false'] if sanitizer == 'thread' else []
             if shutil.which(compiler) is None or subprocess.run(
-                    [compiler, '-D_GNU_SOURCE', '-g', '-O1', '-fsanitize=' + sanitizer, '-o', path, SOURCE, '-lpthread', '-ldl'],
+                    [compiler, '-D_GNU_SOURCE', '-g', '-O1', '-fsanitize=' + sanitizer, *more, '-o', path, SOURCE, '-lpthread', '-ldl'],
                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT).returncode != 0:
                 tap.skip(about, 'not to be had here')
                 continue
