@@ -171,7 +171,8 @@ def judge_profile(ours, go, is_delta):
 
 
 PCS = r'(?: 0x[0-9a-f]+)+'
-COMMENT = r'#\t0x[0-9a-f]+(?:\t\S.*\+0x[0-9a-f]+\t+\S.*)?'  # Go aligns the last column; without debug information there is no line of a file
+# Go aligns the last column; without debug information there is no line of a file; a stack that could not be followed says so
+COMMENT = r'#\t0x[0-9a-f]+(?:\t\S.*\+0x[0-9a-f]+\t+\S.*)?|#\t0x0\t\[truncated\]'
 GRAMMARS = {  # first lines, one stack, and which number of it goes down
     'heap profile: ': (r'heap profile: \d+: \d+ \[\d+: \d+\] @ heap/\d+$', r'\d+: (\d+) \[\d+: \d+\] @' + PCS),
     '--- contention:': (r'--- contention:$', r'(\d+) \d+ @' + PCS),

@@ -777,6 +777,7 @@ test('a table is sorted, shown a page at a time, and leads to rows', async () =>
 	assert.equal(await page.locator('#table tbody tr').count(), 100);
 	await page.locator('#table th button', { hasText: 'count' }).click();
 	await until(() => document.querySelector('#table tbody td')?.textContent === 'syscalls 699');
+	await settle(); /* rows that come anew are shown from the first page on */
 	await page.getByText('600 more').click();
 	await until(() => document.querySelectorAll('#table tbody tr').length === 600);
 	await page.evaluate(() => window.cprof.drawer.open('threads'));
