@@ -303,6 +303,13 @@ class Terminal:
         """The group of processes that has the terminal."""
         return os.tcgetpgrp(self.fd)
 
+    def name_in_front(self):
+        try:
+            with open('/proc/%d/comm' % self.in_front(), encoding='utf-8') as file:
+                return file.read().strip()
+        except OSError:
+            return None
+
     def counts(self):
         before = self.expect('"value": 0}')
         return None if before is None else json.loads('{' + before.rpartition('{')[2] + '"value": 0}')
@@ -380,9 +387,9 @@ def on_a_terminal():
     t.type('fg\n')
     t.type('echo in$((2+1))side\n')
     tap.ok(t.expect('in3side') is not None, 'a shell inside, suspended: it has the terminal again')
-    shell = t.in_front()
     t.type('sleep 600\n')
-    wait_for(lambda: t.in_front() != shell)
+    # bash itself, ours or not, loses a key that comes between its fork() and its execve()
+    wait_for(lambda: t.name_in_front() == 'sleep')
     t.type('\x03')
     t.type('echo in$((3+1))side\n')
     tap.ok(t.expect('in4side') is not None, 'a shell inside: Ctrl-C is for its own job')
