@@ -220,14 +220,92 @@ static int add_edge(struct graph *g, struct graph_node *from, struct graph_node 
 
 /* Adding up */
 
-static int add_stack(struct graph *g, const struct profile_sample *s, uint32_t number)
+/* What node @line of @location has of a sample of @value. */
+static void add_value(struct graph_node *n, uint32_t number, int64_t value, int64_t divisor)
 {
-	int64_t value = report_value(g->r, s), divisor = report_divisor(g->r, s);
+	if (n->seen == number) /* recursion: once a sample */
+		return;
+	n->seen = number;
+	n->cum = add(n->cum, value);
+	n->cum_divisor = add(n->cum_divisor, divisor);
+}
+
+/* All samples; g->shown has the nodes with a value. */
+static void add_values(struct graph *g)
+{
+	const struct profile *p = &g->r->profile;
+
+	for (uint32_t i = 0; i < p->samples_n; i++) {
+		const struct profile_sample *s = &p->samples[i];
+		int64_t value = report_value(g->r, s), divisor = report_divisor(g->r, s);
+		struct graph_node *leaf;
+
+		if ((value == 0 && divisor == 0) || s->locations_n == 0)
+			continue;
+		for (uint32_t j = 0; j < s->locations_n; j++)
+			for (uint32_t line = 0; line < graph_lines_n(g, s->locations[j]); line++)
+				add_value(graph_node_of(g, s->locations[j], line), i + 1, value,
+					  divisor);
+		leaf = graph_node_of(g, s->locations[0], 0);
+		leaf->flat = add(leaf->flat, value);
+		leaf->flat_divisor = add(leaf->flat_divisor, divisor);
+	}
+}
+
+static bool is_negative(const struct graph_node *n)
+{
+	return n->flat < 0 || (n->flat == 0 && n->cum < 0);
+}
+
+static void show(struct graph *g)
+{
+	g->shown_n = 0;
+	for (uint32_t i = 0; i < g->nodes_n; i++) {
+		struct graph_node *n = &g->nodes[i];
+
+		n->is_shown = (n->cum != 0 || n->flat != 0) &&
+			      !(g->r->options->drop_negative && is_negative(n));
+		if (n->is_shown)
+			g->shown[g->shown_n++] = n;
+	}
+}
+
+/*
+ * Keeps those of g->shown that @n_max and @cutoff leave, which have what they had: what is left out on the way through a stack changes
+ * calls only. Where none of them goes, nothing changes. Returns how many went.
+ */
+static uint32_t keep_only(struct graph *g, uint32_t n_max, int64_t cutoff)
+{
+	uint32_t i, kept_n = 0, left_out;
+
+	for (i = 0; i < g->nodes_n; i++)
+		g->nodes[i].is_kept = false;
+	for (i = 0; i < g->shown_n && i < n_max; i++) {
+		g->shown[i]->is_kept = unit_abs(g->shown[i]->cum) >= cutoff;
+		kept_n += g->shown[i]->is_kept;
+	}
+	left_out = g->shown_n - kept_n;
+	for (i = 0; i < g->nodes_n; i++) {
+		struct graph_node *n = &g->nodes[i];
+
+		if (left_out == 0)
+			n->is_kept = true;
+		else if (!n->is_kept)
+			n->flat = n->flat_divisor = n->cum = n->cum_divisor = 0;
+	}
+	show(g);
+	return left_out;
+}
+
+/* The calls of one sample, between nodes that are kept. */
+static int add_calls(struct graph *g, const struct profile_sample *s, uint32_t number)
+{
+	int64_t value = report_value(g->r, s);
 	struct graph_node *caller = NULL, *node;
 	bool is_skipping = false;
 	uint32_t i, line;
 
-	if (value == 0 && divisor == 0)
+	if (value == 0 && report_divisor(g->r, s) == 0)
 		return 0;
 	for (i = s->locations_n; i-- > 0;) {
 		uint32_t lines_n = graph_lines_n(g, s->locations[i]);
@@ -238,11 +316,6 @@ static int add_stack(struct graph *g, const struct profile_sample *s, uint32_t n
 				is_skipping = true;
 				continue;
 			}
-			if (node->seen != number) {
-				node->seen = number;
-				node->cum = add(node->cum, value);
-				node->cum_divisor = add(node->cum_divisor, divisor);
-			}
 			if (caller != NULL && caller != node &&
 			    add_edge(g, caller, node, number, value, line + 1 != lines_n,
 				     is_skipping) < 0)
@@ -251,62 +324,17 @@ static int add_stack(struct graph *g, const struct profile_sample *s, uint32_t n
 			is_skipping = false;
 		}
 	}
-	if (caller != NULL && !is_skipping) {
-		caller->flat = add(caller->flat, value);
-		caller->flat_divisor = add(caller->flat_divisor, divisor);
-	}
 	return 0;
 }
 
-static bool is_negative(const struct graph_node *n)
-{
-	return n->flat < 0 || (n->flat == 0 && n->cum < 0);
-}
-
-/* All samples over the kept nodes; g->shown has those with a value. */
-static int add_up(struct graph *g)
+static int add_edges(struct graph *g)
 {
 	const struct profile *p = &g->r->profile;
-	uint32_t i;
+	int r = 0;
 
-	for (i = 0; i < g->nodes_n; i++) {
-		struct graph_node *n = &g->nodes[i];
-
-		n->flat = n->flat_divisor = n->cum = n->cum_divisor = 0;
-		n->seen = 0;
-	}
-	g->edges_n = 0;
-	if (g->slots != NULL)
-		memset(g->slots, 0, g->slots_n * sizeof(*g->slots));
-	for (i = 0; i < p->samples_n; i++)
-		if (add_stack(g, &p->samples[i], i + 1) < 0)
-			return -ENOMEM;
-	g->shown_n = 0;
-	for (i = 0; i < g->nodes_n; i++) {
-		struct graph_node *n = &g->nodes[i];
-
-		n->is_shown = (n->cum != 0 || n->flat != 0) &&
-			      !(g->r->options->drop_negative && is_negative(n));
-		if (n->is_shown)
-			g->shown[g->shown_n++] = n;
-	}
-	return 0;
-}
-
-/* Keeps those of g->shown that @n_max and @cutoff leave. Returns how many went. */
-static uint32_t keep_only(struct graph *g, uint32_t n_max, int64_t cutoff)
-{
-	uint32_t i, kept_n = 0;
-
-	for (i = 0; i < g->nodes_n; i++)
-		g->nodes[i].is_kept = false;
-	for (i = 0; i < g->shown_n && i < n_max; i++) {
-		if (unit_abs(g->shown[i]->cum) < cutoff)
-			continue;
-		g->shown[i]->is_kept = true;
-		kept_n++;
-	}
-	return g->shown_n - kept_n;
+	for (uint32_t i = 0; i < p->samples_n && r == 0; i++)
+		r = add_calls(g, &p->samples[i], i + 1);
+	return r;
 }
 
 /* Order */
@@ -466,26 +494,21 @@ int graph_build(struct graph *g, enum graph_extent extent)
 
 	for (i = 0; i < g->nodes_n; i++)
 		g->nodes[i].is_kept = true;
-	r = add_up(g);
-	if (r < 0)
-		return r;
+	add_values(g);
+	show(g);
 	for (i = 0; i < g->shown_n; i++)
 		total = add(total, g->shown[i]->flat);
 	node_cutoff = is_all ? 0 : share_of(total, o->node_fraction);
-	if (node_cutoff > 0) {
+	if (node_cutoff > 0)
 		g->dropped_n = keep_only(g, UINT32_MAX, node_cutoff);
-		if (g->dropped_n > 0)
-			r = add_up(g);
-	}
 	g->original_n = g->shown_n;
-	if (r == 0)
-		r = sort_shown(g);
+	r = sort_shown(g);
 	if (r == 0 && !is_all && count > 0 && (uint32_t)count < g->shown_n) {
 		keep_only(g, (uint32_t)count, 0);
-		r = add_up(g);
-		if (r == 0)
-			r = sort_shown(g);
+		r = sort_shown(g);
 	}
+	if (r == 0)
+		r = add_edges(g);
 	if (r == 0)
 		r = list_edges(g, is_all ? 0 : share_of(total, o->edge_fraction));
 	return r;

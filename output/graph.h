@@ -6,7 +6,7 @@
  *     node ── in ── edges from its callers        each list: largest first
  *        └─── out ── edges to what it calls
  *
- * It is added up three times at most: all nodes; without those below the cut-off; with the first ones only. A node
+ * Nodes are added up once, then those below the cut-off and behind the first ones are left out, then calls are added up. A node
  * that is left out is skipped on the way through a stack, and its caller is taken to call its callees: such an edge
  * is residual.
  *
