@@ -3,7 +3,7 @@
 
 BUILD is a meson build directory, PROGRAMS where bench/run has put the programs of this folder, RESULTS a JSON file
 that is updated part by part: stacks, delivery, sample, programs, start, wall, heap, locks, sched, syscalls, events, traced,
-viewer.
+viewer, reading.
 With QUICK=1 in the environment there are fewer rounds.
 """
 
@@ -21,6 +21,7 @@ import time
 import events
 import heap
 import locks
+import reading
 import samples
 import sched
 import syscalls
@@ -437,9 +438,13 @@ def part_viewer(place):
     return viewer.part_viewer(place, QUICK)
 
 
+def part_reading(place):
+    return reading.part_reading(place, QUICK)
+
+
 PARTS = {'stacks': part_stacks, 'delivery': part_delivery, 'sample': part_sample,
          'programs': part_programs, 'start': part_start, 'wall': part_wall, 'heap': part_heap, 'locks': part_locks, 'sched': part_sched,
-         'syscalls': part_syscalls, 'events': part_events, 'traced': part_traced, 'viewer': part_viewer}
+         'syscalls': part_syscalls, 'events': part_events, 'traced': part_traced, 'viewer': part_viewer, 'reading': part_reading}
 
 
 def main():
@@ -448,7 +453,8 @@ def main():
     if os.path.exists(results):
         with open(results) as f:
             known = json.load(f)
-    known.update({'is_quick': QUICK, 'load': os.getloadavg()[0]})
+    known.update({'is_quick': QUICK})
+    known.setdefault('load', os.getloadavg()[0])
     place = Place(build, programs)
     try:
         for name in wanted or PARTS:

@@ -3,12 +3,11 @@
 import html
 import os
 import re
-import shutil
 import subprocess
 import time
 import urllib.request
 
-from place import gone, note
+from place import go_tool, gone, note
 from rounds import run
 
 EVENTS_A_JOB = 6.0  # of gotrace.go, until a trace of it was counted
@@ -46,15 +45,10 @@ class Go:
     @staticmethod
     def tool(place):
         """The viewer itself, without the go command before it; None, with a note, where there is none."""
-        if not os.path.exists(place.program('gotrace')) or shutil.which('go') is None:
+        if not os.path.exists(place.program('gotrace')):
             note('golang-go is not installed: its trace viewer is left out')
             return None
-        done = subprocess.run(['go', 'tool', '-n', 'trace'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
-        path = done.stdout.decode().strip()
-        if done.returncode != 0 or not os.path.exists(path):
-            note('"go tool trace" is not installed: Go\'s trace viewer is left out')
-            return None
-        return path
+        return go_tool('trace')
 
     def measure(self, tool):
         """Seconds to the end of what its first page has to load, and MB; or why not."""

@@ -33,6 +33,19 @@ def gone(path):
         os.remove(path)
 
 
+def go_tool(name):
+    """One of Go's tools itself, without the go command before it; None, with a note, where there is none."""
+    if shutil.which('go') is None:
+        note('golang-go is not installed: go tool %s is left out' % name)
+        return None
+    done = subprocess.run(['go', 'tool', '-n', name], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    path = done.stdout.decode().strip()
+    if done.returncode != 0 or not os.path.exists(path):
+        note('"go tool %s" is not installed: it is left out' % name)
+        return None
+    return path
+
+
 class Place:
     """Where everything is, in a directory that any user may read: profiles of an unprivileged user need that."""
 
@@ -48,7 +61,7 @@ class Place:
         self.library = shutil.copy(build + '/preload/libcprof.so.0', self.work + '/preload/libcprof.so.0')
         self.build, self.viewer = build, build + '/viewer/cprof-trace'
         for name in ('load', 'work', 'spend', 'noperf', 'stacks', 'stacks-fp', 'nothing', 'sleepers', 'heap', 'locks', 'sched',
-                     'syscalls', 'events', 'events-lttng', 'gotrace', 'trace_make', 'views', 'tcmalloc.so'):
+                     'syscalls', 'events', 'events-lttng', 'gotrace', 'trace_make', 'profile_make', 'views', 'tcmalloc.so'):
             if os.path.exists(programs + '/' + name):
                 shutil.copy(programs + '/' + name, self.work + '/' + name)
         self.libprofiler = library('libprofiler.so.0')

@@ -15,6 +15,7 @@ import time
 import events
 import heap
 import locks
+import reading
 import sched
 import syscalls
 import traced
@@ -181,10 +182,14 @@ def viewer_targets(r):
     return viewer.viewer_targets(r, Target)
 
 
+def reading_targets(r):
+    return reading.reading_targets(r, Target)
+
+
 PARTS = {'stacks': stack_targets, 'delivery': delivery_targets, 'sample': sample_targets,
          'programs': program_targets, 'start': start_targets, 'wall': wall_targets, 'heap': heap_targets, 'locks': locks_targets,
          'sched': sched_targets, 'syscalls': syscalls_targets, 'events': events_targets, 'traced': traced_targets,
-         'viewer': viewer_targets}
+         'viewer': viewer_targets, 'reading': reading_targets}
 
 
 # The picture
@@ -457,10 +462,14 @@ def page_viewer(r):
     return viewer.page_viewer(r, table)
 
 
+def page_reading(r):
+    return reading.page_reading(r, table)
+
+
 PAGES = {'stacks': page_stacks, 'delivery': page_delivery, 'sample': page_sample,
          'programs': page_programs, 'start': page_start, 'wall': page_wall, 'heap': page_heap, 'locks': page_locks,
          'sched': page_sched, 'syscalls': page_syscalls, 'events': page_events, 'traced': page_traced,
-         'viewer': page_viewer}
+         'viewer': page_viewer, 'reading': page_reading}
 
 
 def page(r, rows):

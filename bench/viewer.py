@@ -26,6 +26,7 @@ FIRST = ['timeline', '--text', '--width', '160']
 COMMANDS = {'summary': ['summary'], 'locks': ['locks'], 'syscalls': ['syscalls'], 'critical-path': ['critical-path'],
             'events as text': ['events']}
 LONG = ('index', *COMMANDS)  # with 100 million events, once
+UP_TO = {'events as text': 10, 'critical-path': 1}  # million events: the latter refuses more intervals than it keeps, unless told to
 GO, READ, TEXT = 'go tool trace', 'babeltrace2', 'babeltrace2, as text'
 # who is held against which peer
 AGAINST = {'first picture': GO, 'summary': READ, 'events as text': TEXT}
@@ -161,7 +162,9 @@ def measure_size(place, millions, tool, has_babeltrace, browser, is_quick):
                 traces.append(lttng)
                 note('babeltrace2 has nothing to read: %s' % lttng.why)
         seconds, memory = Rounds(), Rounds()
-        ways = [way for way in whose if millions <= PEERS_UP_TO or way != 'events as text']
+        ways = [way for way in whose if millions <= UP_TO.get(way, millions)]
+        if len(ways) < len(whose):
+            note('%d million events are not asked for: %s' % (millions, ', '.join(way for way in whose if way not in ways)))
         rounds = {1: 3, 10: 1}[millions] if is_quick else ROUNDS[millions]
         for number, way in in_turn(ways, rounds):
             if way in failed or (millions > PEERS_UP_TO and way in LONG and number > 0):
