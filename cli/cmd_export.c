@@ -17,6 +17,7 @@ static const char help[] =
 	"  speedscope  speedscope.app, with all columns and inlined calls\n"
 	"  firefox     profiler.firefox.com, with lines and libraries; gzipped\n"
 	"  callgrind   kcachegrind, callgrind_annotate: as go tool pprof writes it\n"
+	"  gperftools  memory and waiting as text with addresses: gperftools' pprof\n"
 	"\n"
 	"  -o OUT         write there; else to standard output\n"
 	"which number   -sample_index=NAME|N  -unit=UNIT  -divide_by=N\n"

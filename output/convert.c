@@ -8,10 +8,11 @@
 #include "output/pprof.h"
 
 extern const struct convert_form convert_folded, convert_speedscope, convert_firefox,
-	convert_callgrind;
+	convert_callgrind, convert_gperftools;
 
 const struct convert_form *const convert_forms[] = {
-	&convert_folded, &convert_speedscope, &convert_firefox, &convert_callgrind, NULL,
+	&convert_folded,    &convert_speedscope, &convert_firefox,
+	&convert_callgrind, &convert_gperftools, NULL,
 };
 
 const struct convert_form *convert_find(const char *name)

@@ -177,6 +177,36 @@ def callgrind():
             tap.ok(not odd, 'callgrind %s %s: %d lines' % (os.path.basename(path), ' '.join(options), len(want)), odd[:3])
 
 
+def gperftools():
+    """Read back by us and by pprof: the same addresses with the same values."""
+    def of(path, types):
+        p, found = Profile.read(path), {}
+        columns = [[t for t, _ in p.types].index(t) for t in types]
+        for s in p.samples:
+            values = [s.values[c] for c in columns]
+            key = tuple(address for _, _, address in s.frames if address)
+            found[key] = [a + b for a, b in zip(found.get(key, [0] * len(values)), values)]
+        return {key: values for key, values in found.items() if any(values)}
+
+    r = box.command('run', '-p', 'heap=64k', '-o', at('recorded'), '--', 'python3', '-c', 'x = [bytes(2000) for _ in range(30000)]')
+    paths = [os.path.join(DATA, n + '.pb.gz') for n in ('go-heap', 'go-allocs', 'go-mutex', 'go-block')]
+    for path in paths + [os.path.join(at('recorded'), 'heap.pb.gz')]:
+        types = [t for t, _ in Profile.read(path).types]
+        text, _ = export('gperftools', path, '-symbolize=none')
+        with open(at('text'), 'wb') as f:
+            f.write(text)
+        for who, argv in (('us', [box.cprof, 'merge', '-o', at('back.pb.gz'), at('text')]),
+                          ('pprof', [shutil.which('go'), 'tool', 'pprof', '-symbolize=none', '-proto', '-output=' + at('back.pb.gz'), at('text')])):
+            if argv[0] is None:
+                continue
+            r2 = box.plain(*argv, env=env)
+            tap.ok(r2.status == 0 and of(at('back.pb.gz'), types) == of(path, types), 'gperftools %s, read by %s' % (os.path.basename(path), who), r2.show())
+    r = box.command('export', '-format=gperftools', os.path.join(DATA, 'go-cpu.pb.gz'))
+    tap.ok(r.status == 1 and r.out == '' and 'memory and of waiting only' in r.err, 'gperftools: a profile of CPU time is refused', r.show())
+    r = box.command('export', '-format=gperftools', '-functions', os.path.join(DATA, 'go-heap.pb.gz'))
+    tap.ok(r.status == 1 and 'without any address' in r.err, 'gperftools: so are places without addresses', r.show())
+
+
 def namesakes():
     """Functions of one name and file: in two libraries, and twice in one."""
     p = profiles_made.Profile()
@@ -293,4 +323,4 @@ def refused():
     tap.equal(sum(of_folded(r.out.encode()).values()), 2 * Profile.read(cpu).total(), 'two files are added up')
 
 
-tap.run(same_stacks, callgrind, columns, places, idle, schema, refused, box.close)
+tap.run(same_stacks, callgrind, gperftools, columns, places, idle, schema, refused, box.close)
