@@ -125,28 +125,6 @@ static char *name_for(const char *path, const char *ending)
 	return asprintf(&name, "%.*s%s", (int)n, base, ending) < 0 ? NULL : name;
 }
 
-/* The last @parts of a path. */
-static const char *tail_of(const char *path, unsigned parts)
-{
-	const char *at = path + strlen(path);
-
-	for (; at > path; at--)
-		if (at[-1] == '/' && at[0] != '\0' && --parts == 0)
-			break;
-	return at;
-}
-
-/* "a.pb.gz and 2 more"; from malloc. */
-static char *title_of(const struct cmd_files *files, unsigned parts)
-{
-	const char *first = tail_of(files->paths[0], parts);
-	char *title;
-	int n = files->n > 1 ? asprintf(&title, "%s and %zu more", first, files->n - 1)
-			     : asprintf(&title, "%s", first);
-
-	return n < 0 ? NULL : title;
-}
-
 static int write_to(const struct asked *a, const struct flame *f, const struct flame_ask *ask,
 		    int fd, struct why *why)
 {
@@ -161,7 +139,7 @@ static int write_to(const struct asked *a, const struct flame *f, const struct f
 	why_set(why, "%s", "");
 	r = a->text  ? flame_put_text(f, ask, out, why)
 	    : a->svg ? flame_put_svg(f, ask, out, why)
-		     : flame_put_page(f, ask, assets, out, why);
+		     : flame_put_page(f, ask, flame_page, out, why);
 	if (r == 0)
 		r = out_flush(out);
 	if (r < 0 && (r == out->error || why->text[0] == '\0'))
@@ -215,10 +193,10 @@ static int draw(struct asked *a, const char *command, const struct cmd_files *fi
 	/* two that are compared often differ in their directory only */
 	const char *base = r->options->bases_n > 0 ? r->options->bases[0] : NULL;
 	unsigned parts = base != NULL ? 2 : 1;
-	char *title = title_of(files, parts);
+	char *title = cmd_title(files, parts);
 	bool is_drawn = a->text || a->svg;
 	struct flame_ask ask = {.title = title != NULL ? title : "",
-				.base_title = base != NULL ? tail_of(base, parts) : NULL,
+				.base_title = base != NULL ? cmd_tail(base, parts) : NULL,
 				.grows_up = a->grows_up,
 				.is_inverted = a->is_inverted,
 				.fraction = a->report.trim ? a->fraction : 0,

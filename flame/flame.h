@@ -97,7 +97,9 @@ struct flame_ask {
 	bool is_ascii;
 };
 
-/* One HTML file that asks nobody. @files: the page's, of flame/page/. */
+extern const struct asset flame_page[]; /* flame/page/, where it is linked with */
+
+/* One HTML file that asks nobody. @files: the page's. */
 int flame_put_page(const struct flame *f, const struct flame_ask *ask, const struct asset *files,
 		   struct out *out, struct why *why);
 int flame_put_svg(const struct flame *f, const struct flame_ask *ask, struct out *out,

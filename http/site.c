@@ -14,7 +14,10 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "http/works.h"
+#include "output/file.h"
 #include "output/gzip.h"
+#include "page/pack.h"
 
 #define TOKEN_BYTES 16
 #define ASSET_MAX   (4 << 20)
@@ -35,19 +38,36 @@ static const struct http_rules rules = {
 struct run {
 	const struct site *site;
 	struct http_server *http;
+	struct works works;
 	char token[2 * TOKEN_BYTES + 1];
-	int signals;
+	int signals, scratch;
 };
+
+#define POLICY "default-src 'none'; base-uri 'none'; form-action 'none'; "
 
 /* ---- replies ---- */
 
-void site_reply(struct http_request *q, struct http_reply *reply, const char *type,
-		const char *cache)
+/*
+ * http_reply() with what every reply has. One of bytes to be freed, where too many are on their way, becomes a 503.
+ * @policy: what a page may do.
+ */
+static void reply_as(struct http_request *q, struct http_reply *reply, const char *type,
+		     const char *cache, const char *policy);
+
+static void say(struct http_request *q, int status, const char *text)
+{
+	struct http_reply reply = HTTP_REPLY(status);
+
+	reply.bytes = text;
+	reply.size = strlen(text);
+	reply_as(q, &reply, "text/plain; charset=utf-8", "no-store",
+		 POLICY "frame-ancestors 'none'");
+}
+
+static void reply_as(struct http_request *q, struct http_reply *reply, const char *type,
+		     const char *cache, const char *policy)
 {
 	static const char *const headers[][2] = {
-		{"Content-Security-Policy",
-		 "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-		 "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
 		{"X-Content-Type-Options", "nosniff"},
 		{"Referrer-Policy", "no-referrer"},
 		{"Cross-Origin-Resource-Policy", "same-origin"},
@@ -56,9 +76,10 @@ void site_reply(struct http_request *q, struct http_reply *reply, const char *ty
 
 	if (reply->is_to_free && reply->size > SITE_HELD_MAX - http_held(q->server)) {
 		free((void *)(uintptr_t)reply->bytes);
-		site_say(q, 503, "nobody takes the answers\n");
+		say(q, 503, "nobody takes the answers\n");
 		return;
 	}
+	http_add(reply, "Content-Security-Policy", policy);
 	for (unsigned i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
 		http_add(reply, headers[i][0], headers[i][1]);
 	http_add(reply, "Content-Type", type);
@@ -70,13 +91,84 @@ void site_reply(struct http_request *q, struct http_reply *reply, const char *ty
 	http_reply(q, reply);
 }
 
-void site_say(struct http_request *q, int status, const char *text)
+/* One of the page's files. */
+static void reply_file(struct http_request *q, struct http_reply *reply, const char *type,
+		       const char *cache)
 {
-	struct http_reply reply = HTTP_REPLY(status);
+	reply_as(q, reply, type, cache,
+		 POLICY "script-src 'self'; style-src 'self'; img-src 'self' data:; "
+			"connect-src 'self'; frame-src 'self'; frame-ancestors 'none'");
+}
 
-	reply.bytes = text;
-	reply.size = strlen(text);
-	site_reply(q, &reply, "text/plain; charset=utf-8", "no-store");
+/* With what is in it already. */
+static void reply_answer(struct http_request *q, struct http_reply *reply,
+			 const struct answer *answer)
+{
+	static const char *const types[] = {[ANSWER_JSON] = "application/json",
+					    [ANSWER_BYTES] = "application/octet-stream",
+					    [ANSWER_PAGE] = "text/html; charset=utf-8"};
+	char disposition[96];
+
+	reply->status = answer->status;
+	if (answer->filename[0] != '\0' && answer->status == 200) {
+		snprintf(disposition, sizeof(disposition), "attachment; filename=\"%s\"",
+			 answer->filename);
+		http_add(reply, "Content-Disposition", disposition);
+	}
+	if (answer->is_packed)
+		http_add(reply, "Content-Encoding", "gzip");
+	http_add(reply, "Vary", "Accept-Encoding");
+	reply_as(q, reply, types[answer->type],
+		 answer->is_immutable ? "private, max-age=31536000, immutable" : "no-store",
+		 answer->type == ANSWER_PAGE ? "frame-ancestors 'self'"
+					     : POLICY "frame-ancestors 'none'");
+}
+
+/* An answer that is small, from the scratch file. */
+static void send_now(const struct run *r, struct http_request *q, struct answer *answer)
+{
+	struct http_reply reply = HTTP_REPLY(200);
+	char *bytes;
+	off_t size;
+
+	if (http_takes_gzip(q) && pack_file(r->scratch, &answer->is_packed) < 0)
+		return;
+	size = lseek(r->scratch, 0, SEEK_END);
+	bytes = size >= 0 ? malloc((size_t)size + 1) : NULL;
+	if (bytes == NULL || pread(r->scratch, bytes, (size_t)size, 0) != size) {
+		free(bytes);
+		return;
+	}
+	reply.bytes = bytes;
+	reply.size = (size_t)size;
+	reply.is_to_free = true;
+	reply_answer(q, &reply, answer);
+}
+
+static bool clear_scratch(const struct run *r)
+{
+	return ftruncate(r->scratch, 0) == 0 && lseek(r->scratch, 0, SEEK_SET) == 0;
+}
+
+/* ---- what works are told ---- */
+
+static void send_work(struct http_request *q, int file, const struct answer *answer)
+{
+	struct http_reply reply = HTTP_REPLY(200);
+
+	reply.fd = file;
+	reply_answer(q, &reply, answer);
+}
+
+static void refuse(struct http_request *q, int status, const char *why)
+{
+	const struct run *r = q->door;
+	struct answer answer;
+
+	if (!clear_scratch(r))
+		return;
+	r->site->refuse(r->site->context, status, why, r->scratch, &answer);
+	send_now(r, q, &answer);
 }
 
 /* ---- the page's files ---- */
@@ -102,7 +194,7 @@ static void send_asset(struct http_request *q, const struct asset *asset)
 	}
 	http_add(&reply, "Vary", "Accept-Encoding");
 	http_add(&reply, "ETag", asset->etag);
-	site_reply(q, &reply, asset->type, "no-cache");
+	reply_file(q, &reply, asset->type, "no-cache");
 }
 
 /* For who writes the page: from a directory, as it is now. */
@@ -118,12 +210,12 @@ static void send_file(struct http_request *q, const char *directory, const char 
 	if (at >= 0)
 		close(at);
 	if (reply.fd >= 0 && fstat(reply.fd, &st) == 0 && S_ISREG(st.st_mode)) {
-		site_reply(q, &reply, type, "no-store");
+		reply_file(q, &reply, type, "no-store");
 		return;
 	}
 	if (reply.fd >= 0)
 		close(reply.fd);
-	site_say(q, 404, "not found\n");
+	say(q, 404, "not found\n");
 }
 
 static void answer_asset(const struct run *r, struct http_request *q, char *name)
@@ -136,7 +228,7 @@ static void answer_asset(const struct run *r, struct http_request *q, char *name
 		name = "index.html";
 	/* a plain name, whichever way it is taken */
 	if (name[strspn(name, plain)] != '\0' || name[0] == '.') {
-		site_say(q, 404, "not found\n");
+		say(q, 404, "not found\n");
 		return;
 	}
 	if (r->site->directory != NULL) {
@@ -148,7 +240,7 @@ static void answer_asset(const struct run *r, struct http_request *q, char *name
 			send_asset(q, a);
 			return;
 		}
-	site_say(q, 404, "not found\n");
+	say(q, 404, "not found\n");
 }
 
 /* ---- requests ---- */
@@ -156,7 +248,7 @@ static void answer_asset(const struct run *r, struct http_request *q, char *name
 static void check(struct http_request *q)
 {
 	if (strcmp(q->method, "GET") != 0 && strcmp(q->method, "HEAD") != 0)
-		site_say(q, 405, "GET or HEAD was expected\n");
+		say(q, 405, "GET or HEAD was expected\n");
 }
 
 /* In a time that says nothing of how much of it is right. */
@@ -172,52 +264,65 @@ static bool is_token(const struct run *r, const char *text)
 	return differs == 0 && text[2 * TOKEN_BYTES] == '/';
 }
 
+static void ask(struct run *r, struct http_request *q, const char *text)
+{
+	struct answer answer = {.status = 200};
+
+	if (!clear_scratch(r))
+		return;
+	if (r->site->ask != NULL && r->site->ask(r->site->context, text, r->scratch, &answer))
+		send_now(r, q, &answer);
+	else
+		works_add(&r->works, q, text);
+}
+
 static void begin(struct http_request *q)
 {
-	const struct run *r = q->door;
+	struct run *r = q->door;
 	const char *host = http_header_of(q, "Host");
 	char *rest;
 
 	if (host == NULL || !listen_is_us(q->listen, host)) {
-		site_say(q, 403, "not the name of this server\n");
+		say(q, 403, "not the name of this server\n");
 		return;
 	}
 	if (q->uri[0] != '/' || !is_token(r, q->uri + 1)) {
-		site_say(q, 404, "not found\n");
+		say(q, 404, "not found\n");
 		return;
 	}
 	rest = q->uri + 1 + 2 * TOKEN_BYTES + 1;
 	if (strncmp(rest, API, sizeof(API) - 1) == 0)
-		r->site->ask(r->site->context, q, rest + sizeof(API) - 1);
+		ask(r, q, rest + sizeof(API) - 1);
 	else
 		answer_asset(r, q, rest);
 }
 
 static void step(struct http_request *q, enum http_why why, uint64_t now_ns)
 {
-	const struct run *r = q->door;
+	struct run *r = q->door;
 
-	if (r->site->step != NULL)
-		r->site->step(r->site->context, q, why, now_ns);
+	(void)now_ns;
+	works_step(&r->works, q, why);
 }
 
 static void end(struct http_request *q)
 {
-	const struct run *r = q->door;
+	struct run *r = q->door;
 
-	if (r != NULL && r->site->end != NULL)
-		r->site->end(r->site->context, q);
+	if (r != NULL)
+		works_end(&r->works, q);
 }
 
 static uint64_t look(void *context, uint64_t now_ns, bool has_come)
 {
-	const struct run *r = context;
+	struct run *r = context;
 	uint64_t asked_ns = http_asked_ns(r->http), idle_ns = r->site->idle_ns, next = UINT64_MAX;
 
 	if (has_come)
 		http_end(r->http);
 	if (r->site->look != NULL)
 		next = r->site->look(r->site->context, now_ns);
+	works_look(&r->works);
 	if (idle_ns == 0 || asked_ns == UINT64_MAX)
 		return next;
 	if (now_ns - asked_ns >= idle_ns)
@@ -343,32 +448,45 @@ static int open_signals(void)
 
 int site_run(const struct site *site, struct why *why)
 {
-	struct run r = {.site = site};
+	struct run r = {.site = site,
+			.works = {.ask = {.answer = site->work,
+					  .refuse = site->refuse,
+					  .context = site->context},
+				  .send = send_work,
+				  .refuse = refuse}};
 	struct http_user user = {.check = check,
 				 .begin = begin,
 				 .step = step,
 				 .end = end,
-				 .refuse = site_say,
+				 .refuse = say,
 				 .look = look,
 				 .context = &r};
+	const char *directory;
 	int e = http_load(why);
 
 	if (e < 0)
 		return e;
+	r.scratch = file_open_unnamed(&directory);
+	if (r.scratch < 0) {
+		why_set(why, "no file for answers in %s: %s; set TMPDIR to another directory",
+			directory, strerror(-r.scratch));
+		return r.scratch;
+	}
 	why_set(why, "the server cannot be started");
-	r.signals = user.fd = open_signals();
-	if (r.signals < 0)
-		return r.signals;
-	if (site->begin != NULL)
-		site->begin(site->context);
-	e = make_token(&r);
-	if (e == 0)
-		e = http_create(&r.http, &rules, &user, why);
-	if (e == 0)
-		e = open_doors(&r, why);
-	if (e == 0)
-		http_run(r.http);
-	http_destroy(r.http);
-	close(r.signals);
+	e = r.signals = user.fd = open_signals();
+	if (e >= 0) {
+		if (site->begin != NULL)
+			site->begin(site->context);
+		e = make_token(&r);
+		if (e == 0)
+			e = http_create(&r.http, &rules, &user, why);
+		if (e == 0)
+			e = open_doors(&r, why);
+		if (e == 0)
+			http_run(r.http);
+		http_destroy(r.http);
+		close(r.signals);
+	}
+	close(r.scratch);
 	return e;
 }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "http/server.h"
+#include "page/answer.h"
 #include "page/assets.h"
 
 #define SITE_HELD_MAX (64 << 20) /* bytes of answers that are on their way */
@@ -22,17 +23,21 @@ struct site {
 	const struct asset *assets;
 	const char *directory; /* the page's files, in place of those; NULL */
 
-	/* All by the thread that serves. */
-	/* Before anything is open that a child of fork would keep open. */
+	/* All but work() by the thread that serves. */
+	/* Before anything is open that a child of fork would keep open. NULL */
 	void (*begin)(void *context);
 	/* It can be asked from now on; @is_open: from other machines, too. */
 	void (*ready)(void *context, const char *url, const char *host, uint16_t port,
 		      bool is_open);
-	/* @text, "meta?x=1": replies by site_reply() or site_say(), or waits. */
-	void (*ask)(void *context, struct http_request *q, char *text);
-	/* As those of struct http_user. NULL: nobody waits, nothing is kept, there is nothing to look at. */
-	void (*step)(void *context, struct http_request *q, enum http_why why, uint64_t now_ns);
-	void (*end)(void *context, struct http_request *q);
+	/*
+	 * Answers @text, "meta?x=1", at once into @fd, which is empty; an error is an answer, too. Or false: it is for work(), in a
+	 * process of its own, with all that is open here. NULL: all is.
+	 */
+	bool (*ask)(void *context, const char *text, int fd, struct answer *ret);
+	void (*work)(void *context, const char *text, int fd, struct answer *ret);
+	/* The same for an error from elsewhere. */
+	void (*refuse)(void *context, int status, const char *why, int fd, struct answer *ret);
+	/* In every round: until when at the latest. NULL */
 	uint64_t (*look)(void *context, uint64_t now_ns);
 	void *context;
 };
@@ -42,8 +47,3 @@ struct site {
  * errno, with @why. These signals and SIGPIPE are blocked for good.
  */
 int site_run(const struct site *site, struct why *why);
-
-/* http_reply() with what every reply has. One of bytes to be freed, where too many are on their way, becomes a 503. */
-void site_reply(struct http_request *q, struct http_reply *reply, const char *type,
-		const char *cache);
-void site_say(struct http_request *q, int status, const char *text);

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -259,4 +261,23 @@ int file_write(int fd, const void *bytes, size_t size)
 int file_sink(void *fd, const void *bytes, size_t size)
 {
 	return file_write(*(const int *)fd, bytes, size);
+}
+
+int file_open_unnamed(const char **ret_directory)
+{
+	const char *directory = getenv("TMPDIR");
+	char path[4096];
+	int fd;
+
+	if (directory == NULL || directory[0] == '\0')
+		directory = "/tmp";
+	*ret_directory = directory;
+	fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0 &&
+	    snprintf(path, sizeof(path), "%s/cprof.XXXXXX", directory) < (int)sizeof(path)) {
+		fd = mkostemp(path, O_CLOEXEC);
+		if (fd >= 0)
+			unlink(path);
+	}
+	return fd >= 0 ? fd : -errno;
 }

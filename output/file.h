@@ -38,3 +38,9 @@ void file_abandon(struct file *f);
 int file_write(int fd, const void *bytes, size_t size);
 /* The same as a sink: @fd is the address of one. */
 int file_sink(void *fd, const void *bytes, size_t size);
+
+/*
+ * A file for bytes that only we read: without a name, in $TMPDIR or /tmp; where the file system has no such thing, one whose name is
+ * removed at once. Returns it or a negative errno.
+ */
+int file_open_unnamed(const char **ret_directory);

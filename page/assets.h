@@ -1,5 +1,5 @@
 /*
- * assets: the files of the page, in the program: viewer/page/, packed when it is built, by page/embed.c.
+ * assets: the files of a page, in the program, packed when it is built, by page/embed.c.
  */
 #pragma once
 
@@ -14,8 +14,6 @@ struct asset {
 	const uint8_t *bytes;
 	size_t size, packed_size; /* of the file, and of the bytes: gzip */
 };
-
-extern const struct asset assets[];
 
 /* By the name's ending; NULL: none that is known. */
 static inline const char *asset_type(const char *name)

@@ -1,5 +1,5 @@
 /*
- * embed: runs when cprof is built: writes the files of the page as C, for page/assets.h: embed OUT FILE...
+ * embed: runs when cprof is built: writes the files of a page as C, the list NAME of page/assets.h: embed OUT NAME FILE...
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -60,12 +60,12 @@ int main(int argc, char **argv)
 	size_t sizes[256];
 	uint64_t hashes[256];
 
-	if (out == NULL || argc > 256) {
-		fprintf(stderr, "usage: embed OUT FILE...\n");
+	if (out == NULL || argc < 3 || argc > 256) {
+		fprintf(stderr, "usage: embed OUT NAME FILE...\n");
 		return 2;
 	}
 	fprintf(out, "#include \"page/assets.h\"\n");
-	for (int i = 2; i < argc; i++) {
+	for (int i = 3; i < argc; i++) {
 		const char *slash = strrchr(argv[i], '/');
 
 		argv[i] = asset_type(argv[i]) != NULL ? argv[i] : "";
@@ -76,8 +76,9 @@ int main(int argc, char **argv)
 			return 1;
 		}
 	}
-	fprintf(out, "const struct asset assets[] = {\n");
-	for (int i = 2; i < argc; i++) {
+	fprintf(out, "extern const struct asset %s[];\nconst struct asset %s[] = {\n", argv[2],
+		argv[2]);
+	for (int i = 3; i < argc; i++) {
 		const char *slash = strrchr(argv[i], '/');
 
 		fprintf(out,

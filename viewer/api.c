@@ -543,13 +543,13 @@ void api_put_span(struct api *a, const struct interval *i)
 	api_put_text(a, "task", i->task != 0 ? text : NULL);
 }
 
-void api_refuse(struct api *a, int status, const char *why, int fd, struct api_answer *ret)
+void api_refuse(struct api *a, int status, const char *why, int fd, struct answer *ret)
 {
 	static const char *const states[] = {[API_INDEX_MAKING] = "making",
 					     [API_INDEX_READY] = "ready",
 					     [API_INDEX_FAILED] = "failed"};
 
-	*ret = (struct api_answer){.status = status, .type = API_JSON};
+	*ret = (struct answer){.status = status, .type = ANSWER_JSON};
 	/* what a handler may have written until then */
 	if (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0)
 		return;
@@ -563,12 +563,12 @@ void api_refuse(struct api *a, int status, const char *why, int fd, struct api_a
 	out_flush(a->out);
 }
 
-void api_answer(struct api *a, const struct api_request *q, int fd, struct api_answer *ret)
+void api_answer(struct api *a, const struct api_request *q, int fd, struct answer *ret)
 {
 	struct why why = {"out of memory"};
 	int r = 0, status;
 
-	*ret = (struct api_answer){.status = 200, .type = API_JSON, .is_immutable = true};
+	*ret = (struct answer){.status = 200, .type = ANSWER_JSON, .is_immutable = true};
 	out_init(a->out, fd, false);
 	a->is_first = true;
 	if (q->path->needs_index && a->state != API_INDEX_READY) {
@@ -592,4 +592,46 @@ void api_answer(struct api *a, const struct api_request *q, int fd, struct api_a
 					: 500;
 		api_refuse(a, status, why.text, fd, ret);
 	}
+}
+
+/* Takes @text to pieces, which lie in @copy. False: what is wrong with it is answered. */
+static bool parse(struct api *a, const char *text, char copy[API_TEXT_MAX + 1],
+		  struct api_request *ret, int fd, struct answer *answer)
+{
+	struct why why = {""};
+	size_t n = strlen(text);
+	int r;
+
+	if (n > API_TEXT_MAX) {
+		api_refuse(a, 414, "the URL is too long", fd, answer);
+		return false;
+	}
+	memcpy(copy, text, n + 1);
+	r = api_parse(copy, ret, &why);
+	if (r < 0)
+		api_refuse(a, r == -ENOENT ? 404 : 400, why.text, fd, answer);
+	return r == 0;
+}
+
+bool api_answer_now(struct api *a, const char *text, int fd, struct answer *ret)
+{
+	char copy[API_TEXT_MAX + 1];
+	struct api_request q;
+
+	if (!parse(a, text, copy, &q, fd, ret))
+		return true;
+	if (api_is_work(&q))
+		return false;
+	api_answer(a, &q, fd, ret);
+	return true;
+}
+
+void api_answer_work(struct api *a, const char *text, int fd, struct answer *ret)
+{
+	char copy[API_TEXT_MAX + 1];
+	struct api_request q;
+
+	a->tables->resolver = a->resolver;
+	if (parse(a, text, copy, &q, fd, ret))
+		api_answer(a, &q, fd, ret);
 }

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "page/answer.h"
 #include "viewer/index.h"
 #include "viewer/timeline.h"
 
@@ -20,7 +21,6 @@
 #define API_TILE_BYTES   4128
 #define API_TILE_VERSION 1
 #define API_LEVEL_MAX    40
-#define API_ANSWER_MAX   (64 << 20) /* bytes */
 
 struct api_parameter {
 	const char *key, *value;
@@ -33,16 +33,6 @@ struct api_request {
 	const char *rest; /* of the path, behind its name: "4/12/7" */
 	struct api_parameter parameters[API_PARAMETERS];
 	unsigned n;
-};
-
-enum api_type { API_JSON, API_BYTES };
-
-/* What goes with the bytes. Fixed in size: it is handed from one process to another. */
-struct api_answer {
-	int status; /* of HTTP */
-	enum api_type type;
-	bool is_immutable, is_packed; /* by gzip: pack.h */
-	char filename[64];            /* of what is to be saved; "": nothing is */
 };
 
 enum api_index { API_INDEX_MAKING, API_INDEX_READY, API_INDEX_FAILED };
@@ -108,6 +98,10 @@ int api_parse(char *text, struct api_request *ret, struct why *why);
 /* Whether it is to run in a process of its own. */
 bool api_is_work(const struct api_request *q);
 /* Writes the answer into @fd, which is empty. An error is an answer, too. */
-void api_answer(struct api *a, const struct api_request *q, int fd, struct api_answer *ret);
+void api_answer(struct api *a, const struct api_request *q, int fd, struct answer *ret);
 /* The same for an error from elsewhere. */
-void api_refuse(struct api *a, int status, const char *why, int fd, struct api_answer *ret);
+void api_refuse(struct api *a, int status, const char *why, int fd, struct answer *ret);
+
+/* The same for @text as it came. False: it is for the other one, which is called in a process of its own. */
+bool api_answer_now(struct api *a, const char *text, int fd, struct answer *ret);
+void api_answer_work(struct api *a, const char *text, int fd, struct answer *ret);

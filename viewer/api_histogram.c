@@ -116,7 +116,7 @@ static int find_call(const char *name, uint64_t *ret)
 	return api_digits(name, name + strlen(name), UINT32_MAX - 1, ret) ? 0 : -ENOENT;
 }
 
-static int answer_histogram(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_histogram(struct api *a, const struct api_request *q, struct answer *ret,
 			    struct why *why)
 {
 	const char *call = api_text(q, "call"), *lock = api_text(q, "lock"),

@@ -142,7 +142,7 @@ static void put_lanes(struct api *a, const struct beneath *b)
 	api_close(a, ']');
 }
 
-static int answer_lanes(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_lanes(struct api *a, const struct api_request *q, struct answer *ret,
 			struct why *why)
 {
 	uint32_t tracks[BENEATH_THREADS_MAX], threads[BENEATH_THREADS_MAX];
@@ -200,7 +200,7 @@ static int put_rare(struct api *a, uint32_t track, const struct timeline_ask *as
 	return r < 0 ? r : put_rare(a, track, ask, middle + 1, last);
 }
 
-static int answer_rare(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_rare(struct api *a, const struct api_request *q, struct answer *ret,
 		       struct why *why)
 {
 	uint32_t tracks[API_TRACKS], n;
@@ -278,7 +278,7 @@ static int compare_locks(const void *x, const void *y)
 	return a->object < b->object ? -1 : a->object > b->object;
 }
 
-static int answer_contended(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_contended(struct api *a, const struct api_request *q, struct answer *ret,
 			    struct why *why)
 {
 	struct waited w = {0};
@@ -438,19 +438,19 @@ static int answer_along(struct api *a, const struct api_request *q, enum along_k
 	return r;
 }
 
-static int answer_lock(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_lock(struct api *a, const struct api_request *q, struct answer *ret,
 		       struct why *why)
 {
 	return answer_along(a, q, ALONG_LOCK, why);
 }
 
-static int answer_file(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_file(struct api *a, const struct api_request *q, struct answer *ret,
 		       struct why *why)
 {
 	return answer_along(a, q, ALONG_FILE, why);
 }
 
-static int answer_task(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_task(struct api *a, const struct api_request *q, struct answer *ret,
 		       struct why *why)
 {
 	return answer_along(a, q, ALONG_TASK, why);

@@ -63,7 +63,7 @@ static const char *base_of(const char *path)
 	return slash != NULL ? slash + 1 : path;
 }
 
-static int answer_meta(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_meta(struct api *a, const struct api_request *q, struct answer *ret,
 		       struct why *why)
 {
 	const struct reader *r = a->reader;
@@ -112,7 +112,7 @@ static int answer_meta(struct api *a, const struct api_request *q, struct api_an
 	return 0;
 }
 
-static int answer_progress(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_progress(struct api *a, const struct api_request *q, struct answer *ret,
 			   struct why *why)
 {
 	ret->is_immutable = false;
@@ -157,7 +157,7 @@ static void put_track(struct api *a, const struct api_track *t)
 	api_close(a, '}');
 }
 
-static int answer_tracks(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_tracks(struct api *a, const struct api_request *q, struct answer *ret,
 			 struct why *why)
 {
 	uint64_t limit, cursor;
@@ -286,18 +286,18 @@ static int put_tile(struct api *a, const struct tile *tile, struct why *why)
 	return 0;
 }
 
-static int answer_tile(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_tile(struct api *a, const struct api_request *q, struct answer *ret,
 		       struct why *why)
 {
 	struct tile tile;
 	int r = read_tile(a, q->rest, q->rest + strlen(q->rest), '/', &tile, why);
 
-	ret->type = API_BYTES;
+	ret->type = ANSWER_BYTES;
 	ret->is_immutable = a->state == API_INDEX_READY;
 	return r == 0 ? put_tile(a, &tile, why) : r;
 }
 
-static int answer_tiles(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_tiles(struct api *a, const struct api_request *q, struct answer *ret,
 			struct why *why)
 {
 	const char *at = api_text(q, "list"), *end;
@@ -317,7 +317,7 @@ static int answer_tiles(struct api *a, const struct api_request *q, struct api_a
 		why_set(why, "list=TRACK.LEVEL.INDEX,... was expected");
 		return -EINVAL;
 	}
-	ret->type = API_BYTES;
+	ret->type = ANSWER_BYTES;
 	ret->is_immutable = a->state == API_INDEX_READY;
 	for (unsigned i = 0; i < n && r == 0; i++)
 		r = put_tile(a, &tiles[i], why);
@@ -326,7 +326,7 @@ static int answer_tiles(struct api *a, const struct api_request *q, struct api_a
 
 /* ---- spans, sums ---- */
 
-static int answer_spans(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_spans(struct api *a, const struct api_request *q, struct answer *ret,
 			struct why *why)
 {
 	uint32_t tracks[API_TRACKS], tracks_n, n, left = SPANS_ALL;
@@ -387,7 +387,7 @@ static int sum_track(struct api *a, uint32_t track, uint64_t from, uint64_t to,
 	return index_sum(a->index, t->at, from, to, ret) < 0 ? -EBADMSG : 1;
 }
 
-static int answer_sums(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_sums(struct api *a, const struct api_request *q, struct answer *ret,
 		       struct why *why)
 {
 	uint64_t from, to, sum[TRACE_STATES], all[TRACE_STATES] = {0};
@@ -454,7 +454,7 @@ static int put_values(struct api *a, const char *key, enum index_kind kind,
 	return 0;
 }
 
-static int answer_memory(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_memory(struct api *a, const struct api_request *q, struct answer *ret,
 			 struct why *why)
 {
 	struct timeline_ask ask = {0};
@@ -523,7 +523,7 @@ static void offer_kind(struct names *names, enum kind kind)
 	}
 }
 
-static int answer_names(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_names(struct api *a, const struct api_request *q, struct answer *ret,
 			struct why *why)
 {
 	static const char *const kinds[] = {"thread", "object", "string"};

@@ -4,7 +4,7 @@
 #include "viewer/api.h"
 
 /* Who answers. Returns 0, or -EINVAL (400), -ENOENT (404), -EAGAIN (503), another negative errno (500), with @why. */
-typedef int api_handler(struct api *a, const struct api_request *q, struct api_answer *ret,
+typedef int api_handler(struct api *a, const struct api_request *q, struct answer *ret,
 			struct why *why);
 
 struct api_path {

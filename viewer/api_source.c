@@ -141,7 +141,7 @@ static int put_source(struct api *a, const struct frame *frame, const struct fra
 	return 0;
 }
 
-static int answer_source(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_source(struct api *a, const struct api_request *q, struct answer *ret,
 			 struct why *why)
 {
 	const struct frame_line *line;

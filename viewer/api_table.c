@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "output/file.h"
 #include "viewer/api_private.h"
 
 #define WORDS         (API_PARAMETERS + 10)
@@ -126,7 +127,7 @@ static int run(struct api *a, struct line *line, const char *name, const char *o
 		r = add(line, "%s", operand);
 	if (r < 0)
 		return r;
-	errors = source_open_nameless(&directory);
+	errors = file_open_unnamed(&directory);
 	if (errors < 0 || dup2(a->out->fd, STDOUT_FILENO) < 0 || dup2(errors, STDERR_FILENO) < 0) {
 		why_set(why, "no file for what the command says: %s", strerror(errno));
 		return -EIO;
@@ -137,7 +138,7 @@ static int run(struct api *a, struct line *line, const char *name, const char *o
 	if (status == 0)
 		return 0;
 	read_complaint(errors, why);
-	if (fstat(a->out->fd, &st) == 0 && (uint64_t)st.st_size >= API_ANSWER_MAX)
+	if (fstat(a->out->fd, &st) == 0 && (uint64_t)st.st_size >= ANSWER_MAX)
 		return -EFBIG;
 	return status == 2 ? -EINVAL : -EIO;
 }
@@ -153,7 +154,7 @@ static int begin(struct api *a, struct line *line, struct why *why)
 	return r;
 }
 
-static int answer_table(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_table(struct api *a, const struct api_request *q, struct answer *ret,
 			struct why *why)
 {
 	const char *name = strchr(q->path->name, '/') + 1;
@@ -184,7 +185,7 @@ static bool is_word(const char *text)
 	return n > 0 && n < 24 && text[n] == '\0' && text[0] != '-';
 }
 
-static int answer_file(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_file(struct api *a, const struct api_request *q, struct answer *ret,
 		       const char *name, const char *ending, struct why *why)
 {
 	struct line line = {0};
@@ -194,7 +195,7 @@ static int answer_file(struct api *a, const struct api_request *q, struct api_an
 		why_set(why, "there is no %s %.40s", q->path->name, q->rest);
 		return -ENOENT;
 	}
-	ret->type = API_BYTES;
+	ret->type = ANSWER_BYTES;
 	snprintf(ret->filename, sizeof(ret->filename), "%s%s", q->rest, ending);
 	r = begin(a, &line, why);
 	if (r == 0)
@@ -205,13 +206,13 @@ static int answer_file(struct api *a, const struct api_request *q, struct api_an
 	return r;
 }
 
-static int answer_profile(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_profile(struct api *a, const struct api_request *q, struct answer *ret,
 			  struct why *why)
 {
 	return answer_file(a, q, ret, "pprof", ".pb.gz", why);
 }
 
-static int answer_export(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_export(struct api *a, const struct api_request *q, struct answer *ret,
 			 struct why *why)
 {
 	return answer_file(a, q, ret, "export", ".export", why);

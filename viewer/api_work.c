@@ -75,7 +75,7 @@ static int put_frames(struct api *a, uint32_t stack)
 	return r;
 }
 
-static int answer_stack(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_stack(struct api *a, const struct api_request *q, struct answer *ret,
 			struct why *why)
 {
 	uint64_t id;
@@ -218,7 +218,7 @@ static uint64_t waits_since(struct api *a, const struct edges *w, uint64_t ns)
 	return since;
 }
 
-static int answer_edges(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_edges(struct api *a, const struct api_request *q, struct answer *ret,
 			struct why *why)
 {
 	struct edges w = {.api = a};
@@ -369,7 +369,7 @@ static int put_around(struct api *a, const struct interval *i, struct why *why)
 	return r < 0 ? r : 0;
 }
 
-static int answer_span(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_span(struct api *a, const struct api_request *q, struct answer *ret,
 		       struct why *why)
 {
 	const char *dot = strchrnul(q->rest, '.');
@@ -410,7 +410,7 @@ static int answer_span(struct api *a, const struct api_request *q, struct api_an
 	return r;
 }
 
-static int answer_find(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_find(struct api *a, const struct api_request *q, struct answer *ret,
 		       struct why *why)
 {
 	const char *text = api_text(q, "q"), *direction = api_text(q, "direction");
@@ -486,7 +486,7 @@ static void put_sums(struct api *a, const struct timeline_cell *sums, uint32_t c
 	api_close(a, '}');
 }
 
-static int answer_columns(struct api *a, const struct api_request *q, struct api_answer *ret,
+static int answer_columns(struct api *a, const struct api_request *q, struct answer *ret,
 			  struct why *why)
 {
 	uint32_t *tracks = malloc(((size_t)a->tracks_n + 1) * sizeof(*tracks)), n = 0;

@@ -20,4 +20,4 @@ struct page_times {
 /* @keeps_index: what was made of the trace is looked for and left. Returns an enum status. */
 int page_show(struct cmd *c, struct page *page, const struct page_times *times, bool keeps_index);
 /* Behind cmd_close(): what was written is said, and shown. */
-void page_end(const struct cmd *c, struct page *page, int status);
+void page_end(struct cmd *c, struct page *page, int status);

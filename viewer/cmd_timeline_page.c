@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "http/announce.h"
 #include "viewer/api.h"
-#include "viewer/browser.h"
 #include "viewer/server.h"
 
 #define FRAGMENT 256
@@ -117,62 +117,26 @@ static int make_fragment(struct show *s, const struct page_times *t, struct why 
 
 /* ---- served ---- */
 
-/* "[::1]:8080" and "host:8080"; @ret_address is the caller's to free. */
-static int read_http(const char *text, char **ret_address, uint16_t *ret_port)
+static void say(void *context, const char *text)
 {
-	const char *colon = strrchr(text, ':');
-	char *end = NULL;
-	unsigned long port = colon != NULL ? strtoul(colon + 1, &end, 10) : 0;
-
-	if (colon == NULL || colon == text || colon[1] < '0' || colon[1] > '9' || *end != '\0' ||
-	    port > UINT16_MAX || (text[0] == '[') != (colon[-1] == ']') ||
-	    (text[0] != '[' && memchr(text, ':', (size_t)(colon - text)) != NULL)) {
-		cmd_complain("--http %s: ADDR:PORT was expected, such as 10.0.0.1:8080 or "
-			     "[::1]:8080",
-			     text);
-		return STATUS_USAGE;
-	}
-	*ret_address = strndup(text, (size_t)(colon - text));
-	*ret_port = (uint16_t)port;
-	return *ret_address != NULL ? STATUS_OK : STATUS_FAILED;
+	(void)context;
+	cmd_complain("%s", text);
 }
 
-static void open_browser(const struct page *page, const char *url)
+static struct announce announcement(const struct show *s)
 {
-	if (page->no_open)
-		return;
-	if (browser_can(page->open))
-		browser_open(url);
-	else if (page->open)
-		cmd_complain("there is no display to open a browser on");
+	return (struct announce){.fragment = s->fragment,
+				 .is_quiet = s->c->args->quiet,
+				 .opens = s->page->open,
+				 .never_opens = s->page->no_open,
+				 .say = say};
 }
 
 static void on_ready(void *context, const char *url, const char *host, uint16_t port, bool is_open)
 {
-	struct show *s = context;
-	struct cmd *c = s->c;
-	const char *ssh = getenv("SSH_CONNECTION");
-	char server[256] = "", whole[800];
+	const struct announce a = announcement(context);
 
-	snprintf(whole, sizeof(whole), "%s%s%s", url, s->fragment[0] != '\0' ? "#" : "",
-		 s->fragment);
-	/* alone on a line, for scripts */
-	printf("%s\n", whole);
-	fflush(stdout);
-	if (is_open)
-		cmd_complain(
-			"%s can be asked from other machines, by everybody who knows that URL, "
-			"and nothing is encrypted",
-			host);
-	if (ssh != NULL && !is_open && !c->args->quiet) {
-		if (sscanf(ssh, "%*s %*s %255s", server) != 1)
-			gethostname(server, sizeof(server) - 1);
-		cmd_complain("from where you are: ssh -N -L %" PRIu16 ":%s:%" PRIu16 " %s", port,
-			     host, port, server);
-	}
-	if (!c->args->quiet)
-		cmd_complain("Ctrl-C ends it");
-	open_browser(s->page, whole);
+	announce(&a, url, host, port, is_open);
 }
 
 static int serve(struct show *s, struct api *api, bool keeps_index)
@@ -186,12 +150,14 @@ static int serve(struct show *s, struct api *api, bool keeps_index)
 				 .context = s};
 	struct why why = {""};
 	char *address = NULL;
-	int r, status = STATUS_OK;
+	int r = 0;
 
 	if (s->page->http != NULL)
-		status = read_http(s->page->http, &address, &ask.port);
-	if (status != STATUS_OK)
-		return status;
+		r = announce_read("--http", s->page->http, &address, &ask.port, &why);
+	if (r < 0) {
+		cmd_complain("%s", why.text);
+		return r == -EINVAL ? STATUS_USAGE : STATUS_FAILED;
+	}
 	ask.address = address;
 	terminal_watch_end(&s->c->progress);
 	r = server_run(&ask, &why);
@@ -233,11 +199,12 @@ static int read_size(const char *text, uint64_t *ret)
 }
 
 /* "file:///…", the path's bytes as a URL has them. */
-static void open_file(const struct page *page)
+static void open_file(const struct show *s)
 {
 	static const char plain[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._~-";
-	char *whole = realpath(page->html, NULL), *url = NULL;
+	const struct announce a = announcement(s);
+	char *whole = realpath(s->page->html, NULL), *url = NULL;
 	size_t size;
 	FILE *to = whole != NULL ? open_memstream(&url, &size) : NULL;
 
@@ -247,7 +214,7 @@ static void open_file(const struct page *page)
 			fprintf(to, strchr(plain, *at) != NULL ? "%c" : "%%%02X",
 				(unsigned char)*at);
 		fclose(to);
-		open_browser(page, url);
+		announce_open(&a, url);
 	}
 	free(url);
 	free(whole);
@@ -256,7 +223,7 @@ static void open_file(const struct page *page)
 static int write_file(struct show *s, struct api *api, bool keeps_index)
 {
 	struct html_ask ask = {.api = api,
-			       .assets = assets,
+			       .assets = timeline_page,
 			       .fragment = s->fragment,
 			       .size_max = HTML_SIZE,
 			       .watch = &s->c->progress.watch};
@@ -285,8 +252,9 @@ static int write_file(struct show *s, struct api *api, bool keeps_index)
 	return r < 0 ? STATUS_FAILED : STATUS_OK;
 }
 
-void page_end(const struct cmd *c, struct page *page, int status)
+void page_end(struct cmd *c, struct page *page, int status)
 {
+	const struct show s = {.c = c, .page = page};
 	const struct html_counts *n = &page->counts;
 
 	if (page->html == NULL || !cmd_has_written(c, status))
@@ -299,7 +267,7 @@ void page_end(const struct cmd *c, struct page *page, int status)
 			     " ns are put together; a larger --html-size has more of them",
 			     page->html, n->intervals, n->pieces, n->short_ns);
 	if (page->open)
-		open_file(page);
+		open_file(&s);
 }
 
 int page_show(struct cmd *c, struct page *page, const struct page_times *times, bool keeps_index)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "output/file.h"
 #include "viewer/html_private.h"
 
 #define PIECE_GUESS 7 /* bytes of the file */
@@ -142,8 +143,8 @@ static int begin(struct html *h)
 	r = sheet_init(&h->sheet, h->ask->assets);
 	if (r < 0)
 		return r;
-	h->kept = source_open_nameless(&directory);
-	h->scratch = source_open_nameless(&directory);
+	h->kept = file_open_unnamed(&directory);
+	h->scratch = file_open_unnamed(&directory);
 	if (h->kept < 0 || h->scratch < 0)
 		return h->kept < 0 ? h->kept : h->scratch;
 	out_init(h->out, h->kept, false);

@@ -6,16 +6,16 @@
 #include <unistd.h>
 
 #include "core/syscalls.h"
+#include "page/work.h"
 #include "viewer/api_private.h"
 #include "viewer/frames.h"
 #include "viewer/html_private.h"
-#include "viewer/work.h"
 
 #define ROWS        5000 /* of a table */
 #define EDGES       2000
 #define STEPS       2000      /* of memory over time */
 #define CELLS       150000    /* of columns times threads: what the page asks for, too */
-#define ANSWER_MAX  (4 << 20) /* bytes of one answer; what is longer is said to be missing */
+#define KEPT_MAX    (4 << 20) /* bytes of one answer; what is longer is said to be missing */
 #define STACKS_MAX  20000
 #define STEPS_LANES 1000 /* columns of lanes, of what is rare, and of locks along the run */
 #define LANES       128  /* tracks that have theirs */
@@ -43,7 +43,7 @@ static int copy_answer(struct html *h, int fd, int status)
 	off_t size = lseek(fd, 0, SEEK_END);
 	char bytes[16384];
 
-	if (size > ANSWER_MAX) {
+	if (size > KEPT_MAX) {
 		put_failure(h, "the answer is too long");
 		return 0;
 	}
@@ -63,16 +63,21 @@ static int copy_answer(struct html *h, int fd, int status)
 	return h->out->error;
 }
 
-static void leave_nothing(void *context)
+static void on_work(void *context, const char *text, int fd, struct answer *ret)
 {
-	(void)context;
+	api_answer_work(context, text, fd, ret);
 }
 
-static int answer_by_work(struct html *h, const struct api_request *q)
+static void on_refuse(void *context, int status, const char *why, int fd, struct answer *ret)
 {
-	const struct work_leave leave = {leave_nothing, NULL};
+	api_refuse(context, status, why, fd, ret);
+}
+
+static int answer_by_work(struct html *h, const char *text)
+{
+	const struct work_ask ask = {.answer = on_work, .refuse = on_refuse, .context = h->api};
 	struct work w;
-	int r = work_begin(&w, h->api, q, false, &leave);
+	int r = work_begin(&w, &ask, text, false);
 	bool is_done, is_over = false;
 
 	while (r == 0 && !is_over) {
@@ -96,7 +101,7 @@ static int answer_by_work(struct html *h, const struct api_request *q)
 /* Asks for @text, and keeps the answer as that of @key. */
 static int keep(struct html *h, const char *key, const char *text)
 {
-	struct api_answer answer;
+	struct answer answer;
 	struct api_request q;
 	struct why why = {""};
 	char copy[4096];
@@ -108,7 +113,7 @@ static int keep(struct html *h, const char *key, const char *text)
 		return 0;
 	}
 	if (r < 0 || api_is_work(&q))
-		return r < 0 ? r : answer_by_work(h, &q);
+		return r < 0 ? r : answer_by_work(h, text);
 	if (ftruncate(h->scratch, 0) < 0 || lseek(h->scratch, 0, SEEK_SET) < 0)
 		return -errno;
 	api_answer(h->api, &q, h->scratch, &answer);
@@ -362,7 +367,7 @@ static int put_stacks(struct html *h)
 {
 	struct tables *t = h->api->tables;
 	struct resolver *resolver = t->resolver;
-	struct api_answer answer;
+	struct answer answer;
 	struct api_request q;
 	char text[64];
 	uint32_t n;

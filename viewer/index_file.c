@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/checksum.h"
+#include "output/file.h"
 #include "viewer/index_private.h"
 
 #define KEPT     16 /* files: of the traces that were looked at last */
@@ -339,7 +340,7 @@ int index_prepare(struct index *x, bool has_name, struct why *why)
 		}
 		lose_name(x);
 	}
-	x->file.fd = source_open_nameless(&where);
+	x->file.fd = file_open_unnamed(&where);
 	if (x->file.fd < 0)
 		x->file.fd = memfd_create("cprof index", MFD_CLOEXEC);
 	if (x->file.fd >= 0)

@@ -2,14 +2,15 @@
  * server: the page and its questions over HTTP, for one person on this machine: docs/viewer-api.md.
  *
  *     one thread:   http/site.h ─┬─ page's files, what is answered now
- *                                ├─ works that are over (work.h)  ─→ their answers
+ *                                ├─ works that are over (http/works.h)  ─→ their answers
  *                                └─ the index, as it grows
- *
- * Works and the answers that wait to be sent are bounded, and so is the time of each.
  */
 #pragma once
 
+#include "page/assets.h"
 #include "viewer/api.h"
+
+extern const struct asset timeline_page[]; /* viewer/page/ */
 
 struct server_ask {
 	struct api *api;

@@ -11,31 +11,12 @@
 
 #define COPY_BYTES (64 << 10)
 
-int source_open_nameless(const char **ret_directory)
-{
-	const char *directory = getenv("TMPDIR");
-	char path[4096];
-	int fd;
-
-	if (directory == NULL || directory[0] == '\0')
-		directory = "/tmp";
-	*ret_directory = directory;
-	fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd < 0 &&
-	    snprintf(path, sizeof(path), "%s/cprof-trace.XXXXXX", directory) < (int)sizeof(path)) {
-		fd = mkostemp(path, O_CLOEXEC);
-		if (fd >= 0)
-			unlink(path);
-	}
-	return fd >= 0 ? fd : -errno;
-}
-
 /* Copies what comes out of @from, so that it can be read at any offset. */
 static int keep(int from, const char *shown, struct why *why)
 {
 	const char *directory;
 	uint8_t *buffer = NULL;
-	int fd = source_open_nameless(&directory), r = 0;
+	int fd = file_open_unnamed(&directory), r = 0;
 	ssize_t n;
 
 	if (fd < 0) {

@@ -28,9 +28,3 @@ void source_close(struct source *source);
 
 /* Reads @size bytes from @offset on. 0, -ENODATA (they are not all there), or what read() said. */
 int source_read(const struct source *source, uint64_t offset, void *to, size_t size);
-
-/*
- * A file without a name, in $TMPDIR or /tmp; where the file system has no such thing, one whose name is removed at once. Returns it
- * or a negative errno.
- */
-int source_open_nameless(const char **ret_directory);

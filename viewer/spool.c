@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "viewer/source.h"
+#include "output/file.h"
 
 /* A chunk: where the next one is, + 1; its size; bytes. Where it lies is settled when the one before it is written. */
 struct chunk {
@@ -45,7 +45,7 @@ static int flush(struct spool *s, struct spool_list *list, uint64_t next, struct
 	int r = 0;
 
 	if (s->fd < 0) {
-		s->fd = source_open_nameless(&s->directory);
+		s->fd = file_open_unnamed(&s->directory);
 		r = s->fd < 0 ? s->fd : 0;
 	}
 	memcpy(list->buffer, &head, sizeof(head));

@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct api_made made[2];
 	static bool is_made;
 	struct api_request q;
-	struct api_answer answer;
+	struct answer answer;
 	struct why why = {""};
 	char *text, *bytes;
 	size_t n;
@@ -44,8 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			bytes = api_ask(&made[i], &q, &answer, &n);
 			check(n > 0 && (answer.status == 200 || answer.status == 400 ||
 					answer.status == 404 || answer.status == 503));
-			check(answer.type == API_JSON ? bytes[0] == '{' && bytes[n - 1] == '}'
-						      : n % API_TILE_BYTES == 0);
+			check(answer.type == ANSWER_JSON ? bytes[0] == '{' && bytes[n - 1] == '}'
+							 : n % API_TILE_BYTES == 0);
 			free(bytes);
 		}
 	}

@@ -68,7 +68,7 @@ static inline void api_unmake(struct api_made *m)
 }
 
 /* The answer to @q as it is, ended by a zero byte; the caller's to free. */
-static inline char *api_ask(struct api_made *m, const struct api_request *q, struct api_answer *ret,
+static inline char *api_ask(struct api_made *m, const struct api_request *q, struct answer *ret,
 			    size_t *ret_size)
 {
 	off_t size;

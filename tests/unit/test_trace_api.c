@@ -92,7 +92,7 @@ static bool is_json(const char *text)
 static char *ask(struct api_made *m, const char *text, int *ret_status)
 {
 	struct api_request q;
-	struct api_answer answer;
+	struct answer answer;
 	size_t size;
 	char *bytes;
 
@@ -146,7 +146,7 @@ static void test_estimate(void)
 {
 	struct api_made m;
 	struct api_request q;
-	struct api_answer answer;
+	struct answer answer;
 	char text[100], *bytes;
 	bool adds_up = true, lives = false;
 	size_t size;
@@ -157,7 +157,7 @@ static void test_estimate(void)
 	ok(parse(text, &q) == 0, "a tile");
 	bytes = api_ask(&m, &q, &answer, &size);
 	is_u64(size, API_TILE_BYTES, "of one size");
-	ok(answer.status == 200 && answer.type == API_BYTES && !answer.is_immutable,
+	ok(answer.status == 200 && answer.type == ANSWER_BYTES && !answer.is_immutable,
 	   "that may change");
 	ok(bytes[0] == API_TILE_VERSION && bytes[1] == 1 && bytes[2] == TRACE_STATES &&
 		   bytes[3] == 24,

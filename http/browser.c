@@ -1,4 +1,4 @@
-#include "viewer/browser.h"
+#include "http/browser.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-#include "viewer/pack.h"
+#include "page/pack.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "viewer/work.h"
+#include "page/work.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,10 +12,11 @@
 #include <unistd.h>
 
 #include "core/clock.h"
-#include "viewer/pack.h"
+#include "output/file.h"
+#include "page/pack.h"
 
 /* Forks. In the new process: it ends when the server does, and has its own way with signals. */
-static pid_t divide(const struct work_leave *leave)
+static pid_t divide(const struct work_ask *ask)
 {
 	pid_t server = getpid(), pid = fork();
 	sigset_t none;
@@ -25,7 +26,8 @@ static pid_t divide(const struct work_leave *leave)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != server)
 		_exit(1);
-	leave->leave(leave->context);
+	if (ask->leave != NULL)
+		ask->leave(ask->leaves);
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGXFSZ, SIG_IGN);
@@ -35,22 +37,21 @@ static pid_t divide(const struct work_leave *leave)
 }
 
 /* What is to be saved stays as it is. */
-static void answer(struct work *w, struct api *a, const struct api_request *q, bool may_pack)
+static void answer(struct work *w, const struct work_ask *ask, const char *text, bool may_pack)
 {
-	api_answer(a, q, w->file, w->answer);
+	ask->answer(ask->context, text, w->file, w->answer);
 	if (may_pack && w->answer->filename[0] == '\0' &&
 	    pack_file(w->file, &w->answer->is_packed) < 0)
-		api_refuse(a, 500, "the answer cannot be packed", w->file, w->answer);
+		ask->refuse(ask->context, 500, "the answer cannot be packed", w->file, w->answer);
 }
 
-int work_begin(struct work *w, struct api *a, const struct api_request *q, bool may_pack,
-	       const struct work_leave *leave)
+int work_begin(struct work *w, const struct work_ask *ask, const char *text, bool may_pack)
 {
-	const struct rlimit limit = {API_ANSWER_MAX, API_ANSWER_MAX};
+	const struct rlimit limit = {ANSWER_MAX, ANSWER_MAX};
 	const char *directory;
 	int ends[2], r;
 
-	*w = (struct work){.file = source_open_nameless(&directory), .over = -1};
+	*w = (struct work){.file = file_open_unnamed(&directory), .over = -1};
 	w->answer = mmap(NULL, sizeof(*w->answer), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (w->file < 0 || w->answer == MAP_FAILED || pipe2(ends, O_CLOEXEC) < 0) {
@@ -58,13 +59,12 @@ int work_begin(struct work *w, struct api *a, const struct api_request *q, bool 
 		work_fini(w);
 		return r;
 	}
-	*w->answer = (struct api_answer){0};
-	w->pid = divide(leave);
+	*w->answer = (struct answer){0};
+	w->pid = divide(ask);
 	if (w->pid == 0) {
 		close(ends[0]);
 		setrlimit(RLIMIT_FSIZE, &limit);
-		a->tables->resolver = a->resolver;
-		answer(w, a, q, may_pack);
+		answer(w, ask, text, may_pack);
 		_exit(0);
 	}
 	r = w->pid < 0 ? -errno : 0;
