@@ -15,6 +15,7 @@
 int cmd_run(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_raw(int argc, char **argv);
+int cmd_web(int argc, char **argv);
 int cmd_tree(int argc, char **argv);
 int cmd_peek(int argc, char **argv);
 int cmd_traces(int argc, char **argv);
@@ -93,6 +94,11 @@ int cmd_parse(int argc, char **argv, const struct cmd_option *options, const cha
 int cmd_need_files(const char *command, const struct cmd_files *files);
 /* The program that stands before the profiles, recognised by being an ELF file; else NULL. */
 const char *cmd_take_program(struct cmd_files *files);
+
+/* The last @parts of a path. */
+const char *cmd_tail(const char *path, unsigned parts);
+/* "cpu.pb.gz and 2 more", of the last @parts; from malloc, or NULL. */
+char *cmd_title(const struct cmd_files *files, unsigned parts);
 
 /* One line on stderr: "cprof: top: …". */
 __attribute__((format(printf, 2, 3))) void cmd_complain(const char *command, const char *format,

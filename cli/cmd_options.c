@@ -432,6 +432,26 @@ const char *cmd_take_program(struct cmd_files *files)
 	return *files->paths++;
 }
 
+const char *cmd_tail(const char *path, unsigned parts)
+{
+	const char *at = path + strlen(path);
+
+	for (; at > path; at--)
+		if (at[-1] == '/' && at[0] != '\0' && --parts == 0)
+			break;
+	return at;
+}
+
+char *cmd_title(const struct cmd_files *files, unsigned parts)
+{
+	const char *first = cmd_tail(files->paths[0], parts);
+	char *title;
+	int n = files->n > 1 ? asprintf(&title, "%s and %zu more", first, files->n - 1)
+			     : asprintf(&title, "%s", first);
+
+	return n < 0 ? NULL : title;
+}
+
 int cmd_need_files(const char *command, const struct cmd_files *files)
 {
 	if (files->n > 0)

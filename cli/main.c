@@ -14,6 +14,7 @@ static const struct command {
 	{"run", cmd_run, "run a program and write its profiles"},
 	{"top", cmd_top, "the functions that use most"},
 	{"flame", cmd_flame, "the stacks as a picture, in a page, a drawing or text"},
+	{"web", cmd_web, "all of these as a page in a browser"},
 	{"tree", cmd_tree, "each function with its callers and callees"},
 	{"peek", cmd_peek, "the same for functions that match an expression"},
 	{"list", cmd_list, "source lines with what each is the cause of"},

@@ -53,7 +53,7 @@ _cprof()
 	local word=${COMP_WORDS[COMP_CWORD]} i=2 command=${COMP_WORDS[1]} REPLY before
 
 	if ((COMP_CWORD == 1)); then
-		COMPREPLY=($(compgen -W 'run top flame tree peek list traces tags info raw diff ctl doctor check merge export symbolize --help --version' -- "$word"))
+		COMPREPLY=($(compgen -W 'run top flame web tree peek list traces tags info raw diff ctl doctor check merge export symbolize --help --version' -- "$word"))
 		return
 	fi
 	if [[ $command == ctl && ${COMP_WORDS[COMP_CWORD - 1]} != -o ]]; then
@@ -80,13 +80,14 @@ _cprof()
 		return
 	fi
 	if [[ $command == export && $COMP_LINE =~ -format[=\ ]*[a-z]*$ ]]; then
-		COMPREPLY=($(compgen -W 'folded speedscope firefox callgrind' -- "${word#=}"))
+		COMPREPLY=($(compgen -W 'folded speedscope firefox callgrind gperftools' -- "${word#=}"))
 		return
 	fi
 	if [[ $command != run ]]; then
 		REPLY=--help
 		case $command in
 		top | tree | peek | list | traces | tags | raw) _cprof_report_options ;;
+		web) _cprof_report_options && REPLY+=' -http= -no_browser -open -idle_timeout= -pprof' ;;
 		info) REPLY='--help -all' ;;
 		diff) REPLY='--help -base -new -fail-on -min-share -alpha -absolute -flat -cum -markdown -json -nodecount -sample_index
 			-focus -ignore -tagfocus -tagignore -idle -show -hide -show_from' ;;

@@ -86,21 +86,6 @@ static void skip(struct part *all, uint32_t n)
 	all->n -= n;
 }
 
-static void print_value(struct report *r, int64_t value, FILE *to)
-{
-	struct unit_label label = report_label(r, value);
-
-	unit_print(to, 10, &label);
-}
-
-static void print_value_or_dot(struct report *r, int64_t value, FILE *to)
-{
-	if (value == 0)
-		fprintf(to, "%10s", ".");
-	else
-		print_value(r, value, to);
-}
-
 /* The lines that belong to the nodes of @part: from where the function begins. */
 static void find_range(const struct part *part, int64_t *ret_first, int64_t *ret_last)
 {
@@ -119,78 +104,71 @@ static void find_range(const struct part *part, int64_t *ret_first, int64_t *ret
 	*ret_last = last;
 }
 
-static void print_lines(struct report *r, const struct part *part, const struct source_file *file,
-			FILE *to)
+static int visit_lines(const struct part *part, const struct source_file *file,
+		       const struct list_visitor *v)
 {
-	int64_t first, last, flat, cum;
-	const char *text;
+	struct list_line l;
+	int64_t last;
 	uint32_t i = 0;
-	size_t size;
+	int error = 0;
 
-	find_range(part, &first, &last);
-	for (int64_t line = first;
-	     line <= last && (text = source_file_line(file, line, &size)) != NULL; line++) {
-		flat = cum = 0;
-		for (; i < part->n && part->nodes[i]->key.line <= line; i++) {
-			if (part->nodes[i]->key.line < line)
+	find_range(part, &l.number, &last);
+	for (; error == 0 && l.number <= last &&
+	       (l.text = source_file_line(file, l.number, &l.size)) != NULL;
+	     l.number++) {
+		l.flat = l.cum = 0;
+		for (; i < part->n && part->nodes[i]->key.line <= l.number; i++) {
+			if (part->nodes[i]->key.line < l.number)
 				continue;
-			flat = add(flat, part->nodes[i]->flat);
-			cum = add(cum, part->nodes[i]->cum);
+			l.flat = add(l.flat, part->nodes[i]->flat);
+			l.cum = add(l.cum, part->nodes[i]->cum);
 		}
-		print_value_or_dot(r, flat, to);
-		fputc(' ', to);
-		print_value_or_dot(r, cum, to);
-		fprintf(to, " %6" PRId64 ":", line);
-		fwrite(text, 1, size, to);
-		fputc('\n', to);
+		error = v->line(v->context, &l);
 	}
+	return error;
 }
 
-static int print_routine(struct report *r, const struct part *part, struct source_files *files,
-			 FILE *to)
+static int visit_part(const struct part *part, struct source_files *files,
+		      const struct list_visitor *v)
 {
 	const struct graph_key *key = &part->nodes[0]->key;
 	const struct source_file *file = source_files_get(files, key->file);
-	int64_t flat = 0, cum = 0;
+	struct list_function f = {.name = key->name, .file = key->file};
+	int error;
 
 	if (file == NULL)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < part->n; i++) {
-		flat = add(flat, part->nodes[i]->flat);
-		cum = add(cum, part->nodes[i]->cum);
+		f.flat = add(f.flat, part->nodes[i]->flat);
+		f.cum = add(f.cum, part->nodes[i]->cum);
 	}
-	fprintf(to, "ROUTINE ======================== %s in %s\n", key->name, key->file);
-	print_value(r, flat, to);
-	fputc(' ', to);
-	print_value(r, cum, to);
-	fprintf(to, " (flat, cum) %s of Total\n", unit_percent(cum, r->total).text);
-	if (file->error != NULL)
-		fprintf(to, " Error: %s\n", file->error);
-	else
-		print_lines(r, part, file, to);
-	return 0;
+	f.error = file->error;
+	error = v->function(v->context, &f);
+	return error < 0 || file->error != NULL ? error : visit_lines(part, file, v);
 }
 
 /* One function: each of the files that it is in. */
-static int print_function(struct report *r, struct part part, struct source_files *files, FILE *to)
+static int visit_function(struct part part, struct source_files *files,
+			  const struct list_visitor *v)
 {
+	const struct list_function nowhere = {.name = part.nodes[0]->key.name, .file = ""};
 	int error = 0;
 
 	if (part.nodes[part.n - 1]->key.file[0] == '\0')
-		fprintf(to, "No source information for %s\n", part.nodes[0]->key.name);
+		error = v->function(v->context, &nowhere);
 	while (part.n > 0 && error == 0) {
 		struct part in_file = first_part(&part, true);
 
 		if (in_file.nodes[0]->key.file[0] != '\0')
-			error = print_routine(r, &in_file, files, to);
+			error = visit_part(&in_file, files, v);
 		skip(&part, in_file.n);
 	}
 	return error;
 }
 
-static int print_all(struct report *r, struct part all, FILE *to, struct why *why)
+static int visit_all(struct report *r, struct part all, const struct list_visitor *v,
+		     struct why *why)
 {
-	struct unit_label total = report_label(r, r->total);
 	struct source_files files;
 	const char *advice;
 	bool has_lines = false;
@@ -198,25 +176,24 @@ static int print_all(struct report *r, struct part all, FILE *to, struct why *wh
 
 	if (error < 0)
 		return error;
-	report_print_idle(r, to);
-	fprintf(to, "Total: %s%s\n", total.number, total.unit);
+	v->begin(v->context);
+	why_set(why, "out of memory");
 	while (all.n > 0 && error == 0) {
 		struct part function = first_part(&all, false);
 
 		has_lines |= function.nodes[function.n - 1]->key.file[0] != '\0';
-		error = print_function(r, function, &files, to);
+		error = visit_function(function, &files, v);
 		skip(&all, function.n);
 	}
-	error = report_end(to, error, why);
 	advice = has_lines ? source_files_advise(&files)
 			   : "no source lines are known of these: was it built with -g?";
-	if (error == 0 && advice != NULL && r->options->note != NULL)
-		r->options->note(advice);
+	if (error == 0 && advice != NULL)
+		v->advise(v->context, advice);
 	source_files_fini(&files);
 	return error;
 }
 
-int list_print(struct report *r, FILE *to, struct why *why)
+int list_visit(struct report *r, const struct list_visitor *v, struct why *why)
 {
 	struct part matching;
 	struct graph g;
@@ -229,7 +206,87 @@ int list_print(struct report *r, FILE *to, struct why *why)
 	if (error == 0)
 		error = find(&g, r->options->expression, &matching, why);
 	if (error == 0)
-		error = print_all(r, matching, to, why);
+		error = visit_all(r, matching, v, why);
 	graph_fini(&g);
 	return error;
+}
+
+/* ---- as text ---- */
+
+struct printing {
+	struct report *r;
+	FILE *to;
+};
+
+static void print_value(const struct printing *p, int64_t value)
+{
+	struct unit_label label = report_label(p->r, value);
+
+	unit_print(p->to, 10, &label);
+}
+
+static void print_value_or_dot(const struct printing *p, int64_t value)
+{
+	if (value == 0)
+		fprintf(p->to, "%10s", ".");
+	else
+		print_value(p, value);
+}
+
+static void print_begin(void *context)
+{
+	const struct printing *p = context;
+	struct unit_label total = report_label(p->r, p->r->total);
+
+	report_print_idle(p->r, p->to);
+	fprintf(p->to, "Total: %s%s\n", total.number, total.unit);
+}
+
+static int print_function(void *context, const struct list_function *f)
+{
+	const struct printing *p = context;
+
+	if (f->file[0] == '\0') {
+		fprintf(p->to, "No source information for %s\n", f->name);
+		return 0;
+	}
+	fprintf(p->to, "ROUTINE ======================== %s in %s\n", f->name, f->file);
+	print_value(p, f->flat);
+	fputc(' ', p->to);
+	print_value(p, f->cum);
+	fprintf(p->to, " (flat, cum) %s of Total\n", unit_percent(f->cum, p->r->total).text);
+	if (f->error != NULL)
+		fprintf(p->to, " Error: %s\n", f->error);
+	return 0;
+}
+
+static int print_line(void *context, const struct list_line *l)
+{
+	const struct printing *p = context;
+
+	print_value_or_dot(p, l->flat);
+	fputc(' ', p->to);
+	print_value_or_dot(p, l->cum);
+	fprintf(p->to, " %6" PRId64 ":", l->number);
+	fwrite(l->text, 1, l->size, p->to);
+	fputc('\n', p->to);
+	return 0;
+}
+
+static void note_advice(void *context, const char *advice)
+{
+	const struct printing *p = context;
+
+	/* behind what was printed */
+	if (p->r->options->note != NULL && fflush(p->to) == 0)
+		p->r->options->note(advice);
+}
+
+int list_print(struct report *r, FILE *to, struct why *why)
+{
+	struct printing p = {r, to};
+	const struct list_visitor v = {print_begin, print_function, print_line, note_advice, &p};
+	int error = list_visit(r, &v, why);
+
+	return error < 0 ? error : report_end(to, 0, why);
 }

@@ -109,6 +109,8 @@ int report_load(struct report *r, const struct report_options *options, char *co
  * -ENOMEM.
  */
 int report_prepare(struct report *r, struct why *why);
+/* r->column, as the options have it; part of report_prepare(). 0 or -EINVAL, with @why. */
+int report_choose_column(struct report *r, struct why *why);
 void report_fini(struct report *r); /* a zeroed one is fine */
 
 int64_t report_value(const struct report *r, const struct profile_sample *s);

@@ -298,7 +298,7 @@ static bool is_number(const char *text)
 	return *text != '\0' && strspn(text, "0123456789") == strlen(text);
 }
 
-static int choose_column(struct report *r, struct why *why)
+int report_choose_column(struct report *r, struct why *why)
 {
 	const struct profile *p = &r->profile;
 	const char *wanted = r->options->sample_index, *short_form;
@@ -420,7 +420,7 @@ int report_prepare(struct report *r, struct why *why)
 		if (error < 0)
 			return error;
 	}
-	error = choose_column(r, why);
+	error = report_choose_column(r, why);
 	if (error < 0)
 		return error;
 	type = p->sample_types[r->column].type;

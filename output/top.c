@@ -3,8 +3,7 @@
 #include "output/graph.h"
 #include "output/top.h"
 
-/* How it was called, for what was inlined at all; edges below the cut-off have no say. */
-static const char *inline_mark(const struct graph *g, const struct graph_node *n)
+const char *top_inline_mark(const struct graph *g, const struct graph_node *n)
 {
 	bool is_inlined = false, is_called = false;
 	uint32_t i;
@@ -39,7 +38,7 @@ static void print_rows(struct graph *g, FILE *to)
 		label = report_label(r, cum);
 		unit_print(to, 10, &label);
 		fprintf(to, " %s  %s%s\n", unit_percent(cum, r->total).text, n->text,
-			inline_mark(g, n));
+			top_inline_mark(g, n));
 	}
 }
 

@@ -66,8 +66,7 @@ static void print_nodes(struct graph *g, FILE *to)
 		fputs(separator, to);
 }
 
-/* Keeps what matches. Returns 0, -EINVAL, -ENOENT or -ENOMEM; of the last @why says nothing. */
-static int keep_matching(struct graph *g, const char *expression, struct why *why)
+int peek_keep(struct graph *g, const char *expression, struct why *why)
 {
 	struct regex *re;
 	struct why inner;
@@ -101,7 +100,7 @@ static int print(struct report *r, enum graph_extent extent, const char *express
 	if (error == 0)
 		error = graph_build(&g, extent);
 	if (error == 0 && expression != NULL)
-		error = keep_matching(&g, expression, why);
+		error = peek_keep(&g, expression, why);
 	if (error == 0) {
 		graph_choose_unit(&g);
 		print_nodes(&g, to);

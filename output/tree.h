@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "core/why.h"
+#include "output/graph.h"
 #include "output/text.h"
 
 /* @r is prepared. Each returns 0, -ENOMEM, or -EIO when @to does not take it. */
@@ -20,3 +21,9 @@ int tree_print(struct report *r, FILE *to, struct why *why);
  * expression is no good) and -ENOENT (it matches nothing), with nothing printed.
  */
 int peek_print(struct report *r, FILE *to, struct why *why);
+
+/*
+ * is_kept of those shown nodes of @g that match @expression, and of no other. 0, -EINVAL, -ENOENT or -ENOMEM; of the last @why says
+ * nothing.
+ */
+int peek_keep(struct graph *g, const char *expression, struct why *why);

@@ -269,6 +269,8 @@ class Page {
 	}
 
 	details() {
+		/* for a page that has this one in a frame */
+		window.dispatchEvent(new CustomEvent('mark', { detail: this.stage.focus > 0 ? this.t.names[this.t.frame[this.stage.focus]] : '' }));
 		if (byId('panel').hidden)
 			return;
 		showPanel({ ...this.told(), i: this.stage.focus, zoom: this.stage.zoom, isInverted: this.state.inverted,
@@ -381,6 +383,7 @@ unpack('data').then((bytes) => {
 	window.flame = new Page(decode(bytes));
 	byId('rows').focus({ preventScroll: true });
 	document.documentElement.dataset.ready = '';
+	window.dispatchEvent(new Event('drawn'));
 }).catch((error) => {
 	fill(byId('path'), make('span', { role: 'alert' }, `This page cannot be shown: ${error.message}`));
 	throw error;

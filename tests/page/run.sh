@@ -1,5 +1,5 @@
 #!/bin/sh
-# The page's tests, TAP: tests/page/run.sh units | browser BUILD | server BUILD | file BUILD | flame BUILD. What it takes is looked for; without it the test is skipped
+# The page's tests, TAP: tests/page/run.sh units | browser BUILD | server BUILD | file BUILD | flame BUILD | web BUILD. What it takes is looked for; without it the test is skipped
 # and says why.
 #
 #     CPROF_NODE_MODULES=DIR    where playwright-core is; else it is installed into BUILD
