@@ -1,7 +1,7 @@
 /*
  * page: what a page of a trace takes in a headless Chromium: page.mjs ours|go URL CHROMIUM MODULES SERVER_PID TURNS
  *
- *     first    ms from asking for the page to its first picture
+ *     first    ms from asking for the page to its first picture, with all that it asked for: ours may be an estimate, and says so
  *     frames   ms from a key that pans or zooms to the frame that has it, one by one
  *     answers  ms that each question took that the picture needs, of those that came of such a key, or of the whole trace at first: { tiles: […], spans: […] …}; ours
  *              alone
@@ -20,7 +20,7 @@ const { chromium } = createRequire(path.join(modules, 'x'))('playwright-core');
 const PATIENCE_MS = 600000; /* for what hangs */
 const OURS = kind === 'ours';
 const READY = OURS
-	? () => document.documentElement.dataset.ready !== undefined
+	? () => document.documentElement.dataset.drawn !== undefined && window.flying === 0
 	: () => document.querySelector('tr-ui-timeline-view')?.model?.bounds?.isEmpty === false;
 /* Closer five times at once, along it on some levels, and back. */
 const KEYS = ['W', 'D', 'W', 'a', 'W', 'D', 'W', 'W', 'A', 'W', 'd', 'W', 'W', 'D', 'w', 'S', 'S', 'D', 'S', 'S', 'a', 'S', 'S', 'S', ...OURS ? ['0'] : []];

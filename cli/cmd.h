@@ -104,6 +104,13 @@ char *cmd_title(const struct cmd_files *files, unsigned parts);
 __attribute__((format(printf, 2, 3))) void cmd_complain(const char *command, const char *format,
 							...);
 
+/*
+ * Adds @files up into a fresh @ret, as they are; those that are no files are fetched by @s, whose options are set. 0, -EINVAL (what was
+ * typed is no good) or another negative errno, with @why.
+ */
+int cmd_read(const struct cmd_files *files, struct sources *s, struct report_options *how,
+	     struct profile *ret, struct why *why);
+
 #define CMD_REPORT_OPTIONS_MAX 64
 #define CMD_COLUMNS            7
 

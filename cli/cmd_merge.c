@@ -1,3 +1,5 @@
+#include <errno.h>
+
 #include "cli/cmd.h"
 #include "cli/result.h"
 
@@ -13,16 +15,20 @@ static const char help[] =
 	"  -o OUT   write there; else to standard output\n"
 	"  PROGRAM  an ELF file: the name of the main program in place of the profile's\n"
 	"\n"
+	"A FILE may also be a process, a socket or an address, as for 'cprof top'.\n"
+	"\n"
 	"  cprof merge -o week.pb.gz monday/cpu.pb.gz tuesday/cpu.pb.gz\n"
 	"\n"
 	"Next: 'cprof top OUT'. More: cprof-merge(1).\n";
 
 int cmd_merge(int argc, char **argv)
 {
+	struct sources sources = {0};
 	const char *to = NULL;
 	const struct cmd_option options[] = {
 		{"o", CMD_TEXT, &to, 0, NULL},
 		{"output", CMD_TEXT, &to, 0, NULL},
+		CMD_SOURCE_OPTIONS(&sources),
 		{NULL, CMD_FLAG, NULL, 0, NULL},
 	};
 	struct cmd_files files;
@@ -38,10 +44,11 @@ int cmd_merge(int argc, char **argv)
 	    result_check_terminal(to, argv[0], "a profile") != CMD_OK)
 		return CMD_USAGE;
 	how.program = cmd_take_program(&files);
-	why_set(&why, "out of memory");
-	if (report_read(&profile, &how, files.paths, files.n, &why) < 0) {
+	error = cmd_read(&files, &sources, &how, &profile, &why);
+	sources_fini(&sources);
+	if (error < 0) {
 		cmd_complain(argv[0], "%s", why.text);
-		return CMD_FAILED;
+		return error == -EINVAL ? CMD_USAGE : CMD_FAILED;
 	}
 	if (profile.has_wrapped) {
 		cmd_complain(argv[0],

@@ -232,6 +232,22 @@ int cmd_parse(int argc, char **argv, const struct cmd_option *options, const cha
 	return 0;
 }
 
+int cmd_read(const struct cmd_files *files, struct sources *s, struct report_options *how,
+	     struct profile *ret, struct why *why)
+{
+	int r = sources_add(s, files->paths, files->n, why);
+
+	if (r == 0)
+		r = sources_fetch(s, why);
+	if (r < 0)
+		return r;
+	how->read = sources_read;
+	how->read_user = s;
+	why_set(why, "out of memory");
+	r = report_read(ret, how, files->paths, files->n, why);
+	return r == -EINVAL ? -EBADMSG : r; /* nothing is wrong with what was typed */
+}
+
 /* Reports */
 
 void cmd_report_init(struct cmd_report *r)

@@ -24,6 +24,8 @@ static const char help[] =
 	"  -force              also where there are names\n"
 	"  PROGRAM             an ELF file: the main program in place of the profile's\n"
 	"\n"
+	"A FILE may also be a process, a socket or an address, as for 'cprof top'.\n"
+	"\n"
 	"  cprof symbolize -o named.pb.gz -build-id-dir=symbols heap.pb.gz\n"
 	"\n"
 	"Next: 'cprof top OUT'. More: cprof-symbolize(1).\n";
@@ -33,6 +35,7 @@ struct asked {
 	bool is_forced, with_servers;
 	struct cmd_list directories;
 	struct cmd_files files;
+	struct sources sources;
 };
 
 static void note(const char *text)
@@ -69,9 +72,12 @@ static int symbolize(struct asked *a, const char *command)
 	int r;
 
 	how.program = cmd_take_program(&a->files);
-	r = report_read(&profile, &how, a->files.paths, a->files.n, &why);
-	if (r == 0)
-		r = symbolize_profile(&done, &profile);
+	r = cmd_read(&a->files, &a->sources, &how, &profile, &why);
+	if (r < 0) {
+		cmd_complain(command, "%s", why.text);
+		return r == -EINVAL ? CMD_USAGE : CMD_FAILED;
+	}
+	r = symbolize_profile(&done, &profile);
 	if (r == 0)
 		r = result_write_profile(&profile, a->to, &why);
 	profile_fini(&profile);
@@ -95,6 +101,7 @@ int cmd_symbolize(int argc, char **argv)
 		{"build-id-dir", CMD_LIST, &a.directories, 0, NULL},
 		{"debuginfod", CMD_FLAG, &a.with_servers, 0, NULL},
 		{"force", CMD_FLAG, &a.is_forced, 0, NULL},
+		CMD_SOURCE_OPTIONS(&a.sources),
 		{NULL, CMD_FLAG, NULL, 0, NULL},
 	};
 	int status;
@@ -108,5 +115,6 @@ int cmd_symbolize(int argc, char **argv)
 	else if ((status = prepare(&a, argv[0])) == CMD_OK)
 		status = symbolize(&a, argv[0]);
 	free(a.directories.items);
+	sources_fini(&a.sources);
 	return status;
 }

@@ -122,17 +122,23 @@ static int write_fetched(const struct cmd_files *files, struct sources *sources,
 {
 	struct report_options how = report_defaults;
 	struct profile profile;
-	int r = sources_fetch(sources, why);
+	int r = cmd_read(files, sources, &how, &profile, why);
 
-	how.read = sources_read;
-	how.read_user = sources;
-	if (r < 0)
-		return r;
-	r = report_read(&profile, &how, files->paths, files->n, why);
 	if (r < 0)
 		return r;
 	r = result_write_profile(&profile, path, why);
 	profile_fini(&profile);
+	return r;
+}
+
+/* How many of @files are none; negative: what was typed is no good, with @why. */
+static int count_fetched(const struct cmd_files *files, struct why *why)
+{
+	struct sources s = {0};
+	int r = sources_add(&s, files->paths, files->n, why);
+
+	r = r < 0 ? r : (int)s.n;
+	sources_fini(&s);
 	return r;
 }
 
@@ -142,14 +148,14 @@ int handover_pprof(const char *command, char *const *words, const struct cmd_fil
 	const char *temporary = getenv("TMPDIR");
 	char directory[4000], path[4096];
 	struct why why = {"out of memory"};
-	int status = CMD_FAILED, r = sources_add(sources, files->paths, files->n, &why);
+	int status = CMD_FAILED, r = count_fetched(files, &why);
 	char **line = NULL;
 
 	if (r < 0) {
 		cmd_complain(command, "%s", why.text);
 		return r == -EINVAL ? CMD_USAGE : CMD_FAILED;
 	}
-	if (sources->n == 0) {
+	if (r == 0) {
 		line = make_line(words, files, NULL);
 		status = line != NULL ? run(command, line) : CMD_FAILED;
 		free(line);

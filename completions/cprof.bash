@@ -91,9 +91,9 @@ _cprof()
 		info) REPLY='--help -all' ;;
 		diff) REPLY='--help -base -new -fail-on -min-share -alpha -absolute -flat -cum -markdown -json -nodecount -sample_index
 			-focus -ignore -tagfocus -tagignore -idle -show -hide -show_from' ;;
-		merge) REPLY='--help -o' ;;
+		merge) REPLY='--help -o -seconds= -timeout=' ;;
 		export) _cprof_report_options && REPLY+=' -o -format=' ;;
-		symbolize) REPLY='--help -o -build-id-dir= -debuginfod -force' ;;
+		symbolize) REPLY='--help -o -build-id-dir= -debuginfod -force -seconds= -timeout=' ;;
 		esac
 		if [[ $word == -* ]]; then
 			COMPREPLY=($(compgen -W "$REPLY" -- "$word"))

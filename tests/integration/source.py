@@ -291,6 +291,12 @@ def process():
                                 (['%d/../x' % pid], 2, 'the name of a profile goes behind'), (['%d/' % 2**31], 1, 'no such file')):
         r = box.command('top', *words)
         tap.ok(r.status == status and r.out == '' and said in r.err, 'top ' + said, r.show())
+    for words in (['merge'], ['symbolize']):
+        to = os.path.join(box.root, words[0] + '.pb.gz')
+        r = box.command(*words, '-seconds=1', '-o', to, '%d/cpu' % pid, there)
+        tap.ok(r.status == 0 and box.command('info', to).status == 0, '%s of a process and a socket, of the next second' % words[0], r.show())
+    r = box.command('merge', '-o', os.path.join(box.root, 'never'), '%d/../x' % pid)
+    tap.ok(r.status == 2 and 'the name of a profile goes behind' in r.err and not os.path.exists(os.path.join(box.root, 'never')), 'merge: what is no name', r.show())
     r = box.command('top', os.getpid())
     tap.ok(r.status == 1 and 'does not run under `cprof run`' in r.err, 'a process without a launcher', r.show())
     with open(os.path.join(box.cwd, str(pid)), 'wb') as f:

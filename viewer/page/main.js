@@ -327,6 +327,10 @@ class App {
 		try {
 			this.overview = await api.json('columns', { from: this.bounds.from, to: this.bounds.to, columns: columnsFor(this.bounds, this.tracks.length) });
 			this.redraw();
+			/* there is something to be seen, an estimate at least */
+			requestAnimationFrame(() => {
+				document.documentElement.dataset.drawn = '';
+			});
 			/* once, and not in the way of the index */
 			if (!this.isReady || this.warnings.length > 0)
 				return;
