@@ -256,7 +256,8 @@ static int hear(int connection, struct arrival *ret)
 	ret->pid = peer.pid;
 	ret->uid = peer.uid;
 	if (n >= (ssize_t)sizeof(said.ask) && said.ask.magic == SESSION_ASK_MAGIC) {
-		bool has_text = said.ask.what == SESSION_START || said.ask.what == SESSION_STOP;
+		bool has_text = said.ask.what == SESSION_START || said.ask.what == SESSION_STOP ||
+				said.ask.what == SESSION_TRACE;
 		size_t text_bytes = (size_t)n - sizeof(said.ask);
 
 		if (text_bytes != (has_text ? strlen(text) : 0) ||

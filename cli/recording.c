@@ -297,6 +297,14 @@ static void answer_status(const struct recording *r, const struct image *image, 
 		close(fd);
 }
 
+/* Behind "a trace" there is a number, or nothing. */
+static bool is_right(const struct arrival *arrival)
+{
+	const char *text = arrival->text;
+
+	return arrival->what != SESSION_TRACE || text[strspn(text, "0123456789")] == '\0';
+}
+
 /* Somebody wants something of a process. Who may: the user whose session it is, and root. */
 static void answer(const struct recording *r, const struct arrival *arrival)
 {
@@ -309,13 +317,13 @@ static void answer(const struct recording *r, const struct arrival *arrival)
 			found = i;
 	error = arrival->uid != geteuid() && arrival->uid != 0             ? -EPERM
 		: found == NULL                                            ? -ESRCH
-		: arrival->what > SESSION_STATUS                           ? -EINVAL
+		: arrival->what > SESSION_STATUS || !is_right(arrival)     ? -EINVAL
 		: arrival->what == SESSION_TRACE && found->tracing == NULL ? -ENODATA
 									   : 0;
 	if (error == 0 && arrival->what == SESSION_START && arrival->pid != getpid())
 		serving_keep(found->served, OPTION_PROFILES);
 	if (error == 0 && arrival->what == SESSION_TRACE)
-		tracing_ask(found->tracing, arrival->connection);
+		tracing_ask(found->tracing, arrival->connection, strtoull(arrival->text, NULL, 10));
 	else if (error == 0 && arrival->what == SESSION_STATUS)
 		answer_status(r, found, arrival->connection);
 	else if (error == 0)

@@ -365,10 +365,15 @@ static int trace_begin(void *user, struct endpoint_call *call, struct why *why)
 	return r;
 }
 
-static int trace_write(void *user, struct endpoint_call *call, int fd, struct why *why)
+static int trace_write(void *user, struct endpoint_call *call, uint64_t since_ns, int fd,
+		       struct why *why)
 {
 	struct served *d = user;
-	int file = -1, r = ask(d, call, SESSION_TRACE, NULL, &file, why);
+	char since[24];
+	int file = -1, r;
+
+	snprintf(since, sizeof(since), "%" PRIu64, since_ns);
+	r = ask(d, call, SESSION_TRACE, since, &file, why);
 
 	/* its file is begun a little after it was switched on */
 	if (r == -ENODATA && clock_monotonic() < call->begun_ns + TRIES_NS)

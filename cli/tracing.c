@@ -58,6 +58,7 @@ struct tracing {
 		struct file file;
 		int asks[ASKS_MAX]; /* who gets it */
 		unsigned asks_n;
+		uint64_t since_ns;
 	} taken;
 	uint32_t triggered; /* regions that lasted too long, of those that were looked at */
 	uint64_t left_out;  /* of them: without a snapshot */
@@ -69,7 +70,8 @@ struct tracing {
 	struct why why;
 	int asks[ASKS_MAX]; /* connections of those who wait for a snapshot */
 	unsigned asks_n;
-	unsigned named_n; /* files trace.N.out */
+	uint64_t asks_since_ns; /* which need not have what was before; 0: all of it */
+	unsigned named_n;       /* files trace.N.out */
 };
 
 /* The file */
@@ -201,14 +203,18 @@ static void end_drain(struct tracing *t)
  * that somebody has asked for have no name.
  */
 
-void tracing_ask(struct tracing *t, int connection)
+void tracing_ask(struct tracing *t, int connection, uint64_t since_ns)
 {
 	bool has_room;
 
 	pthread_mutex_lock(&t->lock);
 	has_room = t->has_thread && t->asks_n < ASKS_MAX;
-	if (has_room)
+	if (has_room) {
 		t->asks[t->asks_n++] = connection;
+		/* they share one: it has what any of them wants */
+		if (t->asks_n == 1 || since_ns < t->asks_since_ns)
+			t->asks_since_ns = since_ns;
+	}
 	pthread_mutex_unlock(&t->lock);
 	if (has_room)
 		drain_rouse(t->drain);
@@ -311,6 +317,7 @@ static bool take_asks(struct tracing *t)
 	pthread_mutex_lock(&t->lock);
 	memcpy(s->asks, t->asks, t->asks_n * sizeof(t->asks[0]));
 	s->asks_n = t->asks_n;
+	s->since_ns = t->asks_since_ns;
 	t->asks_n = 0;
 	pthread_mutex_unlock(&t->lock);
 	return s->asks_n > 0;
@@ -322,12 +329,14 @@ static bool begin_snapshot(struct tracing *t)
 	struct why why = {""};
 	int r;
 
+	s->since_ns = 0;
 	s->number = is_triggered(t) ? t->named_n + 1 : 0;
 	if (s->number == 0 && !take_asks(t))
 		return false;
 	r = open_snapshot(t, s, &why);
 	if (r == 0) {
-		r = drain_snapshot_begin(t->drain, fcntl(s->file.fd, F_DUPFD_CLOEXEC, 3));
+		r = drain_snapshot_begin(t->drain, fcntl(s->file.fd, F_DUPFD_CLOEXEC, 3),
+					 s->since_ns);
 		if (r < 0)
 			close_snapshot(s);
 	}

@@ -24,7 +24,7 @@ struct tracing *tracing_begin(const struct segment *s, void *door, pid_t pid, co
 			      const char *below, struct writer_ring ring);
 
 /* Who asks on @connection gets a snapshot of the trace, or hears why not (reception_answer()). Returns at once. */
-void tracing_ask(struct tracing *t, int connection);
+void tracing_ask(struct tracing *t, int connection, uint64_t since_ns);
 
 /* From here on it is in @below. */
 void tracing_move(struct tracing *t, const char *below);

@@ -36,9 +36,9 @@ int session_tell(const char *socket_path, const char *text);
 #define SESSION_ANSWER_MAGIC UINT64_C(0x31534e4146525043) /* "CPRFANS1" */
 
 enum session_what {
-	SESSION_TRACE,  /* a snapshot of the trace, as a file */
-	SESSION_START,  /* the profiles in the text behind it, as in cprof_start() */
-	SESSION_STOP,   /* those that are named there, by commas */
+	SESSION_TRACE, /* a snapshot of the trace, as a file; since a time of CLOCK_MONOTONIC, a number, if there is one behind it */
+	SESSION_START, /* the profiles in the text behind it, as in cprof_start() */
+	SESSION_STOP,  /* those that are named there, by commas */
 	SESSION_STATUS, /* what is on, as a file for people */
 };
 

@@ -383,7 +383,9 @@ static int write_reply(struct endpoint_request *q, const struct segment *s, stru
 	if (q->reply.fd < 0)
 		return -errno;
 	return q->kind == KIND_TRACE
-		       ? e->source.trace_write(e->source.user, &q->call, q->reply.fd, why)
+		       ? e->source.trace_write(e->source.user, &q->call,
+					       q->has_window ? q->until_ns - q->window_ns : 0,
+					       q->reply.fd, why)
 		       : write_profile(q, s, why);
 }
 

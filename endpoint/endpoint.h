@@ -55,9 +55,10 @@ struct endpoint_source {
 	void (*window_stop)(void *user, struct reading_window *window);
 	void (*window_end)(void *user, struct reading_window *window);
 
-	/* The same for the trace; trace_write(): up to now, as a whole file. */
+	/* The same for the trace; trace_write(): from about @since_ns of CLOCK_MONOTONIC up to now, as a whole file. */
 	int (*trace_begin)(void *user, struct endpoint_call *call, struct why *why);
-	int (*trace_write)(void *user, struct endpoint_call *call, int fd, struct why *why);
+	int (*trace_write)(void *user, struct endpoint_call *call, uint64_t since_ns, int fd,
+			   struct why *why);
 	void (*trace_end)(void *user);
 
 	/* At a word of SPEC; -EINVAL: the word is wrong. 0 with @why: what there is to say of it. */

@@ -2,6 +2,7 @@
  * The public functions; include/cprof/cprof.h has their contracts.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,6 +14,7 @@
 #include "core/profile.h"
 #include "core/session.h"
 #include "cprof/cprof.h"
+#include "preload/api.h"
 #include "preload/boot.h"
 #include "preload/own_work.h"
 #include "preload/process.h"
@@ -280,9 +282,13 @@ CPROF_PUBLIC void cprof_attribute(const char *key, const char *value)
 #define SNAPSHOT_MS 10000 /* for the launcher to answer, and between two bytes that a file takes */
 
 /* What the launcher has, as a file. */
-static int ask_launcher(int *ret_file, struct why *why)
+static int ask_launcher(uint64_t since_ns, int *ret_file, struct why *why)
 {
-	int r = session_ask(boot_session(), 0, SESSION_TRACE, NULL, SNAPSHOT_MS, ret_file, why);
+	char since[24];
+	int r;
+
+	snprintf(since, sizeof(since), "%" PRIu64, since_ns);
+	r = session_ask(boot_session(), 0, SESSION_TRACE, since, SNAPSHOT_MS, ret_file, why);
 
 	return r == -ENOENT || r == -ECONNREFUSED || r == -ECONNRESET ? -ENOTCONN : r;
 }
@@ -308,7 +314,7 @@ static int make_snapshot(int *ret_file, struct why *why)
 	return r;
 }
 
-CPROF_PUBLIC int cprof_trace_snapshot(int fd)
+int api_trace_snapshot(int fd, uint64_t since_ns)
 {
 	struct why why = {""};
 	int file = -1, saved = errno, r;
@@ -318,7 +324,8 @@ CPROF_PUBLIC int cprof_trace_snapshot(int fd)
 	if (!process_is_ours(segment_live()))
 		return -EAGAIN;
 	own_work_begins();
-	r = process_has_session() ? ask_launcher(&file, &why) : make_snapshot(&file, &why);
+	r = process_has_session() ? ask_launcher(since_ns, &file, &why)
+				  : make_snapshot(&file, &why);
 	if (r == 0) {
 		r = session_copy(file, fd, SNAPSHOT_MS);
 		sys1(SYS_close, file);
@@ -330,4 +337,9 @@ CPROF_PUBLIC int cprof_trace_snapshot(int fd)
 	own_work_ends();
 	errno = saved;
 	return r;
+}
+
+CPROF_PUBLIC int cprof_trace_snapshot(int fd)
+{
+	return api_trace_snapshot(fd, 0);
 }

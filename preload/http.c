@@ -19,6 +19,7 @@
 #include "core/lock.h"
 #include "core/log.h"
 #include "cprof/cprof.h"
+#include "preload/api.h"
 #include "preload/own_work.h"
 #include "preload/process.h"
 #include "preload/real.h"
@@ -92,9 +93,10 @@ static int trace_begin(void *user, struct endpoint_call *call, struct why *why)
 	return windows_begin_trace(why);
 }
 
-static int trace_write(void *user, struct endpoint_call *call, int fd, struct why *why)
+static int trace_write(void *user, struct endpoint_call *call, uint64_t since_ns, int fd,
+		       struct why *why)
 {
-	int r = cprof_trace_snapshot(fd);
+	int r = api_trace_snapshot(fd, since_ns);
 
 	(void)user, (void)call;
 	if (r < 0)

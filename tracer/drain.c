@@ -626,7 +626,7 @@ static void put_moment(struct drain *d, struct drain_thread *t)
 	t->call_since = since;
 }
 
-int drain_snapshot_begin(struct drain *d, int fd)
+int drain_snapshot_begin(struct drain *d, int fd, uint64_t since_ns)
 {
 	uint8_t uuid[16];
 
@@ -641,7 +641,7 @@ int drain_snapshot_begin(struct drain *d, int fd)
 	drain_name_objects(d);
 	drain_tables_write(d);
 	make_uuid(uuid);
-	return writer_snapshot_begin(&d->snapshot, d->writer, fd, uuid);
+	return writer_snapshot_begin(&d->snapshot, d->writer, fd, uuid, since_ns);
 }
 
 int drain_snapshot_step(struct drain *d)

@@ -68,9 +68,9 @@ int drain_end(struct drain *d, enum trace_end reason, uint32_t value);
 /*
  * Begins a snapshot of what there is now, a whole trace, into the file @fd, which is the drain's from here on, also when it
  * fails: -ENODATA when nothing was traced yet, -EBUSY when one is under way. It ends a generation. Passes may come between
- * the steps.
+ * the steps. @since_ns, of CLOCK_MONOTONIC: without the events of generations that had ended by then; 0: with all.
  */
-int drain_snapshot_begin(struct drain *d, int fd);
+int drain_snapshot_begin(struct drain *d, int fd, uint64_t since_ns);
 /* 1: it is not whole yet; 0: it is; or a negative errno. Then the file is closed. */
 int drain_snapshot_step(struct drain *d);
 

@@ -19,7 +19,7 @@
 #define ENTRIES_MAX (UINT32_C(1) << 20)
 struct entry {
 	uint64_t offset, first_ns, last_ns;
-	uint32_t thread, events;
+	uint32_t thread, events, generation;
 	uint8_t kind;
 };
 #define ENTRY_BYTES 44 /* as numbers, at most */
@@ -57,6 +57,9 @@ struct writer {
 struct writer_snapshot {
 	struct writer *from, *to;
 	uint64_t copied, copied_end; /* of the file */
+	uint32_t entry, entries_n;   /* of the blocks there: the next one, and how many */
+	uint64_t block_end;          /* of the block that is being copied */
+	uint32_t generation;         /* the first of those whose events are wanted */
 	const struct kept *next;
 	uint64_t
 		left; /* of the blocks from there on: later ones need tables that it does not have */
@@ -152,7 +155,8 @@ static void write_all(struct writer *w, const uint8_t *bytes, size_t n, size_t *
 	*ret_done = done;
 }
 
-static void note_entry(struct writer *w, const struct trace_block_header *header)
+/* A block that begins where the writer is. */
+static void add_entry(struct writer *w, struct entry entry)
 {
 	struct entry *grown = w->entries;
 	uint32_t room = w->entries_room;
@@ -169,14 +173,20 @@ static void note_entry(struct writer *w, const struct trace_block_header *header
 	}
 	if (w->has_no_footer)
 		return;
-	w->entries[w->entries_n++] = (struct entry){
-		.offset = w->written + w->used,
-		.first_ns = header->first_ns,
-		.last_ns = header->last_ns,
-		.thread = header->thread,
-		.events = header->events,
-		.kind = header->kind,
-	};
+	entry.offset = w->written + w->used;
+	w->entries[w->entries_n++] = entry;
+}
+
+static void note_entry(struct writer *w, const struct trace_block_header *header)
+{
+	add_entry(w, (struct entry){
+			     .first_ns = header->first_ns,
+			     .last_ns = header->last_ns,
+			     .thread = header->thread,
+			     .events = header->events,
+			     .generation = header->generation,
+			     .kind = header->kind,
+		     });
 }
 
 static uint8_t *put_number(uint8_t *at, uint64_t n)
@@ -483,8 +493,47 @@ void writer_destroy(struct writer *w)
 
 #define STEP_BYTES (UINT64_C(4) << 20) /* some milliseconds */
 
+/* A generation that has events of @kind and time, looked at in order: the last that begins no later than @since_ns. */
+static void look_at(uint32_t generation, uint8_t kind, uint64_t first_ns, uint64_t since_ns,
+		    uint32_t *ret)
+{
+	if (kind == TRACE_BLOCK_EVENTS && first_ns <= since_ns && generation > *ret)
+		*ret = generation;
+}
+
+/* The generation that was under way at @since_ns: what came later needs none before it. 0: all are wanted. */
+static uint32_t generation_at(const struct writer *w, uint64_t since_ns)
+{
+	uint32_t found = 0;
+
+	if (since_ns == 0 || w->has_no_footer)
+		return 0;
+	for (uint32_t i = 0; i < w->entries_n; i++)
+		look_at(w->entries[i].generation, w->entries[i].kind, w->entries[i].first_ns,
+			since_ns, &found);
+	for (const struct kept *k = w->kept; k != NULL; k = k->next)
+		look_at(k->header.generation, k->header.kind, k->header.first_ns, since_ns, &found);
+	return found;
+}
+
+static bool is_wanted(const struct writer_snapshot *s, uint8_t kind, uint32_t generation)
+{
+	return kind != TRACE_BLOCK_EVENTS || generation >= s->generation;
+}
+
+/* Events are missing at its beginning. */
+static bool is_shortened(const struct writer_snapshot *s)
+{
+	const struct writer *w = s->from;
+
+	for (uint32_t i = 0; i < w->entries_n; i++)
+		if (!is_wanted(s, w->entries[i].kind, w->entries[i].generation))
+			return true;
+	return w->kept != NULL && !is_wanted(s, w->kept->header.kind, w->kept->header.generation);
+}
+
 int writer_snapshot_begin(struct writer_snapshot **ret, struct writer *w, int fd,
-			  const uint8_t uuid[16])
+			  const uint8_t uuid[16], uint64_t since_ns)
 {
 	struct writer_snapshot *s;
 	struct writer *to;
@@ -502,26 +551,27 @@ int writer_snapshot_begin(struct writer_snapshot **ret, struct writer *w, int fd
 	if (to == NULL)
 		return -ENOMEM;
 	s = calloc(1, sizeof(*s));
-	to->entries = malloc((w->entries_n + 1) * sizeof(*to->entries));
-	if (s == NULL || to->entries == NULL) {
-		free(s);
+	if (s == NULL) {
 		writer_destroy(to);
 		return -ENOMEM;
 	}
-	memcpy(to->entries, w->entries, w->entries_n * sizeof(*to->entries));
-	to->entries_n = w->entries_n;
-	to->entries_room = w->entries_n + 1;
-	to->has_no_footer = w->has_no_footer;
-	to->header = w->header;
-	memcpy(to->header.uuid, uuid, sizeof(to->header.uuid));
-	write_header(to, false);
 	*s = (struct writer_snapshot){
 		.from = w,
 		.to = to,
-		.copied = to->used,
 		.copied_end = w->written,
+		.entries_n = w->entries_n,
+		.generation = generation_at(w, since_ns),
 		.next = w->kept,
 	};
+	to->has_no_footer = w->has_no_footer;
+	to->header = w->header;
+	memcpy(to->header.uuid, uuid, sizeof(to->header.uuid));
+	if (is_shortened(s))
+		to->header.flags |= TRACE_IS_RING;
+	write_header(to, false);
+	s->copied = s->block_end = to->used;
+	if (w->has_no_footer)
+		s->block_end = s->copied_end;
 	for (const struct kept *k = w->kept; k != NULL; k = k->next)
 		s->left++;
 	w->is_copied = true;
@@ -529,17 +579,42 @@ int writer_snapshot_begin(struct writer_snapshot **ret, struct writer *w, int fd
 	return 0;
 }
 
+/* To the next block of the file that is wanted; false: there is none. What is written meanwhile changes only what is behind. */
+static bool find_block(struct writer_snapshot *s)
+{
+	const struct writer *from = s->from;
+
+	while (s->copied == s->block_end && s->entry < s->entries_n) {
+		const struct entry *e;
+
+		if (s->entries_n > from->entries_n) { /* it was cut: the disk is full */
+			s->to->error = -EIO;
+			return false;
+		}
+		e = &from->entries[s->entry++];
+		s->block_end = s->entry < s->entries_n ? e[1].offset : s->copied_end;
+		if (is_wanted(s, e->kind, e->generation))
+			add_entry(s->to, *e);
+		else
+			s->copied = s->block_end;
+	}
+	return s->copied < s->block_end;
+}
+
 /* Some of what the file has; false: that is all. It is another's file, too, who may have cut it. */
 static bool copy_written(struct writer_snapshot *s)
 {
 	struct writer *to = s->to;
-	uint64_t n = BUFFER_BYTES - to->used;
+	uint64_t n;
 	ssize_t r;
 
-	if (s->copied >= s->copied_end)
+	if (!find_block(s))
 		return false;
-	if (n > s->copied_end - s->copied)
-		n = s->copied_end - s->copied;
+	if (to->used == BUFFER_BYTES)
+		writer_flush(to);
+	n = BUFFER_BYTES - to->used;
+	if (n > s->block_end - s->copied)
+		n = s->block_end - s->copied;
 	r = pread(s->from->fd, to->buffer + to->used, n, (off_t)s->copied);
 	if (r <= 0) {
 		if (r < 0 && errno == EINTR)
@@ -549,7 +624,6 @@ static bool copy_written(struct writer_snapshot *s)
 	}
 	to->used += (size_t)r;
 	s->copied += (uint64_t)r;
-	writer_flush(to);
 	return true;
 }
 
@@ -562,7 +636,8 @@ int writer_snapshot_step(struct writer_snapshot *s)
 		if (to->written - begun > STEP_BYTES)
 			return 1;
 	while (to->error == 0 && s->left > 0) {
-		put_kept(to, s->next);
+		if (is_wanted(s, s->next->header.kind, s->next->header.generation))
+			put_kept(to, s->next);
 		s->next = s->next->next;
 		s->left--;
 		if (to->written - begun > STEP_BYTES)

@@ -46,11 +46,12 @@ void writer_end(struct writer *w, enum trace_end reason, uint32_t value);
 /*
  * A snapshot: a whole trace, with what the ring holds at this moment, or with all that was written until now, into the file
  * @fd, which is the snapshot's from here on, also when it fails. The writer's own file is read, so it must be open for that, too. Blocks may be
- * written between the steps. -EBUSY: another one is under way.
+ * written between the steps. -EBUSY: another one is under way. @since_ns, of CLOCK_MONOTONIC as blocks have it: events that lie before the generation which
+ * was under way then are left out; 0: none are.
  */
 struct writer_snapshot;
 int writer_snapshot_begin(struct writer_snapshot **ret, struct writer *w, int fd,
-			  const uint8_t uuid[16]);
+			  const uint8_t uuid[16], uint64_t since_ns);
 /* 1: there is more to do, for some milliseconds each; 0: it is whole; or a negative errno. */
 int writer_snapshot_step(struct writer_snapshot *s);
 /* Closes its file. Before writer_end(). NULL is fine. */

@@ -175,6 +175,34 @@ def from_outside():
     box.close()
 
 
+def windows():
+    """The next second of a trace that runs already: without what was long before, and as whole as all of it."""
+    box = Box()
+    running = Running(box, 'trace=threads')
+    path = os.path.join(box.cwd, 'all.out')
+    first = 0
+    for i in range(2):
+        # a generation has two seconds: what was before the one that is under way is not wanted
+        begun = time.monotonic()
+        wait_for(lambda: time.monotonic() > begun + 2.5)
+        r = box.command('ctl', running.pid, 'dump', 'trace', '-seconds', '1', '-o', 'window.out')
+        tap.equal((r.status, r.out), (0, ''), 'window %d: done' % i) or tap.note(r.show())
+        t = trace_file.read(os.path.join(box.cwd, 'window.out'))
+        t = check(os.path.join(box.cwd, 'window.out'), 'window %d' % i, bool(t.header.flags & trace_file.HAS['ring']))
+        tap.equal((t.end, t.lost(), missing(t, 3)), (('snapshot', 0), 0, []), 'window %d: without holes' % i)
+        seen = counts(t, 'flight0')
+        box.command('ctl', running.pid, 'dump', 'trace', '-o', path)
+        whole = counts(check(path, 'window %d: all of it' % i, False), 'flight0')
+        tap.ok(whole[0] == 0 and whole[-1] >= seen[-1], 'window %d: who asks for all of it has all of it' % i, (whole[0], whole[-1]))
+        tap.ok(seen[0] >= first and (i == 0 or seen[0] > 0) and t.header.flags & trace_file.HAS['ring'] or seen[0] == 0,
+               'window %d: not from the beginning, and says so' % i, (seen[0], seen[-1]))
+        first = seen[0]
+    tap.ok(first > 0, 'windows: the last one is a part', first)
+    running.end()
+    tap.equal(missing(check(os.path.join(running.output, 'trace.out'), 'windows: the trace', False), 3, True), [], 'windows: the trace has all')
+    box.close()
+
+
 def ask_as_nobody(path, pid):
     """The error that another user gets."""
     ours, theirs = os.pipe()
@@ -447,5 +475,5 @@ def in_process_ring():
     box.close()
 
 
-tap.run(rings, logs, all_levels, fails, deaths, from_outside, others_may_not, covered, regions, many, families, keeper,
+tap.run(rings, logs, all_levels, fails, deaths, from_outside, windows, others_may_not, covered, regions, many, families, keeper,
         crowded, in_process, in_process_ring)

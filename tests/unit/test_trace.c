@@ -626,9 +626,9 @@ static struct trace_parsed take_snapshot(struct sink *k, struct rows *rows, int 
 	struct trace_parsed p = {0};
 	int fd = memfd_create("snapshot", MFD_CLOEXEC), r;
 
-	r = drain_snapshot_begin(k->drain, dup(fd));
+	r = drain_snapshot_begin(k->drain, dup(fd), 0);
 	if (r == 0) {
-		is_u64((uint64_t)-drain_snapshot_begin(k->drain, dup(fd)), EBUSY,
+		is_u64((uint64_t)-drain_snapshot_begin(k->drain, dup(fd), 0), EBUSY,
 		       "snapshot: one at a time");
 		do {
 			write_numbers(50000, UINT64_MAX / 2);
@@ -641,6 +641,49 @@ static struct trace_parsed take_snapshot(struct sink *k, struct rows *rows, int 
 		p = trace_parse(fd, rows != NULL ? check_row : NULL, rows);
 	close(fd);
 	return p;
+}
+
+/* Since a moment: what was before is left out, but for the generation that was under way. */
+static void test_snapshot_since(const char *about, struct writer_ring ring)
+{
+	uint64_t moments[4];
+	struct sink k;
+
+	begin();
+	sink_open(&k, segment, ring);
+	for (unsigned i = 0; i < 4; i++) {
+		moments[i] = clock_monotonic();
+		write_numbers(1000, UINT64_MAX / 2);
+		drain_pass(k.drain);
+		drain_snapshot_begin(k.drain, memfd_create("ends a generation", MFD_CLOEXEC), 0);
+		while (drain_snapshot_step(k.drain) == 1)
+			;
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		struct rows rows = {0};
+		struct trace_parsed p;
+		int fd = memfd_create("since", MFD_CLOEXEC), r;
+		unsigned wanted = (4 - i) * 1000;
+
+		r = drain_snapshot_begin(k.drain, dup(fd), moments[i]);
+		while (r == 0 && (r = drain_snapshot_step(k.drain)) == 1)
+			r = 0;
+		p = trace_parse(fd, check_row, &rows);
+		ok(r == 0 && p.problem == NULL && p.has_trailer,
+		   "%s: since moment %u: it is right (%s)", about, i, shown(p.problem));
+		ok(p.counts[TRACE_TASK_END_EVENT] >= wanted &&
+			   p.counts[TRACE_TASK_END_EVENT] <= wanted + 1000,
+		   "%s: with what came then, %u events, and little before", about,
+		   p.counts[TRACE_TASK_END_EVENT]);
+		is_u64((p.header.flags & TRACE_IS_RING) != 0,
+		       ring.bytes != 0 || p.counts[TRACE_TASK_END_EVENT] < 4000,
+		       "%s: it says whether something is missing", about);
+		is_u64(rows.backwards, 0, "%s: in order", about);
+		close(fd);
+	}
+	drain_end(k.drain, TRACE_END_EXITED, 0);
+	sink_close(&k);
+	end();
 }
 
 static void test_snapshot(const char *about, struct writer_ring ring)
@@ -697,7 +740,7 @@ static void test_snapshot_fails(void)
 	sink_open(&k, segment, (struct writer_ring){0});
 	write_numbers(50000, UINT64_MAX / 2);
 	drain_pass(k.drain);
-	error = drain_snapshot_begin(k.drain, open("/dev/full", O_RDWR | O_CLOEXEC));
+	error = drain_snapshot_begin(k.drain, open("/dev/full", O_RDWR | O_CLOEXEC), 0);
 	while (error == 0 && (error = drain_snapshot_step(k.drain)) == 1)
 		error = 0;
 	is_u64((uint64_t)-error, ENOSPC, "snapshot: no room");
@@ -710,7 +753,7 @@ static void test_snapshot_fails(void)
 	begin();
 	sink_open(&k, segment, (struct writer_ring){.bytes = 100000});
 	write_numbers(5000, UINT64_MAX / 2);
-	error = drain_snapshot_begin(k.drain, memfd_create("left", MFD_CLOEXEC));
+	error = drain_snapshot_begin(k.drain, memfd_create("left", MFD_CLOEXEC), 0);
 	is_u64((uint64_t)-error, 0, "snapshot: begun");
 	while (drain_snapshot_step(k.drain) == 1)
 		;
@@ -941,6 +984,8 @@ int main(void)
 	test_ring();
 	test_snapshot("snapshot of a ring", (struct writer_ring){.bytes = 100000});
 	test_snapshot("snapshot of a log", (struct writer_ring){0});
+	test_snapshot_since("snapshot of a part of a ring", (struct writer_ring){.bytes = 100000});
+	test_snapshot_since("snapshot of a part of a log", (struct writer_ring){0});
 	test_snapshot_fails();
 	test_overwrite();
 	test_hostile();
