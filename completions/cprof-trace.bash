@@ -29,7 +29,7 @@ _cprof_trace()
 		[tasks]="$table $range --min --type --slowest --histogram --task"
 		[regions]="$table $range --min --type --slowest --histogram --task"
 		[critical-path]="$output --from --to --limit --json --csv --task --region --nth --thread --causes --intervals"
-		[timeline]="$output $range --port --http --open --no-open --at --select --html --html-size --idle-timeout --text --interactive --group --sort --reverse --limit --width --ascii --blocks --exact --no-cache"
+		[timeline]="$output $range --port --http --open --no-open --at --select --source-root --html --html-size --idle-timeout --text --interactive --group --sort --reverse --limit --width --ascii --blocks --exact --no-cache"
 	)
 
 	for ((i = 1; i < COMP_CWORD; i++)); do

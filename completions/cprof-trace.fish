@@ -110,6 +110,7 @@ complete -c cprof-trace -n "__cprof_trace_in timeline" -l http -x -d "Who may as
 complete -c cprof-trace -n "__cprof_trace_in timeline" -s n -l no-open -d "Open no browser"
 complete -c cprof-trace -n "__cprof_trace_in timeline" -l open -d "Open a browser, also without a terminal"
 complete -c cprof-trace -n "__cprof_trace_in timeline" -l at -x -d "Where the page opens"
+complete -c cprof-trace -n "__cprof_trace_in timeline" -l source-root -r -d "Where sources are"
 complete -c cprof-trace -n "__cprof_trace_in timeline" -l select -x -d "What is selected: A..B"
 complete -c cprof-trace -n "__cprof_trace_in timeline" -l html -r -d "Write the page into a file"
 complete -c cprof-trace -n "__cprof_trace_in timeline" -l html-size -x -d "Of that file at most"

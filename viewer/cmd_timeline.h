@@ -8,7 +8,7 @@
 struct page {
 	bool open, no_open;
 	uint64_t port, idle_ns;
-	const char *http, *html, *html_size, *at, *select;
+	const char *http, *html, *html_size, *at, *select, *source_root;
 	struct html_counts counts;
 };
 

@@ -283,7 +283,8 @@ int page_show(struct cmd *c, struct page *page, const struct page_times *times, 
 			  .to_ns = times->to_ns,
 			  .command = cmd_run,
 			  .file = c->args->file,
-			  .no_symbols = c->args->no_symbols};
+			  .no_symbols = c->args->no_symbols,
+			  .source_root = page->source_root};
 	struct show s = {.c = c, .page = page};
 	struct why why = {"out of memory"};
 	int r, status;

@@ -345,6 +345,33 @@ def crowd():
             tap.ok(all(a is not None and a.status == 200 for a in answers), 'one after another on one connection')
 
 
+def sources():
+    """Lines of a program's source: where it says, or beneath the directory that was named, and nowhere else."""
+    out, elsewhere = os.path.join(root, 'planted'), os.path.join(root, 'elsewhere')
+    os.makedirs(elsewhere)
+    subprocess.run([os.path.join(BUILD, 'cli', 'cprof'), 'run', '-p', 'trace', '-o', out, '--', os.path.join(BUILD, 'tests', 'programs', 'planted'), 'wake'],
+                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
+    name = 'planted_time.c'
+    with open(os.path.join(elsewhere, name), 'w') as file:
+        file.write(''.join('other line %d\n' % n for n in range(1, 400)))
+    os.symlink('/etc/passwd', os.path.join(elsewhere, 'planted.c'))
+    trace = os.path.join(out, 'trace.out')
+    for args, word in (((), 'ring_bell'), (('--source-root', elsewhere), 'other line')):
+        with Server(trace, *args) as s:
+            s.wait_ready()
+            found, refused = None, None
+            for stack in range(1, 40):
+                answer = s.api('stack/%d' % stack)
+                for n, frame in enumerate(answer.json.get('frames', []) if answer.status == 200 else []):
+                    if str(frame.get('file', '')).endswith(name) and frame.get('function') == 'ring_bell':
+                        found = s.api('source?stack=%d&frame=%d&around=20' % (stack, n))
+                    elif str(frame.get('file', '')).endswith('planted.c'):
+                        refused = s.api('source?stack=%d&frame=%d' % (stack, n))
+            tap.ok(found is not None and found.status == 200 and word in found.body.decode(), 'source lines: %s' % ' '.join(args), found and found.body[:300])
+            if args:
+                tap.ok(refused is not None and refused.status == 404 and b'root:' not in refused.body, 'a link that leads out of there is none', refused and refused.body[:200])
+
+
 def slow():
     with Server(sample) as s:
         s.wait_ready()
@@ -892,6 +919,6 @@ try:
     if not has_server():
         tap.skip_all('there is no libmicrohttpd')
     tap.note('seed %d' % seed)
-    tap.run(doors, methods, assets, refused, crowd, slow, hostile, works, memory, early, tables, numbers, beneath, program, browser)
+    tap.run(doors, methods, assets, refused, crowd, sources, slow, hostile, works, memory, early, tables, numbers, beneath, program, browser)
 finally:
     shutil.rmtree(root)
