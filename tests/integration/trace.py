@@ -214,7 +214,9 @@ def killed_launcher():
     output = os.path.join(box.root, 'out')
     p = subprocess.Popen([box.cprof, 'run', '-p', 'trace=threads', '-o', output, '--', program('traced'), 'names', '20'],
                          cwd=box.cwd, env=box.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: size(os.path.join(output, 'trace.out')) > 50000, 60)
+    path = os.path.join(output, 'trace.out')
+    # tables come before the events that need them
+    wait_for(lambda: size(path) > 50000 and len(trace_file.read(path).named('thread.name')) > 1000, 60)
     p.kill()
     p.wait()
     t = check_cut(os.path.join(output, 'trace.out'))

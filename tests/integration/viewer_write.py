@@ -186,7 +186,12 @@ def stripped():
     from_server(old, build_id, debug, text)
     os.remove(program)
     gone, _ = make(old, 'symbolize', '--debug-dir', directory)
-    tap.equal(run(gone, 'events', '--stacks', '--no-symbols').text, text, 'also when the program is gone')
+
+    def told(names):
+        # a sample may fall on a stub of the PLT, which only the program itself has
+        return re.sub(r'\w+@plt|\b%s\+0x[0-9a-f]+' % PLAN, '(stub)', names)
+
+    tap.equal(told(run(gone, 'events', '--stacks', '--no-symbols').text), told(text), 'also when the program is gone')
     waits = [json.loads(line.rstrip(',')) for line in
              run(gone, 'events', '--json', '--no-symbols', '--type', 'lock.*,cond.*').text.splitlines() if '{' in line]
     places = [row['args']['obj'] for row in waits if ' ' in row['args'].get('obj', '')]

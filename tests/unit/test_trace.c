@@ -515,10 +515,11 @@ static __attribute__((noinline)) void write_deeply(unsigned depth, uint64_t n)
 static void test_left(void)
 {
 	struct sigaction action = {.sa_handler = leave, .sa_flags = SA_NODEFER};
-	uint64_t until = clock_monotonic() + NS_PER_SECOND / 2, before;
+	uint64_t until = clock_monotonic() + NS_PER_SECOND / 2, before = 0;
 	struct trace_parsed p;
 	pthread_t drainer;
 	volatile unsigned jumps = 0;
+	bool writes_on = false;
 	sigset_t alarm;
 	struct sink k;
 	int here;
@@ -544,8 +545,14 @@ static void test_left(void)
 	}
 	in_handler = 0;
 	set_alarm(0);
-	before = segment->header->lost[LOST_EVENTS];
-	write_deeply(0, 100000);
+	/* as soon as there is room again: who empties the chunks may be kept from it */
+	for (int i = 0; i < 500 && !writes_on; i++) {
+		before = segment->header->lost[LOST_EVENTS];
+		write_deeply(0, 2000);
+		writes_on = segment->header->lost[LOST_EVENTS] == before;
+		if (!writes_on)
+			nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	}
 	trace_close(true);
 	atomic_store(&is_over, true);
 	pthread_join(drainer, NULL);
@@ -553,9 +560,7 @@ static void test_left(void)
 	p = trace_parse(k.fd, NULL, NULL);
 	ok(p.problem == NULL, "left: the file is right (%s)", shown(p.problem));
 	ok(jumps > 100, "left: %u times in the middle of it", jumps);
-	ok(segment->header->lost[LOST_EVENTS] == before,
-	   "left: the thread writes on (%llu lost, %llu after it)", (unsigned long long)before,
-	   (unsigned long long)(segment->header->lost[LOST_EVENTS] - before));
+	ok(writes_on, "left: the thread writes on (%llu lost)", (unsigned long long)before);
 	sink_close(&k);
 	end();
 }
