@@ -41,12 +41,12 @@ class Answer:
         return '%d %r %r' % (self.status, self.headers, self.body[:200])
 
 
-def connect(address, timeout=SECONDS):
+def connect(address, timeout=SECONDS, host='127.0.0.1'):
     unix = isinstance(address, str)
     sock = socket.socket(socket.AF_UNIX if unix else socket.AF_INET, socket.SOCK_STREAM)
     sock.settimeout(timeout)
     try:
-        sock.connect(address if unix else ('127.0.0.1', address))
+        sock.connect(address if unix else (host, address))
     except OSError:
         sock.close()
         raise
@@ -131,7 +131,7 @@ class Ours(Server):
     """
     name = 'cprof'
 
-    def __init__(self, box, spec='all', listen=None):
+    def __init__(self, box, spec='all', listen=None, host='127.0.0.1'):
         box.count += 1
         self.directory = os.path.join(box.root, 'out%d' % box.count)
         self.counts = os.path.join(box.root, 'done%d' % box.count)
@@ -142,7 +142,7 @@ class Ours(Server):
             command = [CPROF, 'run', '-p', spec, '-o', self.directory, '--'] + command
         else:
             self.address = os.path.join(box.root, 'http%d' % box.count) if listen == 'unix' else free_port()
-            where = 'unix:' + self.address if listen == 'unix' else '127.0.0.1:%d%s' % (self.address, listen[3:])
+            where = 'unix:' + self.address if listen == 'unix' else '%s:%d%s' % (host, self.address, listen[3:])
             env.update(LD_PRELOAD=LIBRARY, CPROF='%s,out=%s,http=%s' % (spec, self.directory, where))
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, env=env,
                                         cwd=box.cwd)
@@ -156,7 +156,7 @@ class Ours(Server):
             self.address = sockets_of(box)[0]
             self.pid = int(os.path.basename(self.address)[:-len('.sock')])
             self.pids.append(self.pid)
-        elif not wait_for(lambda: is_open(self.address)):
+        elif not wait_for(lambda: is_open(self.address, host)):
             self.end()
             raise RuntimeError('nobody listens: %s' % self.said())
 
@@ -174,9 +174,9 @@ def sockets_of(box):
     return sorted(glob.glob(os.path.join(box.runtime, 'cprof', '*.sock')))
 
 
-def is_open(address):
+def is_open(address, host='127.0.0.1'):
     try:
-        connect(address).close()
+        connect(address, host=host).close()
         return True
     except OSError:
         return False
