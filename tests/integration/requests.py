@@ -274,11 +274,11 @@ def refused():
             (START, 'out=/tmp', -EINVAL, 'out= is chosen when the program is started'),
             (START, 'cpu,depth=3', -EINVAL, 'depth='), (START, 'wall,wall', -EINVAL, 'wall'),
             (STOP, '', -EINVAL, 'which'), (STOP, 'nothing', -EINVAL, 'nothing'), (STOP, 'depth=3', -EINVAL, 'which'),
-            (START, 'x' * 511, -EINVAL, ''), (9, '', -EINVAL, 'not known')):
+            (START, 'x' * 511, -EINVAL, ''), (9, '', -EINVAL, 'not known'), (0, 'x', -EINVAL, 'not known'), (0, '-1', -EINVAL, 'not known')):
         got = running.ask(what, text)
         tap.ok(got[0] == error and words in got[1], 'refused: %d %s' % (what, text[:40]), got)
         tap.equal(running.on(), ['cpu'], 'refused: %d %s: nothing has changed' % (what, text[:40]))
-    for what, text in ((START, 'x' * 512), (START, 'cpu\0wall'), (STATUS, 'x'), (0, 'x')):
+    for what, text in ((START, 'x' * 512), (START, 'cpu\0wall'), (STATUS, 'x'), (0, '1\0')):
         tap.equal(running.ask(what, text)[0], None, 'refused: %d %r is not answered' % (what, text[:40]))
     tap.equal(running.ask(START, 'cpu', pid=1)[0], -ESRCH, 'refused: one that is not recorded')
     tap.equal(running.ask(START, 'heap=1k'), (0, ''), 'refused: a heap profile')
