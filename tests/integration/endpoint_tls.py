@@ -161,7 +161,7 @@ def elsewhere():
     token = written(box, 'token', TOKEN + '\n')
     output = os.path.join(box.root, 'refused')
     for about, more in (('nothing', ''), ('a token alone', '?token=' + token), ('TLS alone', '?cert=%s&key=%s' % tuple(pair))):
-        r = box.command('run', '-p', 'cpu,http=%s:6443%s' % (ELSEWHERE, more), '-o', output, '--', 'true')
+        r = box.command('run', '-p', 'cpu,http=%s:6443%s' % (ELSEWHERE, more), '-o', output, '--', 'sleep', '1')
         tap.ok('needs ?token=FILE&cert=FILE&key=FILE' in r.err or 'token' in r.err or 'cert' in r.err, '%s with %s: refused' % (ELSEWHERE, about), r.show())
     server = Ours(box, 'cpu,heap=1', 'tcp?token=%s&cert=%s&key=%s' % (token, *pair), ELSEWHERE)
     try:
