@@ -8,7 +8,7 @@
 #include "core/session.h"
 #include "core/why.h"
 
-#define ASKING_WAIT_MS 10000 /* for the launcher */
+#define ASKING_WAIT_MS 22000 /* for the launcher */
 
 struct question {
 	enum session_what what;

@@ -6,25 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/reception.h"
+#include "core/clock.h"
 #include "core/session.h"
 
-#define WAIT_MS 8000 /* less than who asks waits for us */
+#define WAIT_NS (20 * NS_PER_SECOND) /* less than who asks waits for us */
 
 _Static_assert(offsetof(struct segment_header, request) + sizeof(struct segment_request) <=
 		       RECEPTION_DOOR,
 	       "it lies behind the door");
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
 
 void change_give_up(struct change *c, int error, const char *why)
 {
@@ -64,7 +56,7 @@ void change_begin(struct change *c, struct segment_header *door, enum segment_re
 	strcpy(request->text, text);
 	c->connection = connection;
 	c->is_under_way = true;
-	c->until_ms = now_ms() + WAIT_MS;
+	c->patience = (struct patience){0};
 	c->serial = atomic_load_explicit(&request->asked, memory_order_relaxed) + 1;
 	/* pairs: the helper's obey() acquire */
 	atomic_store_explicit(&request->asked, c->serial, memory_order_release);
@@ -80,7 +72,7 @@ bool change_attend(struct change *c, struct segment_header *door)
 		return false;
 	/* pairs: requests_obey() release */
 	if (atomic_load_explicit(&door->request.done, memory_order_acquire) != c->serial) {
-		if (now_ms() < c->until_ms)
+		if (patience_look(&c->patience, clock_monotonic()) < WAIT_NS)
 			return false;
 		change_give_up(c, -ETIMEDOUT,
 			       "the process has not answered; it may do it later, or hang");

@@ -7,13 +7,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/patience.h"
 #include "core/segment.h"
 
 struct change {
 	int connection; /* who waits for an answer */
 	bool is_under_way;
 	uint32_t serial;
-	int64_t until_ms;
+	struct patience patience;
 };
 
 /*

@@ -26,6 +26,7 @@
 #include "cli/serving.h"
 #include "cli/status.h"
 #include "cli/tracing.h"
+#include "core/clock.h"
 #include "core/option.h"
 #include "core/segment.h"
 #include "core/session.h"
@@ -39,8 +40,8 @@
 #define REFUSED_MAX  3    /* that we speak of: the rest would say the same */
 #define PENDING_MAX \
 	64 /* ended processes that wait to be written, so that a busy program keeps the processors */
-#define SNAPSHOT_MS \
-	5000 /* a snapshot gives itself a second; that much longer its thread may wait for a processor */
+/* a snapshot gives itself a second; that much longer its thread may wait for a processor */
+#define SNAPSHOT_NS (5 * NS_PER_SECOND)
 
 /* One image of one process: exec makes a new one. */
 struct image {
@@ -76,7 +77,7 @@ struct recording {
 	int asking; /* an eventfd: somebody wants one */
 	const struct image *asked;
 	uint64_t asked_serial;
-	struct timespec asked_at;
+	struct patience patience;
 	unsigned snapshots;
 
 	struct closing closing;
@@ -632,7 +633,7 @@ static void begin_snapshot(struct recording *r)
 		return;
 	}
 	r->asked_serial = r->asked->segment.header->snapshot_serial;
-	clock_gettime(CLOCK_MONOTONIC, &r->asked_at);
+	r->patience = (struct patience){0};
 	if (r->asked->is_over || !ask(r->asked))
 		give_up_snapshot(r, "the program does not record any more");
 }
@@ -668,9 +669,6 @@ static void write_snapshot(struct recording *r)
 
 static void await_snapshot(struct recording *r)
 {
-	struct timespec now;
-	int64_t since_ms;
-
 	if (r->asked != main_image(r) || r->asked->is_over) {
 		give_up_snapshot(r, "the program ended, or runs another one");
 		return;
@@ -679,10 +677,7 @@ static void await_snapshot(struct recording *r)
 		write_snapshot(r);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	since_ms = (now.tv_sec - r->asked_at.tv_sec) * INT64_C(1000) +
-		   (now.tv_nsec - r->asked_at.tv_nsec) / 1000000;
-	if (since_ms > SNAPSHOT_MS)
+	if (patience_look(&r->patience, clock_monotonic()) > SNAPSHOT_NS)
 		give_up_snapshot(r, "the program did not answer");
 }
 

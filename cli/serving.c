@@ -21,10 +21,14 @@
 #include "http/listen.h"
 #include "output/reading.h"
 
-#define LOOK_NS  (5 * NS_PER_SECOND) /* as long as SIGQUIT waits for it */
-#define TRIES    3
-#define TEND_NS  (NS_PER_SECOND / 200)
-#define TRIES_NS (8 * NS_PER_SECOND) /* for the process to do what it is told */
+#define LOOK_NS (5 * NS_PER_SECOND) /* as long as SIGQUIT waits for it */
+#define TRIES   3
+#define TEND_NS (NS_PER_SECOND / 200)
+/*
+ * For the process to do what it is told, and a little more than change.c gives it: where many want the processors, the kernel may
+ * take seconds to show new code to all threads.
+ */
+#define TRIES_NS (21 * NS_PER_SECOND)
 
 /*
  * How many want a profile on. The process is told one word at a time, and the next when that was answered: so a word of an
@@ -140,7 +144,7 @@ static int ask(struct served *d, struct endpoint_call *call, enum session_what w
 	if (r == -EINPROGRESS)
 		return r;
 	call->state = 0;
-	if (r == -EBUSY && clock_monotonic() < call->begun_ns + TRIES_NS)
+	if (r == -EBUSY && call->patience.waited_ns < TRIES_NS)
 		return -EINPROGRESS;
 	return r;
 }
@@ -211,8 +215,10 @@ static int switch_on(struct served *d, struct endpoint_call *call, enum segment_
 		call->state = HOLDS(run);
 	}
 	r = pursue(d, run, why);
-	if (r == -EINPROGRESS && clock_monotonic() > call->begun_ns + TRIES_NS)
-		r = -EBUSY;
+	if (r == -EINPROGRESS && call->patience.waited_ns > TRIES_NS) {
+		why_set(why, "the process has not answered; it may do it later, or hang");
+		r = -ETIMEDOUT;
+	}
 	if (r < 0 && r != -EINPROGRESS) {
 		call->state = 0;
 		let_go(d, run);
@@ -268,7 +274,7 @@ static int look(void *user, struct endpoint_call *call, const struct profile_ops
 		syscall(SYS_futex, &d->door->helper_wake, FUTEX_WAKE, 1, NULL, NULL, 0);
 		return -EINPROGRESS;
 	}
-	if (serial == d->look_serial && clock_monotonic() < call->begun_ns + LOOK_NS)
+	if (serial == d->look_serial && call->patience.waited_ns < LOOK_NS)
 		return -EINPROGRESS;
 	d->is_looking = false;
 	call->state = 0;
@@ -376,7 +382,7 @@ static int trace_write(void *user, struct endpoint_call *call, uint64_t since_ns
 	r = ask(d, call, SESSION_TRACE, since, &file, why);
 
 	/* its file is begun a little after it was switched on */
-	if (r == -ENODATA && clock_monotonic() < call->begun_ns + TRIES_NS)
+	if (r == -ENODATA && call->patience.waited_ns < TRIES_NS)
 		return -EINPROGRESS;
 	if (r < 0)
 		return r;

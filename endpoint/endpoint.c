@@ -457,8 +457,7 @@ struct endpoint_reply *endpoint_step(struct endpoint_request *q, uint64_t now_ns
 			break;
 		}
 		forget_half(e);
-		if (q->call.begun_ns == 0)
-			q->call.begun_ns = now_ns;
+		patience_look(&q->call.patience, now_ns);
 		r = step(q, s, &why);
 		if (r == 0)
 			go_on(q, now_ns);

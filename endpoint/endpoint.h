@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/patience.h"
 #include "core/profile.h"
 #include "core/segment.h"
 #include "core/why.h"
@@ -28,7 +29,7 @@
 /* What a request waits for elsewhere: 0 at first. */
 struct endpoint_call {
 	intptr_t state;
-	uint64_t begun_ns; /* CLOCK_MONOTONIC, of the first try */
+	struct patience patience; /* since the first try */
 };
 
 /*

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """cprof ctl: profiles and traces of a program that runs, by the socket that its launcher answers at."""
 
+import ctypes
 import json
 import os
 import re
@@ -8,11 +9,14 @@ import signal
 import socket
 import stat
 import subprocess
+import time
 
 import tap
 import trace_file
 from cprof import LIBRARY, Box, program, wait_for
 from pprof import Profile
+
+STILL_S = 21  # more than a process is waited for
 
 
 class Running:
@@ -24,7 +28,7 @@ class Running:
         self.p = subprocess.Popen(command, cwd=box.cwd, env=box.environment(), stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.pid = json.loads(self.p.stdout.readline())['pid']
-        wait_for(lambda: os.path.exists(path_of(box, self.pid)))
+        wait_for(lambda: answers_at(path_of(box, self.pid)))
 
     def on(self):
         return re.findall(r'^on +(\w+)', self.box.command('ctl', self.pid, 'status').out, re.MULTILINE)
@@ -36,6 +40,12 @@ class Running:
 
 def path_of(box, pid):
     return os.path.join(box.runtime, 'cprof', '%d.sock' % pid)
+
+
+def answers_at(path):
+    """It is there before anybody listens."""
+    with socket.socket(socket.AF_UNIX) as s:
+        return s.connect_ex(path) == 0
 
 
 def get(address, target, head='Host: cprof\r\n'):
@@ -89,6 +99,62 @@ def dumps():
     status, err = p.end()
     tap.ok(status == 17, 'the program ends as it would', err)
     tap.ok(not os.path.exists(os.path.dirname(there)), 'nothing is left of the sockets')
+    box.close()
+
+
+class Held:
+    """The library's own thread in a program, held as by a debugger: the program goes on, and does not answer."""
+
+    SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17
+    LIBC = ctypes.CDLL(None, use_errno=True)
+
+    def __init__(self, pid):
+        self.tid = None
+        wait_for(lambda: self.find('/proc/%d/task' % pid))
+
+    def find(self, tasks):
+        for t in os.listdir(tasks):
+            with open('%s/%s/comm' % (tasks, t)) as f:
+                if f.read() == 'cprof\n':
+                    self.tid = int(t)
+        return self.tid is not None
+
+    def call(self, what):
+        if self.LIBC.ptrace(what, self.tid, None, None) < 0:
+            raise OSError(ctypes.get_errno(), 'ptrace')
+
+    def __enter__(self):
+        self.call(self.SEIZE)
+        self.call(self.INTERRUPT)
+        os.waitpid(self.tid, 0x40000000)  # __WALL
+
+    def __exit__(self, *what):
+        self.call(self.DETACH)
+
+
+def all_stands_still():
+    """A machine that stops for longer than a process is waited for: it is nobody's fault, and goes on as if nothing were."""
+    box = Box()
+    p = Running(box, 'heap')
+    command = ('ctl', p.pid, 'dump', 'trace', '-seconds', '1', '-o', 't.out')
+    with Held(p.pid):
+        asking = subprocess.Popen([box.cprof] + [str(word) for word in command], cwd=box.cwd, env=box.environment(), stderr=subprocess.PIPE)
+        time.sleep(1)  # it has asked, and the launcher waits for the program
+        os.kill(p.p.pid, signal.SIGSTOP)
+        time.sleep(STILL_S)
+        os.kill(p.p.pid, signal.SIGCONT)
+        time.sleep(0.5)  # who waits is the first to go on
+        tap.ok(asking.poll() is None, 'when all have stood still, nobody is given up')
+    err = asking.communicate(timeout=120)[1]
+    tap.ok(asking.returncode == 0, 'and it goes on', err)
+    tap.ok(len(trace_file.read(os.path.join(box.cwd, 't.out')).events) > 0, 'up to the trace')
+    tap.ok(wait_for(lambda: 'trace' not in p.on()), 'which is off again')
+
+    with Held(p.pid):
+        r = box.command(*command)
+    tap.ok(r.status == 1 and 'has not answered' in r.err, 'a program that does not answer while others run is', r.show())
+    status, err = p.end()
+    tap.ok(status == 17, 'it ends as it would', err)
     box.close()
 
 
@@ -158,4 +224,4 @@ def in_a_host():
     box.close()
 
 
-tap.run(dumps, windows_end_with_the_program, listening, in_a_host)
+tap.run(dumps, all_stands_still, windows_end_with_the_program, listening, in_a_host)
