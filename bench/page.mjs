@@ -6,6 +6,7 @@
  *     answers  ms that each question took that the picture needs, of those that came of such a key, or of the whole trace at first: { tiles: […], spans: […] …}; ours
  *              alone
  *     exact    ms from the key until all of them were there
+ *     asked    by key, all that was asked because of it, beside the picture, too: paths
  *     page     MB: the peak of the process that draws; server: that of the other one
  *
  * As JSON. The keys are W, S, A, D and 0 as people press them: from all of the trace to some microseconds of it, along and back. Ours is
@@ -76,7 +77,10 @@ async function settle() {
 	const asked = performance.getEntriesByType('resource').filter((e) => e.startTime >= (window.pressed ?? 0) && window.isPicture(e.name));
 	const took = asked.map((e) => [window.isPicture(e.name), e.responseEnd - e.startTime]);
 
-	return { took, exact: Math.max(0, ...asked.map((e) => e.responseEnd - window.pressed)) };
+	const paths = performance.getEntriesByType('resource').filter((e) => e.startTime >= (window.pressed ?? 0) && e.name.includes('/api/v1/'))
+		.map((e) => new URL(e.name).pathname + new URL(e.name).search);
+
+	return { took, paths, exact: Math.max(0, ...asked.map((e) => e.responseEnd - window.pressed)) };
 }
 
 async function indexed(page) {
@@ -92,7 +96,7 @@ const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] }
 try {
 	const session = await browser.newBrowserCDPSession();
 	const page = await browser.newPage({ viewport: { width: 1400, height: 800 } });
-	const said = { frames: [], answers: {}, exact: [] };
+	const said = { frames: [], answers: {}, exact: [], asked: [] };
 
 	page.setDefaultTimeout(PATIENCE_MS);
 	if (OURS)
@@ -119,6 +123,7 @@ try {
 
 			note(said, answers);
 			said.exact.push(answers.exact);
+			said.asked.push(answers.paths);
 		}
 	}
 	const { processInfo } = await session.send('SystemInfo.getProcessInfo');

@@ -269,8 +269,9 @@ def viewer_targets(r, target):
         if PAGE in of:
             cell = of[PAGE]['cprof']
             yield target(words + 'first picture in a browser', cell['first'], limit, beside_page(of), 2, unit=' s')
-            yield target(words + 'a pan or zoom answered, 99 %', cell['answers'][1], VIEW_LIMIT,
-                         'median %.1f ms, slowest %.1f ms' % (cell['answers'][0], cell['answers'][2]), 1, unit=' ms')
+            for what, of_all_keys in (('', cell['again']), (', while the browser draws', cell['answers'])):
+                yield target(words + 'a pan or zoom answered%s, 99 %%' % what, of_all_keys[1], VIEW_LIMIT,
+                             'median %.1f ms, slowest %.1f ms' % (of_all_keys[0], of_all_keys[2]), 1, unit=' ms')
 
 
 def beside_page(of):
@@ -295,7 +296,8 @@ def page_viewer(r, table):
         if PAGE not in of:
             continue
         yield ('In a headless Chromium: from the start of the server to the first picture, without an index, and what comes of keys that '
-               'pan and zoom, from all of the trace to some microseconds: median / 99 % / slowest. Go\'s shows the first of the parts '
+               'pan and zoom, from all of the trace to some microseconds: median / 99 % / slowest; and the same questions once more by a '
+               'client that draws nothing, as the browser takes the processors from the server. Go\'s shows the first of the parts '
                'that it cuts a trace into, and asks nobody for a pan or a zoom.\n')
         yield table(page.HEAD, list(page.rows_of(of[PAGE])))
 

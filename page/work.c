@@ -15,6 +15,8 @@
 #include "output/file.h"
 #include "page/pack.h"
 
+#define WORK_NICE 5
+
 /* Forks. In the new process: it ends when the server does, and has its own way with signals. */
 static pid_t divide(const struct work_ask *ask)
 {
@@ -26,6 +28,7 @@ static pid_t divide(const struct work_ask *ask)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != server)
 		_exit(1);
+	nice(WORK_NICE); /* what is answered at once, and the browser, come first */
 	if (ask->leave != NULL)
 		ask->leave(ask->leaves);
 	signal(SIGINT, SIG_DFL);

@@ -301,9 +301,9 @@ int api_parse(char *text, struct api_request *ret, struct why *why)
 	return r;
 }
 
-bool api_is_work(const struct api_request *q)
+bool api_is_work(const struct api *a, const struct api_request *q)
 {
-	return q->path->is_work;
+	return q->path->is_work && (q->path->is_soon == NULL || !q->path->is_soon(a, q));
 }
 
 const char *api_text(const struct api_request *q, const char *key)
@@ -620,7 +620,7 @@ bool api_answer_now(struct api *a, const char *text, int fd, struct answer *ret)
 
 	if (!parse(a, text, copy, &q, fd, ret))
 		return true;
-	if (api_is_work(&q))
+	if (api_is_work(a, &q))
 		return false;
 	api_answer(a, &q, fd, ret);
 	return true;

@@ -96,7 +96,7 @@ void api_look_at_index(struct api *a);
  */
 int api_parse(char *text, struct api_request *ret, struct why *why);
 /* Whether it is to run in a process of its own. */
-bool api_is_work(const struct api_request *q);
+bool api_is_work(const struct api *a, const struct api_request *q);
 /* Writes the answer into @fd, which is empty. An error is an answer, too. */
 void api_answer(struct api *a, const struct api_request *q, int fd, struct answer *ret);
 /* The same for an error from elsewhere. */

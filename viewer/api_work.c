@@ -471,6 +471,54 @@ static int add_columns(struct api *a, uint32_t track, const struct timeline_ask 
 	return 0;
 }
 
+/* Of all tracks, as the index has them together. 1: it has not, and they are to be added up. */
+static int take_columns(const struct api *a, const struct timeline_ask *ask,
+			struct timeline_cell *sums)
+{
+	uint64_t last[TRACE_STATES], now[TRACE_STATES];
+
+	for (uint32_t i = 0; i <= ask->columns; i++) {
+		if (index_all_before(a->index, timeline_column_begin(ask, i), now) != 0) {
+			memset(sums, 0, ask->columns * sizeof(*sums));
+			return 1;
+		}
+		for (unsigned k = 0; k < TRACE_STATES && i > 0; k++)
+			sums[i - 1].ns[k] = now[k] - last[k];
+		memcpy(last, now, sizeof(last));
+	}
+	return 0;
+}
+
+static bool is_on_grid(const struct api *a, const struct timeline_ask *ask)
+{
+	uint64_t unused[TRACE_STATES];
+
+	return (ask->to_ns - ask->from_ns) % ask->columns == 0 &&
+	       index_all_before(a->index, ask->from_ns, unused) == 0 &&
+	       index_all_before(a->index, timeline_column_begin(ask, 1), unused) == 0;
+}
+
+#define LEAVES_SOON 4096 /* some 10 ms */
+
+/* Columns that the index has, or nearly. */
+static bool are_columns_soon(const struct api *a, const struct api_request *q)
+{
+	struct timeline_ask ask = {0};
+	uint64_t leaves = 0;
+	struct why why;
+
+	if (a->state != API_INDEX_READY || api_columns(a, q, &ask, &why) < 0)
+		return false;
+	if (api_text(q, "tracks") == NULL && is_on_grid(a, &ask))
+		return true;
+	for (uint32_t i = 0; i < a->tracks_n && leaves <= LEAVES_SOON; i++) {
+		uint64_t n = index_leaves(a->index, a->tracks[i].at, ask.from_ns, ask.to_ns);
+
+		leaves += n < ask.columns + 1 ? n : ask.columns + 1;
+	}
+	return leaves <= LEAVES_SOON;
+}
+
 static void put_sums(struct api *a, const struct timeline_cell *sums, uint32_t columns)
 {
 	char key[32];
@@ -501,13 +549,13 @@ static int answer_columns(struct api *a, const struct api_request *q, struct ans
 		why_set(why, "tracks= needs the index, which is not there yet");
 		r = -EAGAIN;
 	}
-	if (r == 0 && n == 0)
-		for (; n < a->tracks_n; n++)
-			tracks[n] = n;
 	if (r == 0)
 		r = timeline_init(&t, &ask, a->tables);
 	if (r == 0 && !is_exact)
 		r = timeline_estimate(&t, a->reader, a->streams, NULL, why);
+	if (r == 0 && is_exact && n == 0 && take_columns(a, &ask, t.sums) != 0)
+		for (; n < a->tracks_n; n++)
+			tracks[n] = n;
 	for (uint32_t i = 0; i < n && r == 0 && is_exact; i++)
 		r = add_columns(a, tracks[i], &ask, t.sums);
 	ret->is_immutable = is_exact;
@@ -542,6 +590,7 @@ const struct api_path api_paths_work[] = {
 	{.name = "columns",
 	 .takes = "from to columns tracks",
 	 .is_work = true,
+	 .is_soon = are_columns_soon,
 	 .answer = answer_columns},
 	{.name = NULL},
 };

@@ -112,7 +112,7 @@ static int keep(struct html *h, const char *key, const char *text)
 		put_failure(h, why.text);
 		return 0;
 	}
-	if (r < 0 || api_is_work(&q))
+	if (r < 0 || api_is_work(h->api, &q))
 		return r < 0 ? r : answer_by_work(h, text);
 	if (ftruncate(h->scratch, 0) < 0 || lseek(h->scratch, 0, SEEK_SET) < 0)
 		return -errno;

@@ -9,7 +9,8 @@
  * difference of two such rows and a part of two leaves, whether it is a microsecond or the whole run, and it is exact. The rows
  * are kept in memory, the leaves are read when they are needed. A row also knows the longest interval of its leaf, the lock that
  * was waited for longest, and whether there is something rare in it. Values of the heap and of counters are kept in the same way.
- * Tiles of many leaves are kept, too, so that the widest picture reads no more of them than a narrow one.
+ * Tiles of many leaves are kept, too, so that the widest picture reads no more of them than a narrow one; and what all threads did together, up
+ * to each border of a grid, so that a picture of their sums reads none.
  *
  * The file is a convenience: $XDG_CACHE_HOME/cprof, named after the trace's uuid and size, and made anew when that has changed, or when
  * anything in it is not what was written. Where it cannot be written, it has no name and is gone at the end.
@@ -130,6 +131,13 @@ struct index_sweep {
 int index_sweep_begin(struct index_sweep *w, struct index *x, uint32_t track, uint64_t from_ns,
 		      uint64_t ret[TRACE_STATES]);
 int index_sweep_to(struct index_sweep *w, uint64_t ns, uint64_t ret[TRACE_STATES]);
+
+/*
+ * The same of all threads together, at once: at the borders of a grid, whose distance, a power of two, and begin index_grid() says. 0, or
+ * 1: @ns is no such border. A trace of few events has no grid, and a distance of 0.
+ */
+int index_all_before(const struct index *x, uint64_t ns, uint64_t ret[TRACE_STATES]);
+uint64_t index_grid(const struct index *x, uint64_t *ret_begin_ns);
 
 /* How many leaves that stretch is in. */
 uint64_t index_leaves(const struct index *x, uint32_t track, uint64_t from_ns, uint64_t to_ns);

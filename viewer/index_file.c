@@ -47,14 +47,15 @@ static bool is_right(const struct index_trailer *t, const struct reader *r, uint
 		return false;
 	if (n->rows > ROWS_MAX || n->tracks > ROWS_MAX || n->tile_rows > ROWS_MAX ||
 	    n->point_rows > ROWS_MAX || n->series > INDEX_SERIES_MAX || n->files > ROWS_MAX ||
-	    t->data_bytes > size)
+	    n->borders > INDEX_BORDERS_MAX || t->grid.level >= 64 || t->data_bytes > size)
 		return false;
 	return size == t->data_bytes + n->rows * sizeof(struct index_row) +
 			       n->tracks * sizeof(struct index_entry) +
 			       n->tile_rows * sizeof(struct index_tile_row) +
 			       n->point_rows * sizeof(struct index_point_row) +
 			       n->series * sizeof(struct index_series_entry) +
-			       n->files * sizeof(struct index_file) + sizeof(*t);
+			       n->files * sizeof(struct index_file) +
+			       n->borders * sizeof(struct index_border) + sizeof(*t);
 }
 
 static bool is_leaf(const struct index *x, uint64_t offset, uint64_t bytes, uint64_t room)
@@ -107,59 +108,55 @@ static bool are_right(const struct index *x)
 
 static void forget(struct index *x)
 {
-	free(x->rows);
-	free(x->tracks);
-	free(x->tile_rows);
-	free(x->point_rows);
-	free(x->series);
-	free(x->files);
+	if (x->tables != NULL)
+		munmap(x->tables, x->tables_bytes);
 	map_fini(&x->track_of);
 	map_fini(&x->series_of);
+	x->tables = NULL;
 	x->rows = NULL;
 	x->tracks = NULL;
 	x->tile_rows = NULL;
 	x->point_rows = NULL;
 	x->series = NULL;
 	x->files = NULL;
+	x->borders = NULL;
 	memset(&x->n, 0, sizeof(x->n));
 	if (x->fd >= 0)
 		close(x->fd);
 	x->fd = -1;
 }
 
-/* The next table, of @n elements of @size bytes. */
-static int load_table(struct index *x, uint64_t *offset, uint64_t n, size_t size, uint32_t *crc,
-		      void **ret)
+/*
+ * The tables, which follow one another. They are shared memory: processes that work out an answer are forked while somebody waits,
+ * and what is shared need not be copied then, not even its page tables.
+ */
+static int load_tables(struct index *x, uint64_t offset, uint64_t bytes, uint32_t *crc)
 {
-	*ret = calloc(n + 1, size);
-	if (*ret == NULL)
+	uint8_t *at =
+		mmap(NULL, bytes + 1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (at == MAP_FAILED)
 		return -ENOMEM;
-	if (read_all(x->fd, *ret, n * size, *offset) < 0)
+	x->tables = at;
+	x->tables_bytes = bytes + 1;
+	if (read_all(x->fd, at, bytes, offset) < 0)
 		return -EBADMSG;
-	*crc = checksum_crc32c(*crc, *ret, n * size);
-	*offset += n * size;
+	mprotect(at, bytes + 1, PROT_READ);
+	*crc = checksum_crc32c(0, at, bytes);
+#define TABLE(name)                                 \
+	do {                                        \
+		x->name = (void *)at;               \
+		at += x->n.name * sizeof(*x->name); \
+	} while (0)
+	TABLE(rows);
+	TABLE(tracks);
+	TABLE(tile_rows);
+	TABLE(point_rows);
+	TABLE(series);
+	TABLE(files);
+	TABLE(borders);
+#undef TABLE
 	return 0;
-}
-
-static int load_tables(struct index *x, uint64_t offset, uint32_t *crc)
-{
-	int r = load_table(x, &offset, x->n.rows, sizeof(*x->rows), crc, (void **)&x->rows);
-
-	if (r == 0)
-		r = load_table(x, &offset, x->n.tracks, sizeof(*x->tracks), crc,
-			       (void **)&x->tracks);
-	if (r == 0)
-		r = load_table(x, &offset, x->n.tile_rows, sizeof(*x->tile_rows), crc,
-			       (void **)&x->tile_rows);
-	if (r == 0)
-		r = load_table(x, &offset, x->n.point_rows, sizeof(*x->point_rows), crc,
-			       (void **)&x->point_rows);
-	if (r == 0)
-		r = load_table(x, &offset, x->n.series, sizeof(*x->series), crc,
-			       (void **)&x->series);
-	if (r == 0)
-		r = load_table(x, &offset, x->n.files, sizeof(*x->files), crc, (void **)&x->files);
-	return r;
 }
 
 /* Reads all but the leaves. 0, -EBADMSG when this is not it, or -ENOMEM. */
@@ -178,12 +175,15 @@ static int load(struct index *x, const struct reader *r, struct tables *t)
 	x->counts = trailer.counts;
 	x->data_bytes = trailer.data_bytes;
 	x->n = trailer.sizes;
-	result = load_tables(x, x->data_bytes, &crc);
+	x->grid = trailer.grid;
+	result = load_tables(x, x->data_bytes,
+			     (uint64_t)st.st_size - sizeof(trailer) - x->data_bytes, &crc);
 	if (result < 0)
 		return result;
 	crc = checksum_crc32c(crc, &trailer, offsetof(struct index_trailer, crc));
 	if (crc != trailer.crc || !are_right(x))
 		return -EBADMSG;
+	index_all_check(x);
 	for (uint32_t i = 0; i < x->n.tracks; i++)
 		if (map_set(&x->track_of, x->tracks[i].track.thread, i) < 0)
 			return -ENOMEM;
@@ -202,8 +202,6 @@ static int load(struct index *x, const struct reader *r, struct tables *t)
 		if (tables_set_file(t, &file) < 0)
 			return -ENOMEM;
 	}
-	free(x->files);
-	x->files = NULL;
 	return 0;
 }
 

@@ -145,6 +145,7 @@ struct maker {
 	uint32_t series_n;
 	struct map track_of, series_of;
 	struct index_tiler tiler;
+	struct index_grower all;
 };
 
 static int flush(struct maker *m)
@@ -326,6 +327,7 @@ static int on_interval(void *context, const struct interval *i)
 	g->spans++;
 	if (g->rare_n > 0)
 		flag_rare(g);
+	index_grow(&m->all, i);
 	return 0;
 }
 
@@ -577,6 +579,11 @@ static int put_tables(struct maker *m, const struct tables *t, struct index_trai
 	n->files = t->files_n;
 	if (r == 0)
 		r = put_files(m, t);
+	index_grow_end(&m->all);
+	n->borders = m->all.n;
+	trailer->grid = m->all.grid;
+	if (r == 0 && n->borders > 0)
+		r = put_table(m, m->all.borders, n->borders * sizeof(*m->all.borders));
 	memcpy(trailer->magic, INDEX_MAGIC, sizeof(trailer->magic));
 	trailer->version = INDEX_VERSION;
 	trailer->crc = checksum_crc32c(m->crc, trailer, offsetof(struct index_trailer, crc));
@@ -603,6 +610,8 @@ int index_make(int fd, struct reader *r, const struct streams *s, struct tables 
 	if (r->has_header)
 		memcpy(trailer.uuid, r->header.uuid, sizeof(trailer.uuid));
 	if (m.buffer != NULL && m.series != NULL)
+		result = index_grow_begin(&m.all, r);
+	if (result == 0)
 		result = story_tell(r, s, t, 0, UINT64_MAX, &listener, &trailer.counts, watch, why);
 	if (result == 0) {
 		result = put_tables(&m, t, &trailer);
@@ -623,6 +632,7 @@ int index_make(int fd, struct reader *r, const struct streams *s, struct tables 
 	free(m.series);
 	free(m.buffer);
 	free(m.tiler.rows);
+	index_grow_fini(&m.all);
 	map_fini(&m.track_of);
 	map_fini(&m.series_of);
 	return result;

@@ -10,6 +10,8 @@
 
 #include "viewer/index_private.h"
 
+#define NICE 10
+
 /* What both processes see. */
 struct shared {
 	_Atomic uint64_t done, total;
@@ -45,6 +47,7 @@ __attribute__((noreturn)) static void work(struct index_making *m, pid_t parent)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
+	nice(NICE); /* the first picture does not wait for it */
 	/* the terminal is not its to give back */
 	for (int signo = 1; signo < NSIG; signo++)
 		signal(signo, SIG_DFL);

@@ -7,7 +7,7 @@
 #include "viewer/varint.h"
 
 #define INDEX_MAGIC   "CPROFIDX"
-#define INDEX_VERSION 3
+#define INDEX_VERSION 4
 
 #define INDEX_SERIES_MAX 1024 /* counters beyond are not kept */
 #define INDEX_POINTS     128  /* of a leaf of values */
@@ -19,8 +19,19 @@
 
 /* Numbers of records: in the trailer, and of what is in memory. */
 struct index_sizes {
-	uint64_t rows, tracks, tile_rows, point_rows, series, files;
+	uint64_t rows, tracks, tile_rows, point_rows, series, files, borders;
 };
+
+/* Borders are 2^@level ns apart from @begin_ns on. */
+struct index_grid {
+	uint64_t begin_ns, level;
+};
+
+/* Of all threads together, up to a border. */
+struct index_border {
+	uint64_t before_ns[TRACE_STATES];
+};
+#define INDEX_BORDERS_MAX (UINT64_C(1) << 18) /* 16 MiB */
 
 /* At the end of the file, which is written from front to back: leaves, the tables in the order of their sizes, this. */
 struct index_trailer {
@@ -28,6 +39,7 @@ struct index_trailer {
 	uint64_t trace_bytes, trace_stamp_ns;
 	uint64_t data_bytes; /* of leaves and tiles */
 	struct index_sizes sizes;
+	struct index_grid grid;
 	struct story_counts counts;
 	char magic[8];
 	uint32_t version, crc; /* of the tables and all before it here */
@@ -90,12 +102,17 @@ struct index {
 	struct file file; /* its name, as long as it has one; @directory -1: none */
 	struct story_counts counts;
 	struct index_sizes n;
+	void *tables; /* all that follow, of a file */
+	size_t tables_bytes;
 	struct index_row *rows;
 	struct index_entry *tracks;
 	struct index_tile_row *tile_rows;
 	struct index_point_row *point_rows;
 	struct index_series_entry *series;
 	struct index_file *files;
+	struct index_grid grid;
+	struct index_border *borders;
+	bool has_all; /* nothing is behind the last border */
 	struct map track_of, series_of;
 	uint64_t data_bytes;
 
@@ -149,6 +166,26 @@ struct index_tiler {
 };
 /* Of @x, which has one track, whose leaves are in its file. 0, -EBADMSG, -ENOMEM or what @put said. */
 int index_tiles_make(struct index_tiler *t, struct index *x);
+
+/* ---- index_all.c ---- */
+
+/* The borders of a grid as they grow: what is added to each, and by how much it grows from there on. {0}: there is none. */
+struct index_grower {
+	struct index_grid grid;
+	struct index_border *borders;
+	struct index_slope {
+		int32_t by[TRACE_STATES];
+	} *slopes;
+	uint64_t n;
+};
+/* 0 or -ENOMEM. Where there are few events there is no grid. */
+int index_grow_begin(struct index_grower *g, const struct reader *r);
+void index_grow(struct index_grower *g, const struct interval *i);
+/* After the last one: g->borders are what they are called. */
+void index_grow_end(struct index_grower *g);
+void index_grow_fini(struct index_grower *g);
+/* After the tables were read. */
+void index_all_check(struct index *x);
 
 /* ---- index_file.c ---- */
 

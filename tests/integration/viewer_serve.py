@@ -706,6 +706,16 @@ def numbers():
                         any(sum(x[k] for x in got.values()) != sums['states'][k] for k in sums['states']):
                     bad.append((a, b, got, by_tid))
             tap.ok(not bad, 'sums, columns and the table of threads agree (seed %d)' % seed, bad[:1])
+            bad, every = [], ','.join('%d' % t['track'] for t in tracks)
+            for _ in range(20):
+                width = 1 << chance.randrange(10, 30)
+                a = chance.randrange(end // width + 1) * width
+                asked = {'from': a, 'columns': chance.randrange(1, min(2000, (end - a) // width + 3) + 1)}
+                asked['to'] = a + width * asked['columns']
+                got = [s.api('columns', **asked, **more).json for more in ({}, {'tracks': every})]
+                if got[0] != got[1]:
+                    bad.append((asked, got))
+            tap.ok(not bad, 'columns of a power of two are those of all tracks (seed %d)' % seed, bad[:1])
             bad = []
             for _ in range(20):
                 t = chance.choice(tracks)['track']

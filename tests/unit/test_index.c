@@ -284,11 +284,33 @@ static unsigned check_locks(struct index *x, uint32_t track, uint64_t from, uint
 	return wrong;
 }
 
+/* All threads together at each border of the grid, and between them. *@ret_borders: how many. */
+static unsigned check_all(struct index *x, uint64_t end_ns, unsigned *ret_borders)
+{
+	uint64_t sum[TRACE_STATES], wanted[TRACE_STATES], track_ns[TRACE_STATES], begin_ns,
+		width = index_grid(x, &begin_ns);
+	unsigned wrong = 0;
+
+	for (uint64_t ns = begin_ns; width > 1 && ns < end_ns + 5 * width; ns += width) {
+		memset(wanted, 0, sizeof(wanted));
+		for (uint32_t i = 0; i < index_tracks(x); i++) {
+			index_before(x, i, ns, false, track_ns);
+			for (unsigned k = 0; k < TRACE_STATES; k++)
+				wanted[k] += track_ns[k];
+		}
+		wrong += index_all_before(x, ns, sum) != 0 ||
+			 memcmp(sum, wanted, sizeof(sum)) != 0 ||
+			 index_all_before(x, ns + 1 + roll((uint32_t)width - 1), sum) != 1;
+		++*ret_borders;
+	}
+	return wrong + (index_all_before(x, begin_ns - 1, sum) != 1);
+}
+
 static void test_any(void)
 {
 	const struct story_listener listener = {.interval = on_interval};
 	unsigned wrong_sums = 0, wrong_spans = 0, wrong_tiles = 0, tracks = 0, leaves = 0;
-	unsigned wrong_each = 0, wrong_rough = 0, wrong_locks = 0;
+	unsigned wrong_each = 0, wrong_rough = 0, wrong_locks = 0, wrong_all = 0, borders = 0;
 
 	for (unsigned round = 0; round < 30; round++) {
 		struct made m = {.flags = round % 2 != 0 ? FLAG_SWITCHES : 0};
@@ -330,6 +352,7 @@ static void test_any(void)
 				       check_tile(x, track, 53, 0) +
 				       check_tile(x, track, 3, UINT64_MAX);
 		}
+		wrong_all += check_all(x, counts.end_ns, &borders);
 		index_close(x);
 		close_made(&o);
 		made_free(&m);
@@ -342,6 +365,8 @@ static void test_any(void)
 	is_u64(wrong_each, 0, "the longest of a stretch, and each of it, in both directions");
 	is_u64(wrong_rough, 0, "roughly is within a leaf");
 	is_u64(wrong_locks, 0, "locks that were waited for");
+	ok(borders > 0, "a grid of %u borders", borders);
+	is_u64(wrong_all, 0, "all threads together, up to each of them");
 }
 
 /* ---- what is rare, and values ---- */

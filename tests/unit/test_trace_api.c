@@ -37,9 +37,9 @@ static void test_parse(void)
 		   has(&q, 0, "q", "a b c&=") && has(&q, 1, "max", "7"),
 	   "parameters, decoded once");
 	ok(parse("names?%71=%2571", &q) == 0 && has(&q, 0, "q", "%71"), "not twice");
-	ok(parse("tile/1/2/3", &q) == 0 && strcmp(q.rest, "1/2/3") == 0 && !api_is_work(&q),
+	ok(parse("tile/1/2/3", &q) == 0 && strcmp(q.rest, "1/2/3") == 0 && !api_is_work(NULL, &q),
 	   "what is behind the path's name");
-	ok(parse("table/threads?sort=", &q) == 0 && has(&q, 0, "sort", "") && api_is_work(&q),
+	ok(parse("table/threads?sort=", &q) == 0 && has(&q, 0, "sort", "") && api_is_work(NULL, &q),
 	   "an empty value");
 	ok(parse("meta?", &q) == 0 && q.n == 0 && parse("meta?&&", &q) == 0 && q.n == 0, "none");
 	ok(parse("", &q) == -ENOENT, "no path");

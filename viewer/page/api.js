@@ -96,6 +96,31 @@ export async function json(path, parameters, signal) {
 	return JSON.parse(unmask(await ask(path, parameters, signal, (answer) => answer.text())));
 }
 
+/*
+ * Beside the picture: what the server needs a while for. A browser opens six connections to one, and should some wait for such answers, what is
+ * answered at once would wait for them.
+ */
+const ASIDE_AT_ONCE = 2;
+const aside = { running: 0, waiting: [] };
+
+export async function jsonAside(path, parameters, signal) {
+	if (aside.running === ASIDE_AT_ONCE)
+		await new Promise((resolve) => aside.waiting.push(resolve)); /* whose place it gets */
+	else
+		aside.running++;
+	try {
+		signal?.throwIfAborted();
+		return await json(path, parameters, signal);
+	} finally {
+		const next = aside.waiting.shift();
+
+		if (next)
+			next();
+		else
+			aside.running--;
+	}
+}
+
 /* @wanted: [{ track, level, n }], 128 at most. */
 export async function tiles(wanted, signal) {
 	if (kept.file(unmask))

@@ -8,12 +8,13 @@ import { STATES } from './states.js';
 import { LEVEL_MAX, TileCache, keyOf, levelOf, tilesOf } from './tiles.js';
 
 const AT_ONCE = 3;      /* requests for tiles */
-const TILES_MAX = 128;  /* of a request */
+const TILES_MAX = 48;   /* of a request */
 const SPANS_MAX = 2000; /* of a row: more are no use on a page */
 const SPANS_ALL = 12000; /* of all: some MB of text */
 const SPAN_ROWS = 128;
 const LANES_MAX = 32;  /* threads whose lanes are asked for at once */
 const THINGS_MAX = 12; /* each is a question of its own */
+const COLUMNS_MAX = 1400;
 const COLUMNS_ALL = 150000; /* times threads: less than a second of the server's */
 const REST_MS = 110;
 
@@ -23,11 +24,16 @@ export function prepareSpan(span, track) {
 	return { ...span, track, index: INDEX_OF[span.state] ?? 7 };
 }
 
-/* Columns of a range: fewer where each has many threads to add up. */
-export function columnsFor(range, tracks) {
-	const most = Math.min(1000, Math.max(100, Math.floor(COLUMNS_ALL / Math.max(1, tracks))));
+/*
+ * Columns over a range and a little more: on the grid of a power of two, where the server has the sums of all threads at once. Fewer where
+ * each has many threads to add up, should it not.
+ */
+export function columnsOver({ from, to }, tracks) {
+	const most = Math.min(COLUMNS_MAX, Math.max(100, Math.floor(COLUMNS_ALL / Math.max(1, tracks))));
+	const width = 2 ** Math.ceil(Math.log2(Math.max(1, (to - from) / most)));
+	const first = Math.floor(from / width), last = Math.max(first + 1, Math.ceil(to / width));
 
-	return Math.max(1, Math.min(most, range.to - range.from));
+	return { from: first * width, to: last * width, columns: last - first };
 }
 
 export class Loader {
@@ -176,7 +182,7 @@ export class Loader {
 		if (tracks.length === 0)
 			return;
 		try {
-			const answer = await api.json('rare', { tracks: tracks.join(','), ...this.around(o) }, this.latest.rare.begin());
+			const answer = await api.jsonAside('rare', { tracks: tracks.join(','), ...this.around(o) }, this.latest.rare.begin());
 
 			this.rare = new Map(answer.tracks.map((t) => [t.track, { range: { from: answer.from_ns, to: answer.to_ns }, columns: answer.columns, rare: t.rare }]));
 			this.events.spans();
@@ -189,7 +195,7 @@ export class Loader {
 		if (o.lanesOf.length === 0)
 			return;
 		try {
-			const answer = await api.json('lanes', { tracks: o.lanesOf.slice(0, LANES_MAX).join(','), ...this.around(o) }, this.latest.lanes.begin());
+			const answer = await api.jsonAside('lanes', { tracks: o.lanesOf.slice(0, LANES_MAX).join(','), ...this.around(o) }, this.latest.lanes.begin());
 
 			this.lanes = new Map(answer.tracks.map((t) => [t.track, { ...t, is_whole: answer.is_whole }]));
 			this.events.spans();
@@ -203,7 +209,7 @@ export class Loader {
 
 		try {
 			for (const thing of o.things.slice(0, THINGS_MAX)) {
-				const answer = await api.json(`${thing.kind}/${thing.id}`, this.around(o), signal);
+				const answer = await api.jsonAside(`${thing.kind}/${thing.id}`, this.around(o), signal);
 
 				this.things.set(idOfThing(thing), answer);
 				thing.name = answer.name;
@@ -218,7 +224,7 @@ export class Loader {
 		const width = o.view.to - o.view.from;
 		const from = Math.max(o.bounds.from, Math.floor(o.view.from - width / 2)), to = Math.min(o.bounds.to, Math.ceil(o.view.to + width / 2));
 		const signal = this.latest.columns.begin();
-		const range = { from, to: Math.max(to, from + 1), columns: columnsFor({ from, to }, o.byId.size) };
+		const range = columnsOver({ from, to }, o.byId.size);
 
 		try {
 			const columns = await api.json('columns', range, signal);
@@ -242,7 +248,7 @@ export class Loader {
 
 			if (o.tracks.length <= 200)
 				range.tracks = o.tracks.join(',');
-			this.edges = await api.json('edges', range, this.latest.edges.begin());
+			this.edges = await api.jsonAside('edges', range, this.latest.edges.begin());
 			this.events.edges();
 		} catch (error) {
 			this.fail(error);

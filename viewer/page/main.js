@@ -13,7 +13,7 @@ import { byId } from './dom.js';
 import { buildHelp } from './help.js';
 import { GESTURES, KEYS } from './keys.js';
 import { Input } from './input.js';
-import { Loader, columnsFor, prepareSpan } from './loader.js';
+import { Loader, columnsOver, prepareSpan } from './loader.js';
 import { showMessage } from './panel.js';
 import * as picture from './picture.js';
 import { ROW, idOfThing, isBetterGrouped, layOut, rowOf, visible } from './rows.js';
@@ -325,7 +325,7 @@ class App {
 
 	async fetchWhole() {
 		try {
-			this.overview = await api.json('columns', { from: this.bounds.from, to: this.bounds.to, columns: columnsFor(this.bounds, this.tracks.length) });
+			this.overview = await api.json('columns', columnsOver(this.bounds, this.tracks.length));
 			this.redraw();
 			/* there is something to be seen, an estimate at least */
 			requestAnimationFrame(() => {

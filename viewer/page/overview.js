@@ -23,13 +23,14 @@ export function drawOverview(canvas, o) {
 		const n = columns.columns;
 		const arrays = STATES.map((s) => columns.states[`${s.name}_ns`]);
 		const shares = new Float64Array(8);
+		/* the outermost may reach beyond the trace */
+		const edge = (i) => Math.round((NAMES + Math.min(o.width, Math.max(0, toX(bounds, o.width, columns.from_ns + (columns.to_ns - columns.from_ns) * i / n)))) * scale);
 		let most = 0;
 
 		for (let i = 0; i < n; i++)
 			most = Math.max(most, arrays.reduce((sum, a) => sum + a[i], 0));
 		for (let i = 0; i < n && most > 0; i++) {
-			const x0 = Math.round((NAMES + toX(bounds, o.width, columns.from_ns + (columns.to_ns - columns.from_ns) * i / n)) * scale);
-			const x1 = Math.round((NAMES + toX(bounds, o.width, columns.from_ns + (columns.to_ns - columns.from_ns) * (i + 1) / n)) * scale);
+			const x0 = edge(i), x1 = edge(i + 1);
 			let sum = 0;
 
 			for (let s = 0; s < 8; s++) {
