@@ -22,6 +22,8 @@
 #define TOKEN_BYTES 16
 #define ASSET_MAX   (4 << 20)
 #define API         "api/v1/"
+#define INDEX       "index.html"
+#define MODULES_MAX 4096
 
 static const struct http_rules rules = {
 	.connections_max =
@@ -173,8 +175,34 @@ static void refuse(struct http_request *q, int status, const char *why)
 
 /* ---- the page's files ---- */
 
-static void send_asset(struct http_request *q, const struct asset *asset)
+/*
+ * The page's modules, which import one another: a browser that is told of all of them with the page asks for them at once, and not level by
+ * level.
+ */
+static void list_modules(const struct asset *assets, char *ret, size_t size)
 {
+	size_t n = 0;
+
+	ret[0] = '\0';
+	for (const struct asset *a = assets; a->name != NULL; a++) {
+		size_t length = strlen(a->name);
+		int added;
+
+		if (length < 3 || strcmp(a->name + length - 3, ".js") != 0)
+			continue;
+		added = snprintf(ret + n, size - n, "%s<%s>; rel=modulepreload", n > 0 ? ", " : "",
+				 a->name);
+		if (added >= (int)(size - n)) {
+			ret[n] = '\0';
+			return;
+		}
+		n += (size_t)added;
+	}
+}
+
+static void send_asset(const struct run *r, struct http_request *q, const struct asset *asset)
+{
+	char modules[MODULES_MAX];
 	const char *known = http_header_of(q, "If-None-Match");
 	bool is_known = known != NULL && strstr(known, asset->etag) != NULL,
 	     is_packed = http_takes_gzip(q);
@@ -194,6 +222,10 @@ static void send_asset(struct http_request *q, const struct asset *asset)
 	}
 	http_add(&reply, "Vary", "Accept-Encoding");
 	http_add(&reply, "ETag", asset->etag);
+	if (strcmp(asset->name, INDEX) == 0) {
+		list_modules(r->site->assets, modules, sizeof(modules));
+		http_add(&reply, "Link", modules);
+	}
 	reply_file(q, &reply, asset->type, "no-cache");
 }
 
@@ -225,7 +257,7 @@ static void answer_asset(const struct run *r, struct http_request *q, char *name
 
 	name[strcspn(name, "?")] = '\0';
 	if (name[0] == '\0')
-		name = "index.html";
+		name = INDEX;
 	/* a plain name, whichever way it is taken */
 	if (name[strspn(name, plain)] != '\0' || name[0] == '.') {
 		say(q, 404, "not found\n");
@@ -237,7 +269,7 @@ static void answer_asset(const struct run *r, struct http_request *q, char *name
 	}
 	for (const struct asset *a = r->site->assets; a->name != NULL; a++)
 		if (strcmp(a->name, name) == 0) {
-			send_asset(q, a);
+			send_asset(r, q, a);
 			return;
 		}
 	say(q, 404, "not found\n");

@@ -498,17 +498,28 @@ static bool is_on_grid(const struct api *a, const struct timeline_ask *ask)
 	       index_all_before(a->index, timeline_column_begin(ask, 1), unused) == 0;
 }
 
+/* Before there is an index: what is known of the whole trace will do where it is no coarser than what is wanted. */
+static bool is_estimated(const struct api *a, const struct timeline_ask *ask)
+{
+	const struct timeline_ask *whole = &a->estimate.ask;
+
+	return (whole->to_ns - whole->from_ns) / whole->columns <=
+	       (ask->to_ns - ask->from_ns) / ask->columns * 2;
+}
+
 #define LEAVES_SOON 4096 /* some 10 ms */
 
-/* Columns that the index has, or nearly. */
+/* Columns that the index has, or nearly; or that the estimate has. */
 static bool are_columns_soon(const struct api *a, const struct api_request *q)
 {
 	struct timeline_ask ask = {0};
 	uint64_t leaves = 0;
 	struct why why;
 
-	if (a->state != API_INDEX_READY || api_columns(a, q, &ask, &why) < 0)
+	if (api_columns(a, q, &ask, &why) < 0)
 		return false;
+	if (a->state != API_INDEX_READY)
+		return is_estimated(a, &ask);
 	if (api_text(q, "tracks") == NULL && is_on_grid(a, &ask))
 		return true;
 	for (uint32_t i = 0; i < a->tracks_n && leaves <= LEAVES_SOON; i++) {
@@ -552,7 +563,8 @@ static int answer_columns(struct api *a, const struct api_request *q, struct ans
 	if (r == 0)
 		r = timeline_init(&t, &ask, a->tables);
 	if (r == 0 && !is_exact)
-		r = timeline_estimate(&t, a->reader, a->streams, NULL, why);
+		r = is_estimated(a, &ask) ? timeline_stretch(&t, &a->estimate)
+					  : timeline_estimate(&t, a->reader, a->streams, NULL, why);
 	if (r == 0 && is_exact && n == 0 && take_columns(a, &ask, t.sums) != 0)
 		for (; n < a->tracks_n; n++)
 			tracks[n] = n;
