@@ -69,13 +69,18 @@ static int answer_meta(struct api *a, const struct api_request *q, struct answer
 	const struct reader *r = a->reader;
 	uint32_t has = r->has_header ? r->header.flags : 0,
 		 level = r->has_header ? r->header.level : 0;
+	struct name program;
 
 	ret->is_immutable = false;
 	api_open(a, NULL, '{');
 	api_put_u64(a, "api", 1);
 	api_put_text(a, "version", CPROF_VERSION);
 	api_put_text(a, "file", base_of(r->name));
-	api_put_text(a, "program", base_of(tables_metadata(a->tables, "exe")));
+	name_clear(&program);
+	if (name_program(&program, a->tables))
+		api_put_name(a, "program", &program);
+	else
+		api_put_null(a, "program");
 	api_put_id(a, "pid", r->has_header ? r->header.pid : 0);
 	put_began(a);
 	api_put_u64(a, "begin_ns", api_since(a, a->begin_ns));

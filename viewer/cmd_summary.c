@@ -105,17 +105,10 @@ static const char *text_of(struct name *name)
 
 /* ---- what a trace says of itself ---- */
 
-static void name_program(struct name *name, const struct tables *t)
+static void add_program(struct name *name, const struct tables *t)
 {
-	const char *path = tables_metadata(t, "exe"), *slash;
-
-	if ((path == NULL || path[0] == '\0') && t->modules_n > 0)
-		path = tables_text(t, t->modules[0].path);
-	if (path == NULL || path[0] == '\0')
-		path = "(a program without a name)";
-	slash = strrchr(path, '/');
-	path = slash != NULL && slash[1] != '\0' ? slash + 1 : path;
-	name_add(name, path, strlen(path));
+	if (!name_program(name, t))
+		name_format(name, "(a program without a name)");
 }
 
 static void say_words(struct out *o, const char *(*word)(uint32_t bits, unsigned i), uint32_t bits)
@@ -200,7 +193,7 @@ static void say_head(struct screen *s)
 	struct name name;
 
 	name_clear(&name);
-	name_program(&name, &s->c->tables);
+	add_program(&name, &s->c->tables);
 	out_colour(o, OUT_BOLD);
 	out_name(o, name.text, name.n);
 	out_colour(o, OUT_PLAIN);
@@ -704,7 +697,7 @@ static void json_head(struct screen *s)
 	struct name name;
 
 	name_clear(&name);
-	name_program(&name, &s->c->tables);
+	add_program(&name, &s->c->tables);
 	out_char(o, '{');
 	json_key(o, "program", true);
 	name_out(&name, o, NAMES_JSON);

@@ -193,14 +193,15 @@ static const char *base_of(const char *path)
 static void put_header(struct cmd *c, struct chart *chart, const struct timeline *t,
 		       const struct plan *p)
 {
-	const char *exe = tables_metadata(&c->tables, "exe");
 	struct out *out = c->out;
+	struct name program;
 
 	out_colour(out, OUT_BOLD);
 	out_name(out, base_of(c->reader->name), strlen(base_of(c->reader->name)));
-	if (exe != NULL && exe[0] != '\0') {
+	name_clear(&program);
+	if (name_program(&program, &c->tables)) {
 		out_text(out, "  ");
-		out_name(out, base_of(exe), strlen(base_of(exe)));
+		out_name(out, program.text, program.n);
 	}
 	out_colour(out, OUT_PLAIN);
 	out_text(out, "  ");

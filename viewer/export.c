@@ -55,15 +55,8 @@ uint64_t export_tid(struct export *x, uint32_t thread)
 
 void export_program(const struct export *x, struct name *name)
 {
-	const char *exe = tables_metadata(x->tables, "exe"),
-		   *slash = exe != NULL ? strrchr(exe, '/') : NULL;
-
-	if (slash != NULL)
-		exe = slash + 1;
 	name_clear(name);
-	if (exe != NULL && exe[0] != '\0')
-		name_add(name, exe, strlen(exe));
-	else
+	if (!name_program(name, x->tables))
 		name_format(name, "process");
 }
 

@@ -3,10 +3,10 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/syscalls.h"
-#include "page/work.h"
 #include "viewer/api_private.h"
 #include "viewer/frames.h"
 #include "viewer/html_private.h"
@@ -73,28 +73,48 @@ static void on_refuse(void *context, int status, const char *why, int fd, struct
 	api_refuse(context, status, why, fd, ret);
 }
 
-static int answer_by_work(struct html *h, const char *text)
+/* Waits for the oldest of those that are at work, and keeps what it says. */
+static int take_oldest(struct html *h)
+{
+	struct html_work w = h->works[0];
+	struct pollfd over = {.fd = w.work.over, .events = POLLIN};
+	int r = 0;
+
+	h->works_n--;
+	memmove(&h->works[0], &h->works[1], h->works_n * sizeof(h->works[0]));
+	while (r == 0 && poll(&over, 1, LOOK_MS) <= 0)
+		r = watch_step(h->ask->watch, 0, 0) ? -EINTR : 0;
+	if (r == 0)
+		r = begin_answer(h, w.key);
+	if (r == 0 && !work_finish(&w.work, false))
+		put_failure(h, "the process that worked on it came to an end");
+	else if (r == 0)
+		r = copy_answer(h, w.work.file, w.work.answer->status);
+	work_fini(&w.work);
+	return r;
+}
+
+static int begin_work(struct html *h, const char *key, const char *text)
 {
 	const struct work_ask ask = {.answer = on_work, .refuse = on_refuse, .context = h->api};
-	struct work w;
-	int r = work_begin(&w, &ask, text, false);
-	bool is_done, is_over = false;
+	struct html_work *w;
+	int r = h->works_n == HTML_WORKS ? take_oldest(h) : 0;
 
-	while (r == 0 && !is_over) {
-		struct pollfd over = {.fd = w.over, .events = POLLIN};
+	if (r < 0)
+		return r;
+	w = &h->works[h->works_n];
+	snprintf(w->key, sizeof(w->key), "%s", key);
+	r = work_begin(&w->work, &ask, text, false);
+	h->works_n += r == 0;
+	return r;
+}
 
-		is_over = poll(&over, 1, LOOK_MS) > 0;
-		if (!is_over && watch_step(h->ask->watch, 0, 0))
-			r = -EINTR;
-	}
-	if (r == 0) {
-		is_done = work_finish(&w, false);
-		if (!is_done)
-			put_failure(h, "the process that worked on it came to an end");
-		else
-			r = copy_answer(h, w.file, w.answer->status);
-	}
-	work_fini(&w);
+static int end_works(struct html *h, int r)
+{
+	while (h->works_n > 0 && r == 0)
+		r = take_oldest(h);
+	while (h->works_n > 0)
+		work_fini(&h->works[--h->works_n].work);
 	return r;
 }
 
@@ -105,15 +125,20 @@ static int keep(struct html *h, const char *key, const char *text)
 	struct api_request q;
 	struct why why = {""};
 	char copy[4096];
-	int r = begin_answer(h, key);
+	bool is_good;
+	int r;
 
 	snprintf(copy, sizeof(copy), "%s", text);
-	if (r == 0 && api_parse(copy, &q, &why) < 0) {
+	is_good = api_parse(copy, &q, &why) == 0;
+	if (is_good && api_is_work(h->api, &q))
+		return begin_work(h, key, text);
+	r = begin_answer(h, key);
+	if (r < 0)
+		return r;
+	if (!is_good) {
 		put_failure(h, why.text);
 		return 0;
 	}
-	if (r < 0 || api_is_work(h->api, &q))
-		return r < 0 ? r : answer_by_work(h, text);
 	if (ftruncate(h->scratch, 0) < 0 || lseek(h->scratch, 0, SEEK_SET) < 0)
 		return -errno;
 	api_answer(h->api, &q, h->scratch, &answer);
@@ -302,7 +327,9 @@ int html_keep_answers(struct html *h)
 		r = keep_by_tracks(h, "lanes", 32, LANES);
 	if (r == 0)
 		r = keep_things(h);
-	return r == 0 ? keep_details(h) : r;
+	if (r == 0)
+		r = keep_details(h);
+	return end_works(h, r);
 }
 
 /* ---- names of what pieces have numbers of ---- */

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "page/sheet.h"
+#include "page/work.h"
 #include "viewer/html.h"
 
 #define HTML_DETAILS     64     /* spans of a kind that are told in full: the longest */
@@ -46,6 +47,8 @@ int html_look(struct api *a, const struct watch *watch, struct html_found *ret, 
 /* The same, which writes them, or counts their bytes when @to is NULL; fills in what is below short_ns and places. */
 int html_put_pieces(struct html_pieces *p, struct out *to, struct why *why);
 
+#define HTML_WORKS 4 /* at once, on however many processors: the file is the same everywhere */
+
 /* A file that is being written. */
 struct html {
 	const struct html_ask *ask;
@@ -58,6 +61,11 @@ struct html {
 	uint32_t answers, stacks;
 	unsigned details; /* of each kind */
 	bool is_long;     /* a pass over it takes its time */
+	struct html_work {
+		struct work work;
+		char key[128];
+	} works[HTML_WORKS]; /* the oldest first */
+	unsigned works_n;
 	struct sheet sheet;
 };
 

@@ -499,3 +499,23 @@ const char *name_level(uint32_t level, unsigned i)
 
 	return nth_word(level, words, COUNT(words), i);
 }
+
+bool name_program(struct name *name, const struct tables *t)
+{
+	const char *exe = tables_metadata(t, "exe"), *called = tables_metadata(t, "cmdline");
+	size_t before = name->n, n = exe != NULL ? strlen(exe) : 0;
+
+	/* its words have blanks between them, and a path may have some, too */
+	if (called != NULL && !(n > 0 && strncmp(called, exe, n) == 0)) {
+		/* a shell that somebody logs in to, and one that has a title: "-bash", "nginx: master process" */
+		called += *called == '-';
+		add_base(name, called, strcspn(called, ": "));
+	}
+	if (name->n == before && n > 0)
+		add_base(name, exe, n);
+	if (name->n == before && t->modules_n > 0) {
+		exe = tables_text(t, t->modules[0].path);
+		add_base(name, exe, strlen(exe));
+	}
+	return name->n > before;
+}

@@ -24,6 +24,8 @@ __attribute__((format(printf, 2, 3))) void name_format(struct name *name, const 
 /* The text, for a cell of a table; NULL when there is none. */
 const char *name_text(struct name *name);
 void name_out(const struct name *name, struct out *o, enum names_form form);
+/* What the program was called as, without its directories: "redis-server", where that is a link to another. False: it is not known. */
+bool name_program(struct name *name, const struct tables *t);
 
 /* "worker-3", else "thread-7" for index 7. */
 void name_thread(struct name *name, const struct tables *t, uint32_t index);

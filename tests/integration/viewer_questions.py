@@ -9,6 +9,7 @@ With CPROF_TRANSCRIPTS=FILE the commands and what they print are written there: 
 import json
 import os
 import re
+import shutil
 import subprocess
 
 import tap
@@ -173,6 +174,18 @@ def write_transcripts(path):
                 n, question, run, command, '\n'.join(('    ' + line).rstrip() for line in text.splitlines()), answer))
 
 
+def called():
+    """A program goes by the name it was called, not by that of the file that this is a link to."""
+    box = Box()
+    link = os.path.join(box.root, 'dozer')
+    os.symlink(shutil.which('sleep'), link)
+    r = box.run(link, '0.05', spec='trace')
+    said = subprocess.run([VIEWER, os.path.join(r.directory, 'trace.out'), 'summary', '--json'], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, check=False).stdout
+    tap.equal(json.loads(said)['program'], 'dozer', 'a link to a program')
+    box.close()
+
+
 def main():
     box = Box()
 
@@ -187,7 +200,7 @@ def main():
     def written():
         if path:
             write_transcripts(path)
-    tap.run(*map(point, (why, lock, wake, task, calls, heldio, order, parallel, diff, lost)), written)
+    tap.run(*map(point, (why, lock, wake, task, calls, heldio, order, parallel, diff, lost)), called, written)
 
 
 main()
