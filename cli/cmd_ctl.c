@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,6 +239,24 @@ static int stop(const struct ctl *c)
 	return change(c, SESSION_STOP);
 }
 
+/* Stopped, by ^Z or a debugger? Its launcher stops with it, as a job does, and nobody would answer before both go on. */
+static bool is_stopped(pid_t pid)
+{
+	char path[64], line[512] = "";
+	const char *behind_name;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return false;
+	if (fgets(line, sizeof(line), f) == NULL)
+		line[0] = '\0';
+	fclose(f);
+	behind_name = strrchr(line, ')');
+	return behind_name != NULL && strncmp(behind_name, ") T", 3) == 0;
+}
+
 static const struct verb {
 	const char *name;
 	int (*run)(const struct ctl *c);
@@ -278,6 +297,11 @@ int cmd_ctl(int argc, char **argv)
 	c.pid = (pid_t)pid;
 	c.words = words.paths + 2;
 	c.words_n = words.n - 2;
+	if (is_stopped(c.pid))
+		fprintf(stderr,
+			"cprof: process %d is stopped, and may not answer before it goes on: kill "
+			"-CONT %d\n",
+			(int)c.pid, (int)c.pid);
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
 		if (strcmp(words.paths[1], verbs[i].name) == 0)
 			return verbs[i].run(&c);

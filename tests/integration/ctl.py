@@ -150,6 +150,16 @@ def all_stands_still():
     tap.ok(len(trace_file.read(os.path.join(box.cwd, 't.out')).events) > 0, 'up to the trace')
     tap.ok(wait_for(lambda: 'trace' not in p.on()), 'which is off again')
 
+    os.kill(p.pid, signal.SIGSTOP)
+    stopped = subprocess.Popen([box.cprof, 'ctl', str(p.pid), 'status'], cwd=box.cwd, env=box.environment(), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE)
+    said = stopped.stderr.readline().decode()
+    tap.equal(said, 'cprof: process %d is stopped, and may not answer before it goes on: kill -CONT %d\n' % (p.pid, p.pid),
+              'a job that is stopped, its launcher with it')
+    os.kill(p.pid, signal.SIGCONT)
+    os.kill(p.p.pid, signal.SIGCONT)
+    tap.equal((stopped.communicate(timeout=60)[1], stopped.returncode), (b'', 0), 'answers when both go on')
+
     with Held(p.pid):
         r = box.command(*command)
     tap.ok(r.status == 1 and 'has not answered' in r.err, 'a program that does not answer while others run is', r.show())
