@@ -149,6 +149,30 @@ void doctor_print_json(const struct doctor *d, FILE *f)
 
 /* ---- attempts ---- */
 
+/* Its socket, and the directory of that. Signal safe. */
+static void remove_left(const char *path)
+{
+	char directory[sizeof(((struct doctor_attempt *)0)->socket)];
+	const char *slash = strrchr(path, '/');
+
+	if (slash == NULL)
+		return;
+	unlink(path);
+	memcpy(directory, path, (size_t)(slash - path));
+	directory[slash - path] = '\0';
+	rmdir(directory);
+}
+
+static const struct doctor_attempt *attempted;
+
+/* It hangs. Who would take its socket away may be gone. */
+static void give_up(int sig)
+{
+	remove_left(attempted->socket);
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
 __attribute__((noreturn)) static void be_child(void (*attempt)(struct doctor_attempt *a,
 							       void *user),
 					       void *user, struct doctor_attempt *a)
@@ -160,7 +184,8 @@ __attribute__((noreturn)) static void be_child(void (*attempt)(struct doctor_att
 	setrlimit(RLIMIT_CORE, &no_core); /* where a filter ends us, nobody wants one */
 	for (int fd = 0; null >= 0 && fd < 3; fd++)
 		dup2(null, fd);
-	signal(SIGALRM, SIG_DFL);
+	attempted = a;
+	signal(SIGALRM, give_up);
 	/* who types Ctrl-C ends the doctor; an attempt is over soon, and takes its socket with it */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGQUIT, SIG_IGN);
@@ -170,18 +195,6 @@ __attribute__((noreturn)) static void be_child(void (*attempt)(struct doctor_att
 	alarm(DOCTOR_SECONDS);
 	attempt(a, user);
 	_exit(0);
-}
-
-static void remove_left(const char *path)
-{
-	char directory[sizeof(((struct doctor_attempt *)0)->socket)];
-	const char *slash = strrchr(path, '/');
-
-	if (slash == NULL)
-		return;
-	unlink(path);
-	snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path), path);
-	rmdir(directory);
 }
 
 void doctor_try(void (*attempt)(struct doctor_attempt *a, void *user), void *user,

@@ -12,8 +12,8 @@ struct api_path {
 	const char *
 		takes; /* parameters, a blank around each: " from to "; NULL: the handler looks at them */
 	bool has_rest, is_work, needs_index;
-	bool (*is_soon)(const struct api *a,
-			const struct api_request *q); /* no work this time, as it is little; NULL: never */
+	/* no work this time, as it is little; NULL: never */
+	bool (*is_soon)(const struct api *a, const struct api_request *q);
 	api_handler *answer;
 };
 

@@ -175,7 +175,7 @@ struct index_grower {
 	struct index_border *borders;
 	struct index_slope {
 		int32_t by[TRACE_STATES];
-	} *slopes;
+	} * slopes;
 	uint64_t n;
 };
 /* 0 or -ENOMEM. Where there are few events there is no grid. */

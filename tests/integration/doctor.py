@@ -203,8 +203,37 @@ def interrupted():
     if said.poll() is None:
         os.killpg(said.pid, signal.SIGINT)
     tap.ok(said.wait() in (-signal.SIGINT, 0, 1), 'Ctrl-C ends it')
-    tap.ok(wait_for(lambda: box.leftovers() == []), 'and nothing is left behind', box.leftovers())
+    # an attempt that hangs is given up after 30 s
+    tap.ok(wait_for(lambda: box.leftovers() == [], 60), 'and nothing is left behind', box.leftovers())
+
+    # one hangs, and the doctor is gone when it is given up
+    said = subprocess.Popen([box.cprof, 'doctor'], env=box.environment(), stdout=subprocess.DEVNULL)
+    hung = None
+    while hung is None and said.poll() is None:
+        hung = hold_one(said.pid, box)
+    said.kill()
+    said.wait()
+    if tap.ok(hung is not None, 'an attempt is held with its socket'):
+        os.kill(hung, signal.SIGALRM)
+        os.kill(hung, signal.SIGCONT)
+    tap.ok(wait_for(lambda: box.leftovers() == []), 'nothing is left of it', box.leftovers())
     box.close()
+
+
+def hold_one(doctor_pid, box):
+    """The attempt that is under way, stopped; None when there is none, or it has no socket now."""
+    with open('/proc/%d/task/%d/children' % (doctor_pid, doctor_pid)) as f:
+        tried = [int(pid) for pid in f.read().split()]
+    for pid in tried:
+        try:
+            os.kill(pid, signal.SIGSTOP)
+            wait_for(lambda p=pid: open('/proc/%d/stat' % p).read().rsplit(')', 1)[1].split()[0] in 'TZ')
+        except OSError:
+            continue
+        if box.leftovers():
+            return pid
+        os.kill(pid, signal.SIGCONT)
+    return None
 
 
 def usage():

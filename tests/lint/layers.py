@@ -24,7 +24,7 @@ LAYERS = {
     'web': ['core/why.h', 'flame/*', 'http/*', 'output/*'],
     'endpoint': ['core/*', 'output/*', 'http/*'],
     'preload': ['cprof/*', 'core/*', 'profiles/*', 'tracer/*', 'output/*', 'http/listen.h', 'endpoint/*'],
-    'cli': ['cprof/*', 'compare/*', 'endpoint/*', 'flame/*', 'http/*', 'web/*', 'core/clock.h', 'core/option.h', 'core/profile.h', 'core/session.h', 'core/why.h', 'core/segment*.h', 'core/log.h', 'output/*', 'tracer/*'],
+    'cli': ['cprof/*', 'compare/*', 'endpoint/*', 'flame/*', 'http/*', 'web/*', 'core/clock.h', 'core/option.h', 'core/patience.h', 'core/profile.h', 'core/session.h', 'core/why.h', 'core/segment*.h', 'core/log.h', 'output/*', 'tracer/*'],
     'viewer': ['tracer/format.h', 'http/*', 'page/*', 'compare/limit.h', 'core/checksum.h', 'core/clock.h', 'core/why.h', 'core/syscalls.h', 'output/file.h',
                'output/gzip.h', 'output/out.h', 'output/tty.h', 'output/pprof.h', 'output/profile.h', 'output/symbols.h'],
     'examples': ['cprof/*'],

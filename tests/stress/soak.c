@@ -85,11 +85,35 @@ static void look_where(void *unused)
 	unfinished += is_in_handler;
 }
 
+#if defined(__SANITIZE_THREAD__)
+#define HAS_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HAS_TSAN 1
+#endif
+#endif
+
+/*
+ * ThreadSanitizer's runtime keeps a signal until it is out of its own code, except in calls that wait. A thread that is cancelled in
+ * one is in it for ever, by what the runtime knows: a signal that comes while it unwinds is handled where it is, and waits for a lock
+ * that the same thread holds. So there are none for it.
+ */
+static void keep_signals_off(void)
+{
+#ifdef HAS_TSAN
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+#endif
+}
+
 /* Waits for what does not come, in one of three ways. */
 static void *waiting_thread(void *n)
 {
 	char byte;
 
+	keep_signals_off();
 	pthread_cleanup_push(look_where, NULL);
 	switch ((intptr_t)n % 3) {
 	case 0:
