@@ -1,8 +1,7 @@
 /*
  * page: what a page of a trace takes in a headless Chromium: page.mjs ours|go URL CHROMIUM MODULES SERVER_PID TURNS
  *
- *     first    ms from asking for the page to its first picture, with all that it asked for, by the page's own clock where it is ours: it may
- *              be an estimate, and says so
+ *     first    ms from asking for the page to its first picture, with all that it asked for: ours may be an estimate, and says so
  *     frames   ms from a key that pans or zooms to the frame that has it, one by one
  *     answers  ms that each question took that the picture needs, of those that came of such a key, or of the whole trace at first: { tiles: […], spans: […] …}; ours
  *              alone
@@ -22,7 +21,7 @@ const { chromium } = createRequire(path.join(modules, 'x'))('playwright-core');
 const PATIENCE_MS = 600000; /* for what hangs */
 const OURS = kind === 'ours';
 const READY = OURS
-	? () => window.firstAt !== undefined
+	? () => document.documentElement.dataset.drawn !== undefined && window.flying === 0
 	: () => document.querySelector('tr-ui-timeline-view')?.model?.bounds?.isEmpty === false;
 /* Closer five times at once, along it on some levels, and back. */
 const KEYS = ['W', 'D', 'W', 'a', 'W', 'D', 'W', 'W', 'A', 'W', 'd', 'W', 'W', 'D', 'w', 'S', 'S', 'D', 'S', 'S', 'a', 'S', 'S', 'S', ...OURS ? ['0'] : []];
@@ -38,16 +37,6 @@ function count() {
 
 	window.isPicture = (url) => /api\/v1\/(tiles?|spans|columns|memory)\b/.exec(url)?.[1];
 	window.flying = 0;
-	const channel = new MessageChannel(); /* behind the frame that has it */
-	const look = () => {
-		if (window.firstAt === undefined && window.flying === 0 && document.documentElement.dataset.drawn !== undefined)
-			requestAnimationFrame(() => channel.port2.postMessage(0));
-	};
-
-	channel.port1.onmessage = () => {
-		window.firstAt ??= performance.timeOrigin + performance.now();
-	};
-	new MutationObserver(look).observe(document, { subtree: true, attributeFilter: ['data-drawn'] });
 	performance.setResourceTimingBufferSize(1000000);
 	window.fetch = async (...what) => {
 		if (!window.isPicture(what[0]))
@@ -59,7 +48,6 @@ function count() {
 			return new Response(whole, { status: answer.status, headers: answer.headers });
 		} finally {
 			window.flying--;
-			look();
 		}
 	};
 }
@@ -113,11 +101,11 @@ try {
 	page.setDefaultTimeout(PATIENCE_MS);
 	if (OURS)
 		await page.addInitScript(count);
-	const begun = performance.timeOrigin + performance.now();
+	const begun = performance.now();
 
 	await page.goto(url, { timeout: PATIENCE_MS });
 	await page.waitForFunction(READY, null, { timeout: PATIENCE_MS, polling: 'raf' });
-	said.first = (OURS ? await page.evaluate(() => window.firstAt) : performance.timeOrigin + performance.now()) - begun;
+	said.first = performance.now() - begun;
 	if (OURS && turns > 0) {
 		await indexed(page);
 		note(said, await page.evaluate(settle));
