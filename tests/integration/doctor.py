@@ -7,6 +7,7 @@ import pwd
 import resource
 import signal
 import subprocess
+import time
 
 import tap
 from cprof import BUILD, Box, program, wait_for
@@ -220,17 +221,26 @@ def interrupted():
     box.close()
 
 
+def state_of(pid):
+    with open('/proc/%d/stat' % pid) as f:
+        return f.read().rsplit(')', 1)[1].split()[0]
+
+
 def hold_one(doctor_pid, box):
     """The attempt that is under way, stopped; None when there is none, or it has no socket now."""
     with open('/proc/%d/task/%d/children' % (doctor_pid, doctor_pid)) as f:
         tried = [int(pid) for pid in f.read().split()]
+    if not box.leftovers():
+        return None
+    time.sleep(0.01)  # it knows where its socket is by then
     for pid in tried:
         try:
             os.kill(pid, signal.SIGSTOP)
-            wait_for(lambda p=pid: open('/proc/%d/stat' % p).read().rsplit(')', 1)[1].split()[0] in 'TZ')
+            wait_for(lambda p=pid: state_of(p) in 'TZ')
+            is_held = state_of(pid) == 'T'
         except OSError:
             continue
-        if box.leftovers():
+        if is_held and box.leftovers():
             return pid
         os.kill(pid, signal.SIGCONT)
     return None
