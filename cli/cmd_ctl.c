@@ -239,7 +239,7 @@ static int stop(const struct ctl *c)
 	return change(c, SESSION_STOP);
 }
 
-/* Stopped, by ^Z or a debugger? Its launcher stops with it, as a job does, and nobody would answer before both go on. */
+/* Stopped, as by ^Z? Its launcher stops with it, as a job does, and nobody would answer before both go on. */
 static bool is_stopped(pid_t pid)
 {
 	char path[64], line[512] = "";

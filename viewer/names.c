@@ -503,13 +503,14 @@ const char *name_level(uint32_t level, unsigned i)
 bool name_program(struct name *name, const struct tables *t)
 {
 	const char *exe = tables_metadata(t, "exe"), *called = tables_metadata(t, "cmdline");
-	size_t before = name->n, n = exe != NULL ? strlen(exe) : 0;
+	size_t before = name->n, n = exe != NULL ? strlen(exe) : 0, word;
 
 	/* its words have blanks between them, and a path may have some, too */
 	if (called != NULL && !(n > 0 && strncmp(called, exe, n) == 0)) {
 		/* a shell that somebody logs in to, and one that has a title: "-bash", "nginx: master process" */
 		called += *called == '-';
-		add_base(name, called, strcspn(called, ": "));
+		word = strcspn(called, " ");
+		add_base(name, called, word > 0 && called[word - 1] == ':' ? word - 1 : word);
 	}
 	if (name->n == before && n > 0)
 		add_base(name, exe, n);
