@@ -122,6 +122,11 @@ static void start_calls(struct segment *s, bool is_full, struct why *ret_note)
 		configure("syscalls", why.text);
 }
 
+void trace_prepare(void)
+{
+	sites_prepare();
+}
+
 static int trace_start(struct segment *s, const struct option_set *options, struct why *why)
 {
 	static const uint32_t levels[] = {

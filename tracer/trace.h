@@ -10,6 +10,9 @@
 
 extern const struct profile_ops trace_profile;
 
+/* As the process begins: what may be started later, when there are threads, needs this. Normal context. */
+void trace_prepare(void);
+
 /*
  * In the creator of a thread, whose record @t is: a thread.create with the stack that called @callee. Hook context. errno is
  * kept.

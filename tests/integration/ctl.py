@@ -9,6 +9,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 
 import tap
@@ -99,6 +100,27 @@ def dumps():
     status, err = p.end()
     tap.ok(status == 17, 'the program ends as it would', err)
     tap.ok(not os.path.exists(os.path.dirname(there)), 'nothing is left of the sockets')
+    box.close()
+
+
+ASKS = """import ctypes, errno
+PRIVATE_EXPEDITED_SYNC_CORE = 1 << 5
+libc = ctypes.CDLL(None, use_errno=True)
+print(libc.syscall(324, PRIVATE_EXPEDITED_SYNC_CORE, 0, 0), errno.errorcode.get(ctypes.get_errno()))
+"""
+
+
+def ready_for_new_code():
+    """A trace that is switched on later changes code: the process is registered for it while it has one thread, and so are children."""
+    if os.uname().machine != 'x86_64':
+        tap.skip('ready for new code', 'the number of the call is of another processor')
+        return
+    box = Box()
+    forks = 'import os\nif os.fork() != 0: os._exit(os.waitstatus_to_exitcode(os.wait()[1]))\n'
+    tap.equal(box.plain(sys.executable, '-c', ASKS).out, '-1 EPERM\n', 'a process is not registered for changed code')
+    for about, code in (('under cprof run it is', ASKS), ('and so is its child', forks + ASKS)):
+        r = box.run(sys.executable, '-c', code, spec='heap')
+        tap.equal((r.status, r.out), (0, '0 None\n'), about)
     box.close()
 
 
@@ -249,4 +271,4 @@ def in_a_host():
     box.close()
 
 
-tap.run(dumps, all_stands_still, windows_end_with_the_program, listening, in_a_host)
+tap.run(dumps, ready_for_new_code, all_stands_still, windows_end_with_the_program, listening, in_a_host)

@@ -200,7 +200,7 @@ def processes():
 def interrupted():
     box = Box()
     said = subprocess.Popen([box.cprof, 'doctor'], env=box.environment(), stdout=subprocess.DEVNULL, start_new_session=True)
-    tap.ok(wait_for(lambda: len(box.leftovers()) > 0 or said.poll() is not None), 'the doctor is at work')
+    tap.ok(wait_for(lambda: len(box.leftovers()) > 0 or said.poll() is not None, 120), 'the doctor is at work')
     if said.poll() is None:
         os.killpg(said.pid, signal.SIGINT)
     tap.ok(said.wait() in (-signal.SIGINT, 0, 1), 'Ctrl-C ends it')

@@ -28,7 +28,8 @@ SCRAPERS, SLOW = 50, 200
 PATHS = [BASE + n for n in NAMED] + [BASE + 'cmdline', BASE, BASE + 'heap?debug=1', BASE + 'goroutine?debug=2',
                                      BASE + 'block?seconds=1', BASE + 'symbol?0x1', BASE + 'nothing']
 LEAST_ROUNDS = 2
-LEAK_KB = 8 << 10  # of two storms that bring some hundred MB each
+LEAK_KB = 8 << 10  # of a storm that brings some hundred MB
+MOST_STORMS = 5
 MB = 1 << 20
 seed = int(os.environ.get('SEED', random.SystemRandom().randrange(1 << 32)))
 
@@ -318,19 +319,28 @@ def held(server, about, seconds):
     first = storm(server, about + ', first storm', seconds)
     ok, after = settled(server, idle)
     tap.ok(ok, about + ': no thread and no file is left of it', 'before %r, after %r' % (idle, after))
-    second = storm(server, about + ', second storm', seconds)
-    ok, last = settled(server, idle)
-    tap.ok(ok, about + ': nor of the second', 'before %r, after %r' % (idle, last))
-    tap.ok(all(last[p]['anon_kb'] - after[p]['anon_kb'] < LEAK_KB for p in server.pids), about + ': nor memory',
-           'before %r, after the first %r, the second %r' % (idle, after, last))
-    tap.note('%s: idle %r, after storms %r, %r' % (about, idle, after, last))
+    usages = [after]
+    # an allocator keeps what most of it took at once, which may be a later storm's; a leak is there after each of them
+    while len(usages) < 2 or (grown(usages) and len(usages) < MOST_STORMS):
+        last = storm(server, '%s, storm %d' % (about, len(usages) + 1), seconds)
+        ok, after = settled(server, idle)
+        tap.ok(ok, '%s: nor of storm %d' % (about, len(usages) + 1), 'before %r, after %r' % (idle, after))
+        usages.append(after)
+    tap.ok(not grown(usages), about + ': nor memory', 'before %r, after each storm %r' % (idle, usages))
+    tap.note('%s: idle %r, after storms %r' % (about, idle, usages))
     if alone[0]:
         tap.note('%s: the host: %.0f rounds a second alone, %.0f and %.0f in storms; of a second of its CPU time %.0f, %.0f, %.0f' % (
-            about, alone[0], first[0], second[0], alone[1], first[1], second[1]))
+            about, alone[0], first[0], last[0], alone[1], first[1], last[1]))
     every = [ask(server.address, p) for p in PATHS]
     wrong = [a.show() for a, p in zip(every, PATHS) if a.status != (404 if p.endswith('nothing') else 200) or
              (a.header('Content-Type') == 'application/octet-stream' and problems(a.body))]
     tap.ok(not wrong, about + ': answers as before', wrong)
+
+
+def grown(usages):
+    """Whether the last storm has left more memory than the one before it."""
+    before, after = usages[-2:]
+    return any(after[p]['anon_kb'] - before[p]['anon_kb'] >= LEAK_KB for p in after)
 
 
 def usage_of(server):

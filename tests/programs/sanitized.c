@@ -25,7 +25,8 @@ const char *__asan_default_options(void)
 }
 #endif
 
-static int shared, is_racing;
+static volatile int shared;
+static int is_racing;
 static int64_t thread_burnt; /* by all threads */
 
 static void *work(void *arg)
@@ -33,7 +34,7 @@ static void *work(void *arg)
 	(void)arg;
 	if (is_racing)
 		for (int i = 0; i < 1000; i++)
-			shared++;
+			shared = i; /* only writes: which of a read and a write is told differs */
 	__atomic_fetch_add(&thread_burnt, burn_thread(150 * MS), __ATOMIC_RELAXED);
 	return NULL;
 }

@@ -245,9 +245,14 @@ bool site_slots_are_near(const struct site_text *text)
 	return (uintptr_t)high - (uintptr_t)low < (UINT64_C(1) << 31) - (64u << 20);
 }
 
+int site_register(void)
+{
+	return (int)sys3(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);
+}
+
 int site_all_see_new_code(void)
 {
-	long r = sys3(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);
+	long r = site_register();
 
 	if (r == 0)
 		r = sys3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);

@@ -93,6 +93,9 @@ extern uint8_t site_slots[SITE_SLOTS][SITE_SLOT_BYTES];
 /* Waits until this processor executes what was written. */
 void site_see_new_code(void);
 
+/* Tells the kernel that threads will have to see new code: 2 µs with one thread, and its children have it, too. */
+int site_register(void);
+
 /* Waits until all threads of this process do. 0, or a negative errno: this kernel cannot. */
 int site_all_see_new_code(void);
 

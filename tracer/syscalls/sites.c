@@ -187,6 +187,12 @@ int sites_start(const struct syscall_probe *probe, enum sites_mode mode, struct 
 	return r;
 }
 
+void sites_prepare(void)
+{
+	if (site_has_one_thread())
+		site_register();
+}
+
 int sites_start_running(const struct segment *s, const struct syscall_probe *probe, struct why *why)
 {
 	int r = site_all_see_new_code();

@@ -20,7 +20,7 @@
  *   - clone, vfork, exit and their like have no leave(): what comes behind them runs on another stack, or nowhere.
  *     The return from a signal handler is not seen at all.
  *
- * What cannot be patched is counted, by reasons. Why it is so: docs/adr/0012-system-calls-in-place.md
+ * What cannot be patched is counted, by reasons. Why it is so: docs/adr/0013-system-calls-in-place.md
  */
 #pragma once
 
@@ -102,6 +102,12 @@ struct sites_counts {
  * Where these are called, in a host: sites_start() from the constructor, before the first thread of ours; sites_forked() in a
  * child of fork(). dlopen(), dlclose(), new threads, exec and seccomp need nothing: the engine sees their calls.
  *
+ * Makes ready for a sites_start_running() that may come, while there is one thread: later the kernel would wait for every
+ * processor to come by (RCU), which takes seconds where it is short of them. Normal context.
+ */
+void sites_prepare(void);
+
+/*
  * Begins. The process has one thread, and the caller is it (else sites_start_running()); libraries that come by dlopen() are patched as the loader maps
  * them, and forgotten as it unmaps them. 0, or with @why: -ENOTSUP (this processor, this kernel, no library to patch, valgrind),
  * -EAGAIN (there are other threads), -EPERM or another errno (code may not be changed), -EBUSY (it has begun). Normal context.
