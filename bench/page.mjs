@@ -1,7 +1,8 @@
 /*
  * page: what a page of a trace takes in a headless Chromium: page.mjs ours|go URL CHROMIUM MODULES SERVER_PID TURNS
  *
- *     first    ms from asking for the page to its first picture, with all that it asked for: ours may be an estimate, and says so
+ *     first    ms from asking for the page to its first picture, by the page's own clock: all of the trace, and every row in view. Ours may
+ *              be an estimate, and says so. The browser runs already, as its user's does
  *     frames   ms from a key that pans or zooms to the frame that has it, one by one
  *     answers  ms that each question took that the picture needs, of those that came of such a key, or of the whole trace at first: { tiles: […], spans: […] …}; ours
  *              alone
@@ -20,9 +21,8 @@ const [, , kind, url, executablePath, modules, server, turns] = process.argv;
 const { chromium } = createRequire(path.join(modules, 'x'))('playwright-core');
 const PATIENCE_MS = 600000; /* for what hangs */
 const OURS = kind === 'ours';
-const READY = OURS
-	? () => document.documentElement.dataset.drawn !== undefined && window.flying === 0
-	: () => document.querySelector('tr-ui-timeline-view')?.model?.bounds?.isEmpty === false;
+const AT_REST_MS = 3000; /* until a browser has begun */
+const LOOK_MS = 1000;    /* how often it is asked whether its picture is there: being asked takes the page some time */
 /* Closer five times at once, along it on some levels, and back. */
 const KEYS = ['W', 'D', 'W', 'a', 'W', 'D', 'W', 'W', 'A', 'W', 'd', 'W', 'W', 'D', 'w', 'S', 'S', 'D', 'S', 'S', 'a', 'S', 'S', 'S', ...OURS ? ['0'] : []];
 
@@ -50,6 +50,32 @@ function count() {
 			window.flying--;
 		}
 	};
+}
+
+/* Runs in the page: notes by its clock when the frame is there that ours says is its first whole one, or Go's has drawn. */
+function picture(isOurs) {
+	const note = () => {
+		const channel = new MessageChannel(); /* behind what is drawn in it */
+
+		channel.port1.onmessage = () => {
+			window.pictured = performance.now();
+		};
+		channel.port2.postMessage(0);
+	};
+
+	if (isOurs) {
+		new MutationObserver((_, observer) => {
+			observer.disconnect();
+			note();
+		}).observe(document, { attributes: true, subtree: true, attributeFilter: ['data-drawn'] });
+		return;
+	}
+	const timer = setInterval(() => {
+		if (document.querySelector('tr-ui-timeline-view')?.model?.bounds?.isEmpty === false) {
+			clearInterval(timer);
+			note();
+		}
+	}, 20);
 }
 
 /* Runs in the page, before a key: notes when its frame is there. */
@@ -99,13 +125,15 @@ try {
 	const said = { frames: [], answers: {}, exact: [], asked: [] };
 
 	page.setDefaultTimeout(PATIENCE_MS);
-	if (OURS)
+	if (OURS && turns > 0)
 		await page.addInitScript(count);
-	const begun = performance.now();
-
+	await page.addInitScript(picture, OURS);
+	await page.waitForTimeout(AT_REST_MS);
 	await page.goto(url, { timeout: PATIENCE_MS });
-	await page.waitForFunction(READY, null, { timeout: PATIENCE_MS, polling: 'raf' });
-	said.first = performance.now() - begun;
+	do {
+		await page.waitForTimeout(LOOK_MS);
+		said.first = await page.evaluate(() => window.pictured);
+	} while (said.first === undefined);
 	if (OURS && turns > 0) {
 		await indexed(page);
 		note(said, await page.evaluate(settle));

@@ -14,16 +14,15 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/log.h"
 #include "http/works.h"
 #include "output/file.h"
-#include "output/gzip.h"
 #include "page/pack.h"
+#include "page/sheet.h"
 
 #define TOKEN_BYTES 16
-#define ASSET_MAX   (4 << 20)
 #define API         "api/v1/"
 #define INDEX       "index.html"
-#define MODULES_MAX 4096
 
 static const struct http_rules rules = {
 	.connections_max =
@@ -43,6 +42,7 @@ struct run {
 	struct works works;
 	char token[2 * TOKEN_BYTES + 1];
 	int signals, scratch;
+	struct sheet sheet;
 };
 
 #define POLICY "default-src 'none'; base-uri 'none'; form-action 'none'; "
@@ -93,13 +93,19 @@ static void reply_as(struct http_request *q, struct http_reply *reply, const cha
 	http_reply(q, reply);
 }
 
-/* One of the page's files. */
+/* The page, or, where @nonce is NULL, one of the files that it is made of. */
 static void reply_file(struct http_request *q, struct http_reply *reply, const char *type,
-		       const char *cache)
+		       const char *nonce)
 {
-	reply_as(q, reply, type, cache,
-		 POLICY "script-src 'self'; style-src 'self'; img-src 'self' data:; "
-			"connect-src 'self'; frame-src 'self'; frame-ancestors 'none'");
+	char who[48] = "'self'", policy[400];
+
+	if (nonce != NULL)
+		snprintf(who, sizeof(who), "'nonce-%s'", nonce);
+	snprintf(policy, sizeof(policy),
+		 POLICY "script-src %s; style-src %s; img-src 'self' data:; connect-src 'self'; "
+			"frame-src 'self'; frame-ancestors 'none'",
+		 who, who);
+	reply_as(q, reply, type, "no-store", policy);
 }
 
 /* With what is in it already. */
@@ -124,6 +130,20 @@ static void reply_answer(struct http_request *q, struct http_reply *reply,
 		 answer->is_immutable ? "private, max-age=31536000, immutable" : "no-store",
 		 answer->type == ANSWER_PAGE ? "frame-ancestors 'self'"
 					     : POLICY "frame-ancestors 'none'");
+}
+
+/* What @fd has, from malloc; NULL: there is no memory. */
+static char *read_scratch(int fd, size_t *ret_size)
+{
+	off_t size = lseek(fd, 0, SEEK_END);
+	char *bytes = size >= 0 ? malloc((size_t)size + 1) : NULL;
+
+	if (bytes == NULL || pread(fd, bytes, (size_t)size, 0) != size) {
+		free(bytes);
+		return NULL;
+	}
+	*ret_size = (size_t)size;
+	return bytes;
 }
 
 /* An answer that is small, from the scratch file. */
@@ -175,58 +195,55 @@ static void refuse(struct http_request *q, int status, const char *why)
 
 /* ---- the page's files ---- */
 
-/*
- * The page's modules, which import one another: a browser that is told of all of them with the page asks for them at once, and not level by
- * level.
- */
-static void list_modules(const struct asset *assets, char *ret, size_t size)
+/* What the page asks first, and is answered at once. */
+static int put_given(void *context, struct out *out, struct why *why)
 {
-	size_t n = 0;
+	struct run *r = context;
+	bool is_first = true;
 
-	ret[0] = '\0';
-	for (const struct asset *a = assets; a->name != NULL; a++) {
-		size_t length = strlen(a->name);
-		int added;
+	(void)why;
+	sheet_open_given(out);
+	for (const char *const *q = r->site->given; q != NULL && *q != NULL; q++) {
+		struct answer answer = {.status = 200};
+		char *bytes = NULL;
+		size_t size;
 
-		if (length < 3 || strcmp(a->name + length - 3, ".js") != 0)
+		if (clear_scratch(r) && r->site->ask(r->site->context, *q, r->scratch, &answer) &&
+		    answer.status == 200 && answer.type == ANSWER_JSON)
+			bytes = read_scratch(r->scratch, &size);
+		if (bytes == NULL)
 			continue;
-		added = snprintf(ret + n, size - n, "%s<%s>; rel=modulepreload", n > 0 ? ", " : "",
-				 a->name);
-		if (added >= (int)(size - n)) {
-			ret[n] = '\0';
-			return;
-		}
-		n += (size_t)added;
+		sheet_give(out, is_first, *q, bytes, size);
+		is_first = false;
+		free(bytes);
 	}
+	sheet_close_given(out);
+	return 0;
 }
 
-static void send_asset(const struct run *r, struct http_request *q, const struct asset *asset)
+static void send_page(struct run *r, struct http_request *q)
 {
-	char modules[MODULES_MAX];
-	const char *known = http_header_of(q, "If-None-Match");
-	bool is_known = known != NULL && strstr(known, asset->etag) != NULL,
-	     is_packed = http_takes_gzip(q);
-	struct http_reply reply = HTTP_REPLY(is_known ? 304 : 200);
-	uint8_t *bytes;
+	struct http_reply reply = HTTP_REPLY(200);
+	struct why why = {""};
+	bool is_packed = false;
+	char *bytes = sheet_text(&r->sheet, put_given, r, &reply.size, &why);
 
-	if (!is_known && is_packed) {
-		reply.bytes = asset->bytes;
-		reply.size = asset->packed_size;
+	if (bytes != NULL && http_takes_gzip(q) && clear_scratch(r) &&
+	    file_sink(&r->scratch, bytes, reply.size) == 0 &&
+	    pack_file(r->scratch, &is_packed) == 0 && is_packed) {
+		free(bytes);
+		bytes = read_scratch(r->scratch, &reply.size);
 		http_add(&reply, "Content-Encoding", "gzip");
-	} else if (!is_known) {
-		if (gzip_unpack(asset->bytes, asset->packed_size, ASSET_MAX, &bytes, &reply.size,
-				NULL) < 0)
-			return;
-		reply.bytes = bytes;
-		reply.is_to_free = true;
 	}
+	if (bytes == NULL) {
+		log_debug("site: %s", why.text);
+		say(q, 500, "there is no memory for the page\n");
+		return;
+	}
+	reply.bytes = bytes;
+	reply.is_to_free = true;
 	http_add(&reply, "Vary", "Accept-Encoding");
-	http_add(&reply, "ETag", asset->etag);
-	if (strcmp(asset->name, INDEX) == 0) {
-		list_modules(r->site->assets, modules, sizeof(modules));
-		http_add(&reply, "Link", modules);
-	}
-	reply_file(q, &reply, asset->type, "no-cache");
+	reply_file(q, &reply, asset_type(INDEX), r->sheet.nonce);
 }
 
 /* For who writes the page: from a directory, as it is now. */
@@ -242,7 +259,7 @@ static void send_file(struct http_request *q, const char *directory, const char 
 	if (at >= 0)
 		close(at);
 	if (reply.fd >= 0 && fstat(reply.fd, &st) == 0 && S_ISREG(st.st_mode)) {
-		reply_file(q, &reply, type, "no-store");
+		reply_file(q, &reply, type, NULL);
 		return;
 	}
 	if (reply.fd >= 0)
@@ -250,7 +267,7 @@ static void send_file(struct http_request *q, const char *directory, const char 
 	say(q, 404, "not found\n");
 }
 
-static void answer_asset(const struct run *r, struct http_request *q, char *name)
+static void answer_asset(struct run *r, struct http_request *q, char *name)
 {
 	static const char plain[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
@@ -267,12 +284,10 @@ static void answer_asset(const struct run *r, struct http_request *q, char *name
 		send_file(q, r->site->directory, name);
 		return;
 	}
-	for (const struct asset *a = r->site->assets; a->name != NULL; a++)
-		if (strcmp(a->name, name) == 0) {
-			send_asset(r, q, a);
-			return;
-		}
-	say(q, 404, "not found\n");
+	if (strcmp(name, INDEX) == 0)
+		send_page(r, q);
+	else
+		say(q, 404, "not found\n");
 }
 
 /* ---- requests ---- */
@@ -510,6 +525,9 @@ int site_run(const struct site *site, struct why *why)
 		if (site->begin != NULL)
 			site->begin(site->context);
 		e = make_token(&r);
+		if (e == 0)
+			e = sheet_init(&r.sheet, site->assets);
+		r.sheet.is_served = true;
 		if (e == 0)
 			e = http_create(&r.http, &rules, &user, why);
 		if (e == 0)

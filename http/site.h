@@ -1,7 +1,8 @@
 /*
  * site: a page and what it asks, for one person on this machine.
  *
- *     http://127.0.0.1:PORT/TOKEN/NAME        the page's files: in the program, or for who writes them in a directory
+ *     http://127.0.0.1:PORT/TOKEN/            the page, in one piece: page/sheet.h
+ *     http://127.0.0.1:PORT/TOKEN/NAME        one of its files, for who writes them in a directory
  *     http://127.0.0.1:PORT/TOKEN/api/v1/…    the user's to answer
  *
  * Who asks must know the token, which only the printed URL has, and must call us by our name: a page from elsewhere can have a
@@ -22,6 +23,8 @@ struct site {
 	uint64_t idle_ns;    /* ends when nobody asked for so long; 0: never */
 	const struct asset *assets;
 	const char *directory; /* the page's files, in place of those; NULL */
+	const char *const *
+		given; /* what the page asks first, ended by NULL: has it in it what is answered at once; NULL */
 
 	/* All but work() by the thread that serves. */
 	/* Before anything is open that a child of fork would keep open. NULL */

@@ -10,7 +10,6 @@
 struct asset {
 	const char *name; /* "index.html"; NULL ends the list */
 	const char *type; /* "text/html; charset=utf-8" */
-	const char *etag; /* with its quotes */
 	const uint8_t *bytes;
 	size_t size, packed_size; /* of the file, and of the bytes: gzip */
 };

@@ -2,7 +2,6 @@
  * embed: runs when cprof is built: writes the files of a page as C, the list NAME of page/assets.h: embed OUT NAME FILE...
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,16 +20,7 @@ static int put(void *context, const void *bytes, size_t size)
 	return ferror(context) ? -EIO : 0;
 }
 
-static uint64_t hash_of(const uint8_t *bytes, size_t n)
-{
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-	for (size_t i = 0; i < n; i++)
-		hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
-	return hash;
-}
-
-static int embed(FILE *out, unsigned number, const char *path, size_t *ret_size, uint64_t *ret_hash)
+static int embed(FILE *out, unsigned number, const char *path, size_t *ret_size)
 {
 	static uint8_t bytes[FILE_MAX];
 	struct gzip_packer *packer = NULL;
@@ -50,7 +40,6 @@ static int embed(FILE *out, unsigned number, const char *path, size_t *ret_size,
 	gzip_pack_destroy(packer);
 	fprintf(out, "};\n");
 	*ret_size = n;
-	*ret_hash = hash_of(bytes, n);
 	return r;
 }
 
@@ -58,7 +47,6 @@ int main(int argc, char **argv)
 {
 	FILE *out = argc > 1 ? fopen(argv[1], "w") : NULL;
 	size_t sizes[256];
-	uint64_t hashes[256];
 
 	if (out == NULL || argc < 3 || argc > 256) {
 		fprintf(stderr, "usage: embed OUT NAME FILE...\n");
@@ -69,7 +57,7 @@ int main(int argc, char **argv)
 		const char *slash = strrchr(argv[i], '/');
 
 		argv[i] = asset_type(argv[i]) != NULL ? argv[i] : "";
-		if (embed(out, (unsigned)i, argv[i], &sizes[i], &hashes[i]) < 0) {
+		if (embed(out, (unsigned)i, argv[i], &sizes[i]) < 0) {
 			fprintf(stderr,
 				"embed: %s cannot be read, is too large, or of no known type\n",
 				slash != NULL ? slash + 1 : argv[i]);
@@ -81,11 +69,8 @@ int main(int argc, char **argv)
 	for (int i = 3; i < argc; i++) {
 		const char *slash = strrchr(argv[i], '/');
 
-		fprintf(out,
-			"{\"%s\", \"%s\", \"\\\"%016" PRIx64
-			"\\\"\", bytes_%d, %zu, sizeof(bytes_%d)},\n",
-			slash != NULL ? slash + 1 : argv[i], asset_type(argv[i]), hashes[i], i,
-			sizes[i], i);
+		fprintf(out, "{\"%s\", \"%s\", bytes_%d, %zu, sizeof(bytes_%d)},\n",
+			slash != NULL ? slash + 1 : argv[i], asset_type(argv[i]), i, sizes[i], i);
 	}
 	fprintf(out, "{0}};\n");
 	return fclose(out) == 0 ? 0 : 1;

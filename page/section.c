@@ -30,6 +30,32 @@ static int on_packed(void *context, const void *bytes, size_t size)
 	return s->to != NULL ? s->to->error : 0;
 }
 
+void sheet_open_given(struct out *out)
+{
+	out_text(out, "<script type=\"application/json\" id=\"given\">{");
+}
+
+void sheet_give(struct out *out, bool is_first, const char *question, const char *json, size_t size)
+{
+	const char *end = json + size, *next;
+
+	if (!is_first)
+		out_char(out, ',');
+	out_json(out, question, strlen(question));
+	out_char(out, ':');
+	/* it stands in strings alone */
+	for (; (next = memchr(json, '<', (size_t)(end - json))) != NULL; json = next + 1) {
+		out_bytes(out, json, (size_t)(next - json));
+		out_text(out, "\\u003c");
+	}
+	out_bytes(out, json, (size_t)(end - json));
+}
+
+void sheet_close_given(struct out *out)
+{
+	out_text(out, "}</script>\n");
+}
+
 void sheet_open_section(struct out *out, const char *id)
 {
 	out_format(out, "<script type=\"application/octet-stream\" id=\"%s\">", id);

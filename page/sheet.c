@@ -35,27 +35,38 @@ static int put_text(void *context, const void *bytes, size_t size)
 	return fwrite(bytes, 1, size, to) == size ? 0 : -ENOMEM;
 }
 
-/* index.html, from malloc. */
-static char *read_index(const struct asset *files, struct why *why)
+typedef int sheet_write_part(const struct sheet *s, sheet_data *data, void *context,
+			     struct out *out, struct why *why);
+
+/* What @write writes, from malloc; NULL: @why. */
+static char *text_of(sheet_write_part *write, const struct sheet *s, sheet_data *data,
+		     void *context, size_t *ret_size, struct why *why)
 {
 	struct out *out = malloc(sizeof(*out));
 	char *text = NULL;
-	size_t size;
-	FILE *to = out != NULL ? open_memstream(&text, &size) : NULL;
+	FILE *to = out != NULL ? open_memstream(&text, ret_size) : NULL;
 	int r = -ENOMEM;
 
+	why_set(why, "no memory for the page");
 	if (to != NULL) {
 		out_init_sink(out, put_text, to);
-		r = put_asset(files, "index.html", out, why);
+		r = write(s, data, context, out, why);
 		if (r == 0)
 			r = out_flush(out);
-		fclose(to);
+		if (fclose(to) != 0)
+			r = -ENOMEM;
 	}
 	free(out);
 	if (r == 0)
 		return text;
 	free(text);
 	return NULL;
+}
+
+static int put_index(const struct sheet *s, sheet_data *data, void *context, struct out *out,
+		     struct why *why)
+{
+	return put_asset(s->assets, "index.html", out, why);
 }
 
 static void put_policy(const struct sheet *s, struct out *out)
@@ -87,7 +98,7 @@ static bool find_href(const char *line, size_t n, char ret[ASSET_NAME])
 static int put_end(const struct sheet *s, sheet_data *data, void *context, struct out *out,
 		   struct why *why)
 {
-	int r = data(context, out, why);
+	int r = data != NULL ? data(context, out, why) : 0;
 
 	out_format(out, "<script nonce=\"%s\">\n", s->nonce);
 	if (r == 0)
@@ -122,7 +133,8 @@ static int put_page(const struct sheet *s, const char *index, sheet_data *data, 
 			out_bytes(out, line, (size_t)(end - line));
 		}
 		if (memmem(line, n, "<meta charset=", 14) != NULL) {
-			put_policy(s, out);
+			if (!s->is_served)
+				put_policy(s, out);
 			has_policy = true;
 		}
 		if (r == 0)
@@ -138,18 +150,25 @@ static int put_page(const struct sheet *s, const char *index, sheet_data *data, 
 int sheet_write(const struct sheet *s, sheet_data *data, void *context, struct out *out,
 		struct why *why)
 {
-	char *index = read_index(s->assets, why);
+	size_t size;
+	char *index = text_of(put_index, s, NULL, NULL, &size, why);
 	int r = index != NULL ? put_page(s, index, data, context, out, why) : -EINVAL;
 
 	free(index);
 	return r;
 }
 
+char *sheet_text(const struct sheet *s, sheet_data *data, void *context, size_t *ret_size,
+		 struct why *why)
+{
+	return text_of(sheet_write, s, data, context, ret_size, why);
+}
+
 int sheet_init(struct sheet *s, const struct asset *files)
 {
 	uint8_t bytes[NONCE_BYTES];
 
-	s->assets = files;
+	*s = (struct sheet){.assets = files};
 	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
 		return -errno;
 	for (unsigned i = 0; i < NONCE_BYTES; i++)

@@ -489,6 +489,36 @@ static int take_columns(const struct api *a, const struct timeline_ask *ask,
 	return 0;
 }
 
+#define COLUMNS_AT_LEAST 100
+#define COLUMNS_AT_MOST  1400   /* of a wide screen */
+#define COLUMNS_IN_ALL   150000 /* times threads: less than a second, should there be no index */
+
+/*
+ * Where nobody says how many, of all of the trace: as many as a page has room for, or the threads allow, of 2^n ns each, of which the
+ * index has the sums.
+ */
+static int columns_asked(const struct api *a, const struct api_request *q, struct timeline_ask *ret,
+			 struct why *why)
+{
+	uint64_t most = COLUMNS_IN_ALL / (a->tracks_n + 1), from, to, width = 1;
+	int r = api_columns(a, q, ret, why);
+
+	if (r < 0 || api_text(q, "columns") != NULL)
+		return r;
+	most = most < COLUMNS_AT_LEAST  ? COLUMNS_AT_LEAST
+	       : most > COLUMNS_AT_MOST ? COLUMNS_AT_MOST
+					: most;
+	from = api_since(a, ret->from_ns);
+	to = api_since(a, ret->to_ns);
+	while ((to - from) / width >= most)
+		width *= 2;
+	from -= from % width;
+	ret->columns = (uint32_t)((to - from + width - 1) / width);
+	ret->from_ns -= api_since(a, ret->from_ns) - from;
+	ret->to_ns = ret->from_ns + ret->columns * width;
+	return 0;
+}
+
 static bool is_on_grid(const struct api *a, const struct timeline_ask *ask)
 {
 	uint64_t unused[TRACE_STATES];
@@ -516,7 +546,7 @@ static bool are_columns_soon(const struct api *a, const struct api_request *q)
 	uint64_t leaves = 0;
 	struct why why;
 
-	if (api_columns(a, q, &ask, &why) < 0)
+	if (columns_asked(a, q, &ask, &why) < 0)
 		return false;
 	if (a->state != API_INDEX_READY)
 		return is_estimated(a, &ask);
@@ -552,7 +582,7 @@ static int answer_columns(struct api *a, const struct api_request *q, struct ans
 	bool is_exact = a->state == API_INDEX_READY;
 	struct timeline_ask ask = {.cells_max = 1};
 	struct timeline t = {0};
-	int r = tracks != NULL ? api_columns(a, q, &ask, why) : -ENOMEM;
+	int r = tracks != NULL ? columns_asked(a, q, &ask, why) : -ENOMEM;
 
 	if (r == 0)
 		r = api_tracks(a, q, tracks, a->tracks_n, &n, why);

@@ -14,7 +14,6 @@
 #define ROWS        5000 /* of a table */
 #define EDGES       2000
 #define STEPS       2000      /* of memory over time */
-#define CELLS       150000    /* of columns times threads: what the page asks for, too */
 #define KEPT_MAX    (4 << 20) /* bytes of one answer; what is longer is said to be missing */
 #define STACKS_MAX  20000
 #define STEPS_LANES 1000 /* columns of lanes, of what is rare, and of locks along the run */
@@ -143,14 +142,6 @@ static int keep(struct html *h, const char *key, const char *text)
 		return -errno;
 	api_answer(h->api, &q, h->scratch, &answer);
 	return copy_answer(h, h->scratch, answer.status);
-}
-
-static uint64_t columns_of(const struct api *a)
-{
-	uint64_t n = CELLS / (a->tracks_n > 0 ? a->tracks_n : 1);
-
-	n = n > 1000 ? 1000 : n < 100 ? 100 : n;
-	return n < a->end_ns - a->begin_ns ? n : a->end_ns - a->begin_ns;
 }
 
 static int keep_tracks(struct html *h)
@@ -312,9 +303,8 @@ int html_keep_answers(struct html *h)
 	char text[128];
 	int r = keep_tracks(h);
 
-	snprintf(text, sizeof(text), "columns?columns=%" PRIu64, columns_of(h->api));
 	if (r == 0)
-		r = keep(h, "columns", text);
+		r = keep(h, "columns", "columns");
 	for (unsigned i = 0; i < sizeof(asked) / sizeof(asked[0]) && r == 0; i++) {
 		snprintf(text, sizeof(text), "%s", asked[i].text);
 		if (asked[i].number > 0)

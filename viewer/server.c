@@ -44,6 +44,7 @@ static void on_ready(void *context, const char *url, const char *host, uint16_t 
 
 int server_run(const struct server_ask *ask, struct why *why)
 {
+	static const char *const given[] = {"meta", "tracks?limit=10000", "columns", NULL};
 	struct server_ask copy = *ask;
 	const struct site site = {
 		.address = ask->address,
@@ -51,6 +52,7 @@ int server_run(const struct server_ask *ask, struct why *why)
 		.idle_ns = ask->idle_ns,
 		.assets = timeline_page,
 		.directory = ask->directory,
+		.given = given,
 		.begin = on_begin,
 		.ready = on_ready,
 		.ask = on_ask,

@@ -236,9 +236,16 @@ def assets():
                'the page is there')
         tap.ok('content-encoding' not in plain.headers and packed.headers.get('content-encoding') == 'gzip' and
                gzip.decompress(packed.body) == plain.body, 'packed for who can unpack it')
-        tag = plain.headers['etag']
-        tap.ok(s.get('', headers=['If-None-Match: ' + tag]).status == 304 and
-               s.get('index.html', headers=['If-None-Match: "0"']).status == 200, 'not again for who has it')
+        tap.ok(s.get('index.html').body == plain.body and s.get('main.js').status == 404 and b'src=' not in plain.body, 'in one piece')
+        nonce = re.search(rb'<script nonce="(\w{32})">', plain.body).group(1).decode()
+        policy = plain.headers['content-security-policy']
+        tap.ok(policy.count("'nonce-%s'" % nonce) == 2 and "script-src 'self'" not in policy and 'unsafe' not in policy,
+               'nothing else may run', policy)
+        tap.ok(nonce not in s.api('meta').body.decode(), 'and nobody is told its name')
+        s.wait_ready()
+        given = json.loads(re.search(rb'<script type="application/json" id="given">([^<]*)</script>', s.get('').body).group(1))
+        tap.equal(given, {'meta': s.api('meta').json, 'tracks?limit=10000': s.api('tracks', limit=10000).json,
+                          'columns': s.api('columns').json}, 'what the page asks first stands in it')
         tap.equal(from_directory.get('').body, b'from the directory', 'or from a directory')
         for server in (s, from_directory):
             for path in ('../outside.html', '..%2foutside.html', '%2e%2e/outside.html', '/etc/passwd', './/etc/passwd',

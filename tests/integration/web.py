@@ -195,7 +195,7 @@ def differences():
 def refused(path):
     with Web('-focus=burn', path) as web:
         code, headers, body = web.get('')
-        tap.ok(code == 200 and b'main.js' in body and "default-src 'none'" in headers['Content-Security-Policy'] and
+        tap.ok(code == 200 and b'<script nonce=' in body and "default-src 'none'" in headers['Content-Security-Policy'] and
                "frame-ancestors 'none'" in headers['Content-Security-Policy'], 'the page')
         code, meta = web.ask('meta')
         tap.equal((code, meta['focus'], meta['sample_index']), (200, 'burn', 'cpu'), 'begins with what the command line says')

@@ -147,7 +147,8 @@ for (const [name, of] of [['a recording', () => recorded], ['a trace made by han
 			await same(`lock/${object}`, whole);
 			await same('histogram', { lock: object });
 		}
-		await same('columns', { from: begin, to: meta.end_ns, columns: (await file.json('columns', {})).columns });
+		await same('columns', {});
+		await same('columns', { from: begin, to: meta.end_ns, columns: 777 });
 		await same('edges', { from: begin, to: meta.end_ns, max: 100 });
 		for (let i = 0; i < 40; i++) {
 			const from = begin + random(length - 1), to = from + 1 + random(random(2) ? length : Math.ceil(length / 1000));

@@ -203,6 +203,13 @@ test('a group shows the mean of its threads that live', () => {
 	assert.deepEqual([half[0], half[8], half[16 + 1], half[24 + 1], half[32]], [255, 255, 255, 255, 0]);
 });
 
+/* [[state, y, height]…] */
+function stacked(...what) {
+	const { n, states: of, ys, heights } = rows.stack(what[0], what[1], states.ORDER, ...what.slice(2));
+
+	return [...of.slice(0, n)].map((state, k) => [state, ys[k], heights[k]]);
+}
+
 test('states of a bucket fill the row, each in its share and none left out', () => {
 	const random = dice(11);
 
@@ -212,7 +219,7 @@ test('states of a bucket fill the row, each in its share and none left out', () 
 
 		for (let k = 0; k < 8; k++)
 			shares[8 + k] = random(3) ? 0 : random(255);
-		const parts = rows.stack(shares, 8, states.ORDER, height);
+		const parts = stacked(shares, 8, height);
 		const present = [...shares.slice(8)].filter((s) => s > 0).length;
 
 		assert.equal(parts.length, present);
@@ -221,8 +228,9 @@ test('states of a bucket fill the row, each in its share and none left out', () 
 		for (let p = 1; p < parts.length; p++)
 			assert.equal(parts[p][1] + parts[p][2], parts[p - 1][1], 'one on the other');
 	}
-	assert.deepEqual(rows.stack(Uint8Array.of(127, 0, 128, 0, 0, 0, 0, 0), 0, states.ORDER, 20), [[0, 10, 10], [2, 0, 10]]);
-	assert.deepEqual(rows.stack(Uint8Array.of(0, 0, 0, 0, 0, 255, 0, 0), 0, states.ORDER, 20, 5), [], 'idle, when that is not drawn');
+	assert.deepEqual(stacked(Uint8Array.of(127, 0, 128, 0, 0, 0, 0, 0), 0, 20), [[0, 10, 10], [2, 0, 10]]);
+	assert.deepEqual(stacked(Uint8Array.of(0, 0, 0, 0, 0, 255, 0, 0), 0, 20, 5), [], 'idle, when that is not drawn');
+	assert.deepEqual(stacked(Uint8Array.of(127, 0, 0, 0, 0, 128, 0, 0), 0, 20, 5).length, 1, 'and the rest is');
 });
 
 test('rows are pinned, hidden, put together and found', () => {

@@ -365,7 +365,7 @@ static struct asset file_of(const char *name, const char *text)
 	    gzip_pack(packer, text, strlen(text)) < 0 || gzip_pack_finish(packer) < 0)
 		abort();
 	gzip_pack_destroy(packer);
-	return (struct asset){name, "", "", (uint8_t *)packed.at, strlen(text), packed.n};
+	return (struct asset){name, "", (uint8_t *)packed.at, strlen(text), packed.n};
 }
 
 static void test_page(void)

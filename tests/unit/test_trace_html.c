@@ -46,7 +46,6 @@ static void add_file(const char *name, const char *text)
 	gzip_pack_destroy(packer);
 	files[files_n++] = (struct asset){.name = name,
 					  .type = "",
-					  .etag = "",
 					  .bytes = (const uint8_t *)packed.at,
 					  .size = strlen(text),
 					  .packed_size = packed.n};
@@ -251,9 +250,54 @@ static void test_file(void)
 	api_unmake(&m);
 }
 
+static int give(void *context, struct out *out, struct why *why)
+{
+	static const char json[] = "{\"name\":\"</script><!-- <script>\"}";
+
+	sheet_open_given(out);
+	sheet_give(out, true, "a?b=\"1\"", json, strlen(json));
+	sheet_give(out, false, "c", "7", 1);
+	sheet_close_given(out);
+	return 0;
+}
+
+static void test_served(void)
+{
+	struct sheet s;
+	struct why why = {""};
+	size_t size;
+	char *text;
+
+	add_file("index.html",
+		 "<html>\n<meta charset=\"utf-8\">\n"
+		 "<link rel=\"stylesheet\" href=\"style.css\">\n"
+		 "<script type=\"module\" src=\"main.js\"></script>\n<body>\n</body>\n");
+	add_file("style.css", "body { }\n");
+	add_file("main.js", "run();\n");
+	sheet_init(&s, files);
+	s.is_served = true;
+	text = sheet_text(&s, give, NULL, &size, &why);
+	ok(text != NULL && strlen(text) == size, "a page that a server has");
+	ok(strstr(text, "Content-Security-Policy") == NULL && strstr(text, s.nonce) != NULL &&
+		   strstr(text, "run();\n") != NULL,
+	   "its policy is the server's");
+	ok(strstr(text, "id=\"given\">{\"a?b=\\\"1\\\"\":{\"name\":\"\\u003c/script>\\u003c!-- "
+			"\\u003cscript>\"},\"c\":7}</script>") != NULL,
+	   "what it would ask stands in it, and ends nothing");
+	free(text);
+	text = sheet_text(&s, NULL, NULL, &size, &why);
+	ok(text != NULL && strstr(text, "id=\"given\"") == NULL, "or it asks");
+	free(text);
+	drop_files();
+	ok(sheet_text(&s, NULL, NULL, &size, &why) == NULL &&
+		   strstr(why.text, "index.html") != NULL,
+	   "a page without its file is none");
+}
+
 int main(void)
 {
 	test_script();
+	test_served();
 	test_pieces();
 	test_file();
 	return plan_end();

@@ -1,6 +1,6 @@
 /*
  * draw: what all pictures on canvases are made with. Pictures are given all that they show, and keep nothing. Everything is put on
- * whole device pixels, and what has one fill is filled at once.
+ * whole device pixels.
  */
 import { STATES, colourOf, makeFills, textOn } from './states.js';
 
@@ -37,7 +37,7 @@ export class Theme {
 		this.scale = window.devicePixelRatio || 1;
 		for (const name of ['page', 'panel', 'text', 'dim', 'line', 'zebra', 'hover', 'accent', 'mark', 'arrow', 'bad'])
 			this[name] = style.getPropertyValue(`--${name}`).trim();
-		this.fills = makeFills(document.createElement('canvas').getContext('2d'), isDark, this.scale);
+		this.fills = makeFills(isDark, this.scale);
 		this.onState = STATES.map((s, i) => textOn(colourOf(i, isDark)));
 	}
 }
@@ -74,30 +74,51 @@ export function fit(c, text, width) {
 	return low > 0 ? text.slice(0, low) + '…' : '';
 }
 
-/* Rectangles of one fill each, in device pixels, filled together at the end. */
-export class Batches {
-	constructor(fills) {
-		this.fills = fills;
-		this.rects = fills.map(() => []);
+/*
+ * Rectangles of states, in device pixels, one over another, put onto @canvas all at once. A frame has up to a hundred thousand: as pixels they
+ * take milliseconds, as paths to be filled some hundred.
+ */
+const pictures = new WeakMap(); /* by canvas */
+
+export class Fills {
+	constructor(canvas, theme) {
+		this.patterns = theme.fills.map((fill) => fill.pixels);
+		this.size = theme.fills[0].size;
+		this.own = pictures.get(canvas);
+		if (this.own?.image.width !== canvas.width || this.own.image.height !== canvas.height) {
+			const between = document.createElement('canvas');
+
+			between.width = canvas.width;
+			between.height = canvas.height;
+			const c = between.getContext('2d', { willReadFrequently: true }), image = c.createImageData(canvas.width, canvas.height);
+
+			this.own = { between, c, image, pixels: new Uint32Array(image.data.buffer) };
+			pictures.set(canvas, this.own);
+		}
+		this.own.pixels.fill(0);
 	}
 
 	add(state, x0, y, x1, height) {
-		if (x1 > x0)
-			this.rects[state].push(x0, y, x1 - x0, height);
+		const { image: { width, height: most }, pixels } = this.own, { size } = this, pattern = this.patterns[state];
+		const top = Math.max(0, y), bottom = Math.min(most, y + height), left = Math.max(0, x0), right = Math.min(width, x1);
+
+		for (let row = top; row < bottom; row++) {
+			const line = row % size * size;
+			let column = left % size;
+
+			for (let at = row * width + left, end = row * width + right; at < end; at++) {
+				pixels[at] = pattern[line + column];
+				if (++column === size)
+					column = 0;
+			}
+		}
 	}
 
 	paint(c) {
+		this.own.c.putImageData(this.own.image, 0, 0);
 		c.save();
 		c.setTransform(1, 0, 0, 1, 0, 0);
-		this.rects.forEach((list, state) => {
-			if (list.length === 0)
-				return;
-			c.fillStyle = this.fills[state];
-			c.beginPath();
-			for (let i = 0; i < list.length; i += 4)
-				c.rect(list[i], list[i + 1], list[i + 2], list[i + 3]);
-			c.fill();
-		});
+		c.drawImage(this.own.between, 0, 0);
 		c.restore();
 	}
 }
@@ -111,7 +132,7 @@ export function swatch(state, theme) {
 	canvas.setAttribute('aria-hidden', 'true');
 	c.save();
 	c.setTransform(1, 0, 0, 1, 0, 0);
-	c.fillStyle = theme.fills[state];
+	c.fillStyle = c.createPattern(theme.fills[state].tile, 'repeat');
 	c.fillRect(0, 0, canvas.width, canvas.height);
 	c.restore();
 	return canvas;

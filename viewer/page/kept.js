@@ -391,7 +391,7 @@ class File {
 		const edge = (i) => from + Number(BigInt(to - from) * BigInt(i) / BigInt(count));
 		const all = STATES.map(() => new Array(count).fill(0));
 
-		if (o.tracks === undefined && this.isWhole(o))
+		if (o.tracks === undefined && o.columns === undefined && this.isWhole(o))
 			return this.answer('columns');
 		for (const track of this.tracksOf(o)) {
 			const t = this.byTrack.get(track);

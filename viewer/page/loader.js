@@ -96,6 +96,11 @@ export class Loader {
 		}, REST_MS);
 	}
 
+	/* Of all rows that were asked for. */
+	hasTiles() {
+		return this.requests === 0 && this.queue.length === 0;
+	}
+
 	/* Will it ask for more? */
 	isWaiting() {
 		return this.timer !== null || this.queue.length > 0;
@@ -112,7 +117,6 @@ export class Loader {
 		try {
 			for (const tile of await api.tiles(batch))
 				this.cache.set(keyOf(tile.track, tile.level, tile.n), tile);
-			this.events.tiles();
 		} catch (error) {
 			this.events.failed(error);
 		} finally {
@@ -120,6 +124,7 @@ export class Loader {
 			batch.forEach((t) => this.flying.delete(t.key));
 			this.pump();
 		}
+		this.events.tiles();
 	}
 
 	/* The view stands still. */
@@ -224,10 +229,11 @@ export class Loader {
 		const width = o.view.to - o.view.from;
 		const from = Math.max(o.bounds.from, Math.floor(o.view.from - width / 2)), to = Math.min(o.bounds.to, Math.ceil(o.view.to + width / 2));
 		const signal = this.latest.columns.begin();
-		const range = columnsOver({ from, to }, o.byId.size);
+		const isWhole = from <= o.bounds.from && to >= o.bounds.to;
 
 		try {
-			const columns = await api.json('columns', range, signal);
+			const columns = await api.json('columns', isWhole ? {} : columnsOver({ from, to }, o.byId.size), signal);
+			const range = { from: columns.from_ns, to: columns.to_ns, columns: columns.columns };
 
 			this.columns = { columns, memory: null };
 			this.events.columns();

@@ -13,7 +13,7 @@ import { byId } from './dom.js';
 import { buildHelp } from './help.js';
 import { GESTURES, KEYS } from './keys.js';
 import { Input } from './input.js';
-import { Loader, columnsOver, prepareSpan } from './loader.js';
+import { Loader, prepareSpan } from './loader.js';
 import { showMessage } from './panel.js';
 import * as picture from './picture.js';
 import { ROW, idOfThing, isBetterGrouped, layOut, rowOf, visible } from './rows.js';
@@ -26,6 +26,8 @@ import * as views from './view.js';
 
 const GROUPED_FROM = 60;   /* threads: with more, those of one name are one row at first */
 const LOCKS_SHOWN = 3;
+const ARRIVALS_MS = 50;    /* answers that come within it are drawn at once */
+const FIRST_MS = 100;      /* the first frame waits so long for the rows: one whole frame is sooner there than two */
 const RANGE_REST_MS = 300; /* what takes a pass over the trace is asked for when the view rests */
 
 class App {
@@ -46,14 +48,16 @@ class App {
 		this.width = 800;
 		this.height = 400;
 		this.isDirty = false;
+		this.arriving = null;
+		this.isHeld = true; /* nothing is drawn yet */
 		this.drawerName = null;
 		this.latest = { span: new api.Latest(), range: new api.Latest(), list: new api.Latest(), histogram: new api.Latest(), source: new api.Latest(), path: new api.Latest() };
 		this.timers = {};
 		this.actions = makeActions(this);
 		this.loader = new Loader({
-			tiles: () => this.redraw(),
-			spans: () => this.redraw(),
-			edges: () => this.redraw(),
+			tiles: () => this.came(),
+			spans: () => this.came(),
+			edges: () => this.came(),
 			columns: () => {
 				const { columns, memory } = this.loader.columns;
 
@@ -239,20 +243,38 @@ class App {
 
 	/* Is all drawn and told, and nothing on its way? */
 	isAtRest() {
-		return !this.isDirty && api.onTheirWay === 0 && !this.loader.isWaiting() && Object.keys(this.timers).length === 0;
+		return !this.isHeld && !this.isDirty && this.arriving === null && api.onTheirWay === 0 && !this.loader.isWaiting() && Object.keys(this.timers).length === 0;
 	}
 
 	redraw() {
-		if (this.isDirty)
+		if (this.isDirty || this.isHeld)
 			return;
 		this.isDirty = true;
 		requestAnimationFrame(() => {
 			this.isDirty = false;
 			picture.paint(this);
+			/* all of the trace, and every row in view: an estimate at least */
+			if (this.overview && this.loader.hasTiles())
+				document.documentElement.dataset.drawn = '';
 		});
 	}
 
+	/* An answer has come: it is drawn with those that come soon after it. A frame can take as long as many an answer. */
+	came() {
+		if (this.isHeld && this.overview && this.loader.hasTiles())
+			this.drawFirst();
+		this.arriving ??= setTimeout(() => {
+			this.arriving = null;
+			this.redraw();
+		}, ARRIVALS_MS);
+	}
+
 	/* ---- the beginning ---- */
+
+	drawFirst() {
+		this.isHeld = false;
+		this.redraw();
+	}
 
 	async begin() {
 		buildHelp(KEYS, GESTURES, 'W A S D are where they are on any keyboard; the others are characters.');
@@ -277,7 +299,11 @@ class App {
 		});
 		readAddress(this);
 		picture.showSummary(this, null, null);
+		picture.resize(this);
+		picture.want(this); /* and not behind the first frame */
 		byId('rows').focus({ preventScroll: true });
+		setTimeout(() => this.isHeld && picture.paintBeforehand(this));
+		setTimeout(() => this.isHeld && this.drawFirst(), FIRST_MS);
 		this.fetchWhole();
 		if (!this.isReady) {
 			await this.awaitIndex();
@@ -325,12 +351,8 @@ class App {
 
 	async fetchWhole() {
 		try {
-			this.overview = await api.json('columns', columnsOver(this.bounds, this.tracks.length));
+			this.overview = await api.json('columns');
 			this.redraw();
-			/* there is something to be seen, an estimate at least */
-			requestAnimationFrame(() => {
-				document.documentElement.dataset.drawn = '';
-			});
 			/* once, and not in the way of the index */
 			if (!this.isReady || this.warnings.length > 0)
 				return;
@@ -344,11 +366,10 @@ class App {
 
 async function main() {
 	try {
-		const meta = await api.json('meta');
+		const [meta, { tracks, isExact }] = await Promise.all([api.json('meta'), api.allTracks()]);
 
 		if (meta.api !== 1)
 			throw new Error(`The server speaks version ${meta.api} and this page 1: load it again`);
-		const { tracks, isExact } = await api.allTracks();
 		const app = new App(meta, tracks, isExact);
 
 		window.cprof = app; /* for the console, and tests */

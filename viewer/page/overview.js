@@ -1,49 +1,67 @@
 /* overview: the whole trace in one strip, and the ruler; both have the flags of marks. */
-import { Batches, NAMES, SMALL, fit, prepare } from './draw.js';
+import { Fills, NAMES, SMALL, fit, prepare } from './draw.js';
 import { stack } from './rows.js';
 import { ORDER, STATES } from './states.js';
 import { moment, ticks, wall } from './time.js';
 import { toX } from './view.js';
 
+const TOP = 12, HEIGHT = 54; /* pixels: of the flags, and of all */
+const made = new WeakMap();  /* by canvas: the columns as they were filled last */
+
+function fillColumns(canvas, { width, theme, columns, bounds }) {
+	const fills = new Fills(canvas, theme), { scale } = theme;
+	const n = columns.columns, high = HEIGHT - TOP - 2;
+	const arrays = STATES.map((s) => columns.states[`${s.name}_ns`]);
+	const shares = new Float64Array(8), sums = new Float64Array(n);
+	/* the outermost may reach beyond the trace */
+	const edge = (i) => Math.round((NAMES + Math.min(width, Math.max(0, toX(bounds, width, columns.from_ns + (columns.to_ns - columns.from_ns) * i / n)))) * scale);
+	let most = 0;
+
+	for (let i = 0; i < n; i++) {
+		for (let s = 0; s < 8; s++)
+			sums[i] += arrays[s][i];
+		most = Math.max(most, sums[i]);
+	}
+	for (let i = 0; i < n && most > 0; i++) {
+		const x0 = edge(i), x1 = edge(i + 1);
+
+		for (let s = 0; s < 8; s++)
+			shares[s] = arrays[s][i];
+		const full = Math.round(high * scale * sums[i] / most);
+		const { n: parts, states, ys, heights } = stack(shares, 0, ORDER, full);
+
+		for (let k = 0; k < parts; k++)
+			fills.add(states[k], x0, Math.round((TOP + high) * scale) - full + ys[k], x1, heights[k]);
+	}
+	return fills;
+}
+
+/* What drawOverview() draws of @o.columns, which is the same in most frames; also beforehand. */
+export function fillsOfOverview(canvas, o) {
+	const { columns, theme, width } = o;
+	let last = made.get(canvas);
+
+	prepare(canvas, NAMES + width, HEIGHT);
+	if (last?.columns !== columns || last.theme !== theme || last.width !== width) {
+		last = { columns, theme, width, fills: fillColumns(canvas, o) };
+		made.set(canvas, last);
+	}
+	return last.fills;
+}
+
 /* A column of states stacked, of all threads. @columns: what the server told of a range. */
 export function drawOverview(canvas, o) {
-	const height = 54;
-	const c = prepare(canvas, NAMES + o.width, height);
 	const { theme, columns, bounds, view } = o;
-	const scale = theme.scale;
-	const batches = new Batches(theme.fills);
-	const top = 12, high = height - top - 2;
+	const fills = columns ? fillsOfOverview(canvas, o) : null;
+	const c = prepare(canvas, NAMES + o.width, HEIGHT);
+	const top = TOP, high = HEIGHT - top - 2;
 
 	c.font = SMALL;
 	c.textBaseline = 'middle';
 	c.fillStyle = theme.dim;
 	c.fillText('All threads', 8, top + high / 2 - 7);
 	c.fillText(fit(c, o.says, NAMES - 16), 8, top + high / 2 + 8);
-	if (columns) {
-		const n = columns.columns;
-		const arrays = STATES.map((s) => columns.states[`${s.name}_ns`]);
-		const shares = new Float64Array(8);
-		/* the outermost may reach beyond the trace */
-		const edge = (i) => Math.round((NAMES + Math.min(o.width, Math.max(0, toX(bounds, o.width, columns.from_ns + (columns.to_ns - columns.from_ns) * i / n)))) * scale);
-		let most = 0;
-
-		for (let i = 0; i < n; i++)
-			most = Math.max(most, arrays.reduce((sum, a) => sum + a[i], 0));
-		for (let i = 0; i < n && most > 0; i++) {
-			const x0 = edge(i), x1 = edge(i + 1);
-			let sum = 0;
-
-			for (let s = 0; s < 8; s++) {
-				shares[s] = arrays[s][i];
-				sum += shares[s];
-			}
-			const full = Math.round(high * scale * sum / most);
-
-			for (const [state, y, h] of stack(shares, 0, ORDER, full))
-				batches.add(state, x0, Math.round((top + high) * scale) - full + y, x1, h);
-		}
-		batches.paint(c);
-	}
+	fills?.paint(c);
 	/* what is not in view is under a veil */
 	const a = NAMES + toX(bounds, o.width, view.from), b = NAMES + Math.max(toX(bounds, o.width, view.to), toX(bounds, o.width, view.from) + 3);
 

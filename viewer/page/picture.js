@@ -3,7 +3,7 @@ import { byId, fill, make } from './dom.js';
 import { NAMES, Theme, swatch } from './draw.js';
 import { RARE, itemAt, sayItem, sayRare } from './lanes.js';
 import { drawOverlay } from './overlay.js';
-import { drawOverview, drawRuler } from './overview.js';
+import { drawOverview, drawRuler, fillsOfOverview } from './overview.js';
 import { ROW, rowOf } from './rows.js';
 import { selectedRange } from './selection.js';
 import { STATES } from './states.js';
@@ -15,9 +15,14 @@ import { drawTracks } from './tracks.js';
 export function showSummary(app, columns, memory) {
 	for (const key of ['live', 'resident'])
 		app.has[key] ||= memory?.[key]?.some((v) => v > 0) ?? false;
+	const had = app.summary.rows.length;
+
 	app.summary = { rows: summaryRows(columns, memory, app.has),
 		range: columns ? { from: columns.from_ns, to: columns.to_ns } : app.bounds };
-	resize(app);
+	if (app.summary.rows.length !== had)
+		resize(app);
+	else
+		app.came();
 }
 
 export function setTheme(app) {
@@ -44,8 +49,9 @@ export function resize(app) {
 	const stage = byId('stage').clientWidth;
 
 	/* without what the scrollbar takes, so that all canvases end where the rows do */
-	app.width = Math.max(100, Math.min(stage, byId('rows').clientWidth) - NAMES);
 	byId('summary').hidden = app.summary.rows.length === 0 || app.hidesSummary;
+	app.width = Math.max(100, Math.min(stage, byId('rows').clientWidth) - NAMES);
+	app.height = byId('rows').clientHeight;
 	app.redraw();
 }
 
@@ -71,7 +77,18 @@ export function paint(app) {
 		lanes: (id) => app.loader.lanes.get(id), things: (id) => app.loader.things.get(id), rare: (id) => app.loader.rare.get(id), names: (id) => app.nameOf(id) });
 	drawOver(app);
 	app.frameMs = performance.now() - begun;
-	const rows = app.visibleRows();
+	want(app);
+}
+
+/* While the first answers are on their way. */
+export function paintBeforehand(app) {
+	if (app.overview)
+		fillsOfOverview(byId('overview'), { width: app.width, theme: app.theme, columns: app.overview, bounds: app.bounds });
+}
+
+/* Asks for what the rows in view show. */
+export function want(app) {
+	const rows = app.visibleRows(), { view, width, bounds } = app;
 
 	app.loader.want({ view, width, bounds, tracks: rows.flatMap((row) => row.drawn), byId: app.byId,
 		lanesOf: [...new Set(rows.filter((row) => row.kind === 'lane').map((row) => row.of))],

@@ -93,43 +93,44 @@ export function rowOf(rows, track) {
 	return own >= 0 ? own : rows.findIndex((row) => row.members.includes(track));
 }
 
+const stacked = { n: 0, states: new Uint8Array(8), ys: new Int32Array(8), heights: new Int32Array(8) };
+
 /*
- * Heights of the states of a bucket, stacked in @order: [[state, y, height]…], whole pixels that add up to @height. A state that is
- * there has a pixel, whatever its share: what is rare is not left out.
+ * The states of a bucket that are to be seen, stacked in @order: n, states[], ys[], heights[]: whole pixels that add up to @height. A state
+ * that is there has a pixel, whatever its share: what is rare is not left out. There are thousands of buckets in a frame: it is the same
+ * object each time.
  */
-export function stack(shares, at, order, height, isHidden = -1) {
-	const found = [];
-	let sum = 0, present = 0;
+export function stack(shares, at, order, height, hidden = -1) {
+	const { states, ys, heights } = stacked;
+	let sum = 0, present = 0, found = 0, largest = 0, y = height;
 
 	for (let s = 0; s < order.length; s++)
 		sum += shares[at + s];
-	if (sum === 0)
-		return found;
-	for (const state of order) {
-		const share = shares[at + state];
+	for (let k = 0; k < order.length && sum > 0; k++) {
+		const share = shares[at + order[k]];
 
-		if (share > 0)
-			found.push([state, 0, Math.max(1, Math.round(share / sum * height))]);
+		if (!(share > 0))
+			continue;
+		states[found] = order[k];
+		heights[found] = Math.max(1, Math.round(share / sum * height));
+		present += heights[found];
+		if (heights[found] > heights[largest])
+			largest = found;
+		found++;
 	}
-	for (const part of found)
-		present += part[2];
 	/* what rounding has over or lacks, the largest bears */
-	if (present !== height && found.length > 0) {
-		let largest = found[0];
-
-		for (const part of found) {
-			if (part[2] > largest[2])
-				largest = part;
-		}
-		largest[2] = Math.max(1, largest[2] + height - present);
+	if (found > 0)
+		heights[largest] = Math.max(1, heights[largest] + height - present);
+	stacked.n = 0;
+	for (let k = 0; k < found; k++) {
+		y -= heights[k];
+		if (states[k] === hidden)
+			continue;
+		states[stacked.n] = states[k];
+		heights[stacked.n] = heights[k];
+		ys[stacked.n++] = y;
 	}
-	let y = height;
-
-	for (const part of found) {
-		y -= part[2];
-		part[1] = y;
-	}
-	return found.filter((part) => part[0] !== isHidden);
+	return stacked;
 }
 
 /* What several tiles show together: the mean of those that live. */

@@ -66,18 +66,16 @@ const LINES = {
 	cross: [[-2, 2, 2, -2], [-2, 10, 10, -2], [6, 10, 10, 6], [-2, 6, 2, 10], [-2, -2, 10, 10], [6, -2, 10, 2]],
 };
 
-/* What a row is filled with: a pattern for each state, @scale device pixels to one of the page. */
-export function makeFills(context, isDark, scale) {
+/* What a row is filled with: a square tile for each state, @scale device pixels to one of the page: { tile, size, pixels }. */
+export function makeFills(isDark, scale) {
 	return STATES.map((s, i) => {
 		const colour = colourOf(i, isDark);
-
-		if (s.pattern === 'solid')
-			return colour;
 		const tile = document.createElement('canvas');
 		const size = Math.max(8, Math.round(8 * scale));
-		const c = tile.getContext('2d');
 
 		tile.width = tile.height = size;
+		const c = tile.getContext('2d', { willReadFrequently: true });
+
 		c.scale(size / 8, size / 8);
 		c.fillStyle = colour;
 		c.fillRect(0, 0, 8, 8);
@@ -96,7 +94,6 @@ export function makeFills(context, isDark, scale) {
 			c.lineTo(x1, y1);
 			c.stroke();
 		}
-		const fill = context.createPattern(tile, 'repeat');
-		return fill;
+		return { tile, size, pixels: new Uint32Array(c.getImageData(0, 0, size, size).data.buffer) };
 	});
 }

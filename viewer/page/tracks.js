@@ -1,5 +1,5 @@
 /* tracks: the rows of threads: tiles, spans that are wide enough over them, names. */
-import { Batches, FONT, NAMES, SMALL, STRIP, fit, prepare, widthOf } from './draw.js';
+import { FONT, Fills, NAMES, SMALL, STRIP, fit, prepare, widthOf } from './draw.js';
 import { drawLane, drawRare, drawThing, sayThing } from './lanes.js';
 import { ROW, merge, stack } from './rows.js';
 import { IDLE, ORDER, STATES, colourOf } from './states.js';
@@ -18,7 +18,7 @@ function isEqual(shares, a, b) {
  * The buckets of one tile, or of a part of it stretched to all of that time. Neighbours that are the same are one rectangle; a
  * bucket that has less than a device pixel goes with the one before.
  */
-function drawShares(batches, shares, first, count, from, to, place) {
+function drawShares(fills, shares, first, count, from, to, place) {
 	const { view, width, scale, y, height, hidden } = place;
 	const begin = Math.max(0, Math.floor((view.from - from) / (to - from) * count) - 1);
 	const end = Math.min(count, Math.ceil((view.to - from) / (to - from) * count) + 1);
@@ -34,8 +34,10 @@ function drawShares(batches, shares, first, count, from, to, place) {
 		const x0 = xOf(i), x1 = xOf(next);
 
 		if (x1 > x0) {
-			for (const [state, top, high] of stack(shares, at, ORDER, height, hidden))
-				batches.add(state, x0, y + top, x1, high);
+			const { n, states, ys, heights } = stack(shares, at, ORDER, height, hidden);
+
+			for (let k = 0; k < n; k++)
+				fills.add(states[k], x0, y + ys[k], x1, heights[k]);
 		}
 		i = next;
 	}
@@ -43,7 +45,7 @@ function drawShares(batches, shares, first, count, from, to, place) {
 
 const merged = new Float32Array(BUCKETS * 8);
 
-function drawRowTiles(batches, row, o, place) {
+function drawRowTiles(fills, row, o, place) {
 	const members = row.drawn;
 	const [first, last] = tilesOf(o.view.from, o.view.to, o.level, o.origin);
 
@@ -54,16 +56,16 @@ function drawRowTiles(batches, row, o, place) {
 		if (found.length === 0)
 			continue;
 		if (members.length === 1) {
-			drawShares(batches, found[0].tile.shares, found[0].first, found[0].count, from, to, place);
+			drawShares(fills, found[0].tile.shares, found[0].first, found[0].count, from, to, place);
 			continue;
 		}
 		merge(found.map((f) => ({ shares: f.tile.shares, first: f.first, count: f.count })), merged);
-		drawShares(batches, merged, 0, BUCKETS, from, to, place);
+		drawShares(fills, merged, 0, BUCKETS, from, to, place);
 	}
 }
 
 /* Spans that are wide enough to be seen as such, over the tiles: their edges and labels. */
-function drawSpans(c, batches, spans, o, place, labels) {
+function drawSpans(c, fills, spans, o, place, labels) {
 	const { view, width, scale } = place;
 
 	for (const span of spans) {
@@ -74,7 +76,7 @@ function drawSpans(c, batches, spans, o, place, labels) {
 
 		if (b - a < 3 || (span.index === IDLE && place.hidden === IDLE))
 			continue;
-		batches.add(span.index, Math.round(a * scale), place.y, Math.round(b * scale), place.height);
+		fills.add(span.index, Math.round(a * scale), place.y, Math.round(b * scale), place.height);
 		labels.push({ a, b, y: place.y / scale, span });
 	}
 }
@@ -150,7 +152,7 @@ export function drawTracks(canvas, o) {
 	const c = prepare(canvas, NAMES + o.width, o.height);
 	const { theme } = o;
 	const scale = theme.scale;
-	const batches = new Batches(theme.fills), over = new Batches(theme.fills);
+	const fills = new Fills(canvas, theme);
 	const labels = [];
 	const first = Math.max(0, Math.floor(o.top / ROW)), last = Math.min(o.rows.length, Math.ceil((o.top + o.height) / ROW));
 	const high = ROW - 2 * STRIP;
@@ -164,15 +166,14 @@ export function drawTracks(canvas, o) {
 			c.fillStyle = i === o.selected ? theme.hover : theme.zebra;
 			c.fillRect(0, y, NAMES + o.width, ROW);
 		}
-		drawRowTiles(batches, row, o, place);
+		drawRowTiles(fills, row, o, place);
 		drawBeneath(c, row, y, o);
 		const spans = row.kind === 'track' ? o.spans(row.id) : undefined;
 
 		if (spans !== undefined)
-			drawSpans(c, over, spans, o, place, labels);
+			drawSpans(c, fills, spans, o, place, labels);
 	}
-	batches.paint(c);
-	over.paint(c);
+	fills.paint(c);
 	putLabels(c, labels, theme, high);
 	for (let i = first; i < last; i++) {
 		for (const found of o.rows[i].drawn.map(o.rare).filter((f) => f !== undefined))
