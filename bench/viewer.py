@@ -275,7 +275,8 @@ def viewer_targets(r, target):
 
 
 def beside_page(of):
-    return '%s %.1f s' % (GO, of[PAGE][GO]['first']) if GO in of[PAGE] else ''
+    slowest = 'slowest of %d: %.2f s' % (page.FIRSTS, of[PAGE]['cprof']['slowest_first'])
+    return '%s; %s %.1f s' % (slowest, GO, of[PAGE][GO]['first']) if GO in of[PAGE] else slowest
 
 
 def page_viewer(r, table):
@@ -295,10 +296,11 @@ def page_viewer(r, table):
                'them: %s.\n' % (VIEWS, views_text(of['views']), views_text(of['screens'])))
         if PAGE not in of:
             continue
-        yield ('In a headless Chromium: from the start of the server to the first picture, without an index, and what comes of keys that '
-               'pan and zoom, from all of the trace to some microseconds: median / 99 % / slowest; and the same questions once more by a '
+        yield ('In a headless Chromium that runs already: from the start of the server to the first picture, all of the trace and every '
+               'row in view, without an index, by the clock of the page (median of %d; what drives the browser is not in it); and what comes '
+               'of keys that pan and zoom, from all of the trace to some microseconds: median / 99 %% / slowest; and the same questions once more by a '
                'client that draws nothing, as the browser takes the processors from the server. Go\'s shows the first of the parts '
-               'that it cuts a trace into, and asks nobody for a pan or a zoom.\n')
+               'that it cuts a trace into, and asks nobody for a pan or a zoom.\n' % page.FIRSTS)
         yield table(page.HEAD, list(page.rows_of(of[PAGE])))
 
 

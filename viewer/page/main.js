@@ -48,6 +48,7 @@ class App {
 		this.width = 800;
 		this.height = 400;
 		this.isDirty = false;
+		this.stale = new Set(); /* canvases to be drawn anew; all of them when it is empty */
 		this.arriving = null;
 		this.isHeld = true; /* nothing is drawn yet */
 		this.drawerName = null;
@@ -55,9 +56,9 @@ class App {
 		this.timers = {};
 		this.actions = makeActions(this);
 		this.loader = new Loader({
-			tiles: () => this.came(),
-			spans: () => this.came(),
-			edges: () => this.came(),
+			tiles: () => this.came('tracks'),
+			spans: () => this.came('tracks'),
+			edges: () => this.came('overlay'),
 			columns: () => {
 				const { columns, memory } = this.loader.columns;
 
@@ -246,26 +247,42 @@ class App {
 		return !this.isHeld && !this.isDirty && this.arriving === null && api.onTheirWay === 0 && !this.loader.isWaiting() && Object.keys(this.timers).length === 0;
 	}
 
+	/* All of it. */
 	redraw() {
+		this.stale.clear();
+		this.drawSoon();
+	}
+
+	drawSoon() {
 		if (this.isDirty || this.isHeld)
 			return;
 		this.isDirty = true;
 		requestAnimationFrame(() => {
+			const { stale } = this;
+
 			this.isDirty = false;
-			picture.paint(this);
+			this.stale = new Set();
+			picture.paint(this, stale);
 			/* all of the trace, and every row in view: an estimate at least */
 			if (this.overview && this.loader.hasTiles())
 				document.documentElement.dataset.drawn = '';
 		});
 	}
 
-	/* An answer has come: it is drawn with those that come soon after it. A frame can take as long as many an answer. */
-	came() {
+	/*
+	 * An answer has come that changes the canvas @what: it is drawn with those that come soon after it. A frame can take as long as many an
+	 * answer.
+	 */
+	came(what) {
 		if (this.isHeld && this.overview && this.loader.hasTiles())
 			this.drawFirst();
+		/* all is to be drawn already */
+		if (!this.isDirty || this.stale.size > 0)
+			this.stale.add(what);
 		this.arriving ??= setTimeout(() => {
 			this.arriving = null;
-			this.redraw();
+			if (this.stale.size > 0)
+				this.drawSoon();
 		}, ARRIVALS_MS);
 	}
 

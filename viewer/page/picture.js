@@ -22,7 +22,7 @@ export function showSummary(app, columns, memory) {
 	if (app.summary.rows.length !== had)
 		resize(app);
 	else
-		app.came();
+		app.came('summary');
 }
 
 export function setTheme(app) {
@@ -55,29 +55,40 @@ export function resize(app) {
 	app.redraw();
 }
 
-export function paint(app) {
+/* @stale: ids of canvases; empty: all */
+export function paint(app, stale) {
 	if (!app.theme)
 		return;
 	const begun = performance.now();
+	const is = (id) => stale.size === 0 || stale.has(id);
 	const { theme, view, width, bounds } = app;
 
-	drawOverview(byId('overview'), { width, theme, columns: app.overview, bounds, view, marks: app.marks,
-		says: `${duration(bounds.to - bounds.from)} in all` });
-	drawRuler(byId('ruler'), { width, theme, view, clock: app.clock, zero: selectedRange(app)?.from ?? 0,
-		realtimeMs: Date.parse(app.meta.began ?? ''), marks: app.marks });
-	if (!byId('summary').hidden)
+	if (is('overview'))
+		drawOverview(byId('overview'), { width, theme, columns: app.overview, bounds, view, marks: app.marks,
+			says: `${duration(bounds.to - bounds.from)} in all` });
+	if (is('ruler'))
+		drawRuler(byId('ruler'), { width, theme, view, clock: app.clock, zero: selectedRange(app)?.from ?? 0,
+			realtimeMs: Date.parse(app.meta.began ?? ''), marks: app.marks });
+	if (is('summary') && !byId('summary').hidden)
 		drawSummary(byId('summary'), { width, theme, view, rows: app.summary.rows, range: app.summary.range,
 			format: (row, most) => (row.isBytes ? bytes(most) : most < 9.95 ? most.toFixed(1) : grouped(most)) });
 	app.height = byId('rows').clientHeight;
-	const level = levelOf(view, width);
-	const selected = app.selection ? rowOf(app.rows, app.selection.track) : -1;
-
-	drawTracks(byId('tracks'), { rows: app.rows, top: byId('rows').scrollTop, height: app.height, width, view, level, origin: app.meta.origin,
-		cache: app.loader.cache, spans: (id) => app.loader.spans.get(id), theme, selected, showIdle: app.showIdle,
-		lanes: (id) => app.loader.lanes.get(id), things: (id) => app.loader.things.get(id), rare: (id) => app.loader.rare.get(id), names: (id) => app.nameOf(id) });
-	drawOver(app);
+	if (is('tracks'))
+		drawRows(app);
+	if (is('overlay'))
+		drawOver(app);
 	app.frameMs = performance.now() - begun;
 	want(app);
+}
+
+function drawRows(app) {
+	const level = levelOf(app.view, app.width);
+	const selected = app.selection ? rowOf(app.rows, app.selection.track) : -1;
+
+	drawTracks(byId('tracks'), { rows: app.rows, top: byId('rows').scrollTop, height: app.height, width: app.width, view: app.view, level,
+		origin: app.meta.origin, cache: app.loader.cache, spans: (id) => app.loader.spans.get(id), theme: app.theme, selected,
+		showIdle: app.showIdle, lanes: (id) => app.loader.lanes.get(id), things: (id) => app.loader.things.get(id),
+		rare: (id) => app.loader.rare.get(id), names: (id) => app.nameOf(id) });
 }
 
 /* While the first answers are on their way. */
