@@ -15,7 +15,7 @@
 #include "output/file.h"
 #include "page/pack.h"
 
-#define WORK_NICE 5
+#define WORK_NICE 15
 
 /* Forks. In the new process: it ends when the server does, and has its own way with signals. */
 static pid_t divide(const struct work_ask *ask)

@@ -127,12 +127,13 @@ export class Loader {
 		this.events.tiles();
 	}
 
-	/* The view stands still. */
-	rest(o) {
-		this.fetchColumns(o);
-		if (!o.isReady)
+	/* The view stands still: the picture first, and then what the server needs a while for, unless it moves on. */
+	async rest(o) {
+		const { asked } = this;
+
+		await Promise.all([this.fetchColumns(o), o.isReady ? this.fetchSpans(o) : null]);
+		if (!o.isReady || asked !== this.asked)
 			return;
-		this.fetchSpans(o);
 		this.fetchRare(o);
 		this.fetchLanes(o);
 		this.fetchThings(o);
