@@ -201,9 +201,8 @@ static int put_given(void *context, struct out *out, struct why *why)
 	struct run *r = context;
 	bool is_first = true;
 
-	(void)why;
 	sheet_open_given(out);
-	for (const char *const *q = r->site->given; q != NULL && *q != NULL; q++) {
+	for (const char *const *q = r->site->given; *q != NULL; q++) {
 		struct answer answer = {.status = 200};
 		char *bytes = NULL;
 		size_t size;
@@ -226,7 +225,8 @@ static void send_page(struct run *r, struct http_request *q)
 	struct http_reply reply = HTTP_REPLY(200);
 	struct why why = {""};
 	bool is_packed = false;
-	char *bytes = sheet_text(&r->sheet, put_given, r, &reply.size, &why);
+	char *bytes = sheet_text(&r->sheet, r->site->given != NULL ? put_given : NULL, r,
+				 &reply.size, &why);
 
 	if (bytes != NULL && http_takes_gzip(q) && clear_scratch(r) &&
 	    file_sink(&r->scratch, bytes, reply.size) == 0 &&

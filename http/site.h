@@ -23,8 +23,8 @@ struct site {
 	uint64_t idle_ns;    /* ends when nobody asked for so long; 0: never */
 	const struct asset *assets;
 	const char *directory; /* the page's files, in place of those; NULL */
-	const char *const *
-		given; /* what the page asks first, ended by NULL: has it in it what is answered at once; NULL */
+	/* What the page asks first, ended by NULL: what ask() answers of it at once stands in the page. NULL */
+	const char *const *given;
 
 	/* All but work() by the thread that serves. */
 	/* Before anything is open that a child of fork would keep open. NULL */

@@ -349,11 +349,14 @@ int api_number(const struct api_request *q, const char *key, uint64_t least, uin
 int api_range(const struct api *a, const struct api_request *q, uint64_t *ret_from_ns,
 	      uint64_t *ret_to_ns, struct why *why)
 {
-	uint64_t most = UINT64_MAX - a->begun_ns, from, to;
+	uint64_t most = UINT64_MAX - a->begun_ns, from, to, end = api_since(a, a->end_ns);
 	int r = api_number(q, "from", 0, most, api_since(a, a->begin_ns), &from, why);
 
+	/* all of a trace of one moment is something, too */
+	if (r == 0 && end <= from && api_text(q, "from") == NULL)
+		end = from + 1;
 	if (r == 0)
-		r = api_number(q, "to", 0, most, api_since(a, a->end_ns), &to, why);
+		r = api_number(q, "to", 0, most, end, &to, why);
 	if (r < 0)
 		return r;
 	if (from >= to) {

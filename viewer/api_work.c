@@ -513,8 +513,12 @@ static int columns_asked(const struct api *a, const struct api_request *q, struc
 	while ((to - from) / width >= most)
 		width *= 2;
 	from -= from % width;
-	ret->columns = (uint32_t)((to - from + width - 1) / width);
+	ret->columns = (uint32_t)((to - from - 1) / width + 1);
 	ret->from_ns -= api_since(a, ret->from_ns) - from;
+	if (ret->columns * width > UINT64_MAX - ret->from_ns) {
+		why_set(why, "to=%" PRIu64 ": a time in the trace was expected", to);
+		return -EINVAL;
+	}
 	ret->to_ns = ret->from_ns + ret->columns * width;
 	return 0;
 }

@@ -724,6 +724,19 @@ def numbers():
                     bad.append((asked, got))
             tap.ok(not bad, 'columns of a power of two are those of all tracks (seed %d)' % seed, bad[:1])
             bad = []
+            for k in range(20):
+                a, b = sorted(chance.sample(range(end + 1), 2)) if k > 0 else (0, end)
+                got = s.api('columns', **({'from': a, 'to': b} if k > 0 else {})).json
+                begin, over = got['from_ns'], got['to_ns']
+                width = (over - begin) // got['columns']
+                if begin + width * got['columns'] != over or width & width - 1 != 0 or begin % width != 0 or begin > a or over < b or \
+                        a - begin >= width or over - b >= width or got['columns'] > 1401 or \
+                        got != s.api('columns', **{'from': begin, 'to': over, 'columns': got['columns']}).json:
+                    bad.append((a, b, begin, over, got['columns']))
+            tap.ok(not bad, 'or are chosen, and cover what was asked (seed %d)' % seed, bad[:1])
+            refused = s.api('columns', to=(1 << 64) - 1)
+            tap.ok(refused.status == 400 and 'to=' in refused.json['error'], 'unless they would end beyond all time', refused.json)
+            bad = []
             for _ in range(20):
                 t = chance.choice(tracks)['track']
                 a, b = sorted(chance.sample(range(end + 1), 2))
