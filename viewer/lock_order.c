@@ -271,21 +271,29 @@ static struct range *divide(struct range *r, uint64_t ns)
 	return older;
 }
 
+/*
+ * Two takings of a thread so close together are one within the other: a lock that is taken, let go and followed by another takes longer.
+ * Within one tick of the trace's clock their times are the same, and a hold's begin, which is its end less how long it was, is
+ * rounded twice: it may be 1 ns late.
+ */
+#define NESTED_NS 1
+
 /* The thread held @lock since @begin_ns: also when it took what it took since. */
 static int add_to_inner(struct lock_order *o, struct lock_order_thread *t, const struct held *lock,
 			uint64_t begin_ns)
 {
+	uint64_t before_ns = begin_ns > NESTED_NS ? begin_ns - NESTED_NS - 1 : 0;
 	struct range *r, *older;
 	uint32_t changed = 0;
 
-	while (changed < t->ranges_n && t->ranges[changed]->last_ns > begin_ns)
+	while (changed < t->ranges_n && t->ranges[changed]->last_ns > before_ns)
 		changed++;
 	for (uint32_t i = 0; i < changed; i++) {
 		r = t->ranges[i];
 		if (r->taken.object == lock->object)
 			continue;
-		if (r->first_ns <= begin_ns) {
-			older = divide(r, begin_ns);
+		if (r->first_ns <= before_ns) {
+			older = divide(r, before_ns);
 			if (older == NULL)
 				return -ENOMEM;
 			insert(t, changed, older);
@@ -311,7 +319,7 @@ static int add_taking(struct lock_order *o, struct lock_order_thread *t, const s
 	r->n = 1;
 	set_key(r);
 	for (uint32_t i = 0; i < n; i++)
-		if (t->holds[i].begin_ns < ns && t->holds[i].end_ns > ns &&
+		if (t->holds[i].begin_ns + NESTED_NS < ns && t->holds[i].end_ns > ns &&
 		    t->holds[i].lock.object != lock->object)
 			add_held(r, &t->holds[i].lock);
 	/* those who took it later, and let go before, come first */

@@ -452,6 +452,20 @@ static void test_cycles(void)
 	is_u64(o.deadlocks_n, 0, "it did not happen");
 	lock_order_fini(&o);
 
+	/* both taken within one tick, and a begin that is rounded */
+	begin_trace(&m);
+	begin_thread(&m, 50, 1);
+	for (unsigned i = 0; i < 9; i++) {
+		LOCK_PAIR(&m, 100 + 60 * i, B);
+		LOCK_HELD(&m, 150 + 60 * i, A, 50 - i % 2);
+		LOCK_PAIR(&m, 155 + 60 * i, C);
+	}
+	end_thread(&m, 1);
+	o = order_of(&m);
+	is_u64(find_edge(&o, A, B)->n, 9, "taken at once, nine times");
+	is_u64(o.edges_n, 1, "and what was taken before is not in it");
+	lock_order_fini(&o);
+
 	/* the same under a gate */
 	begin_trace(&m);
 	begin_thread(&m, 50, 1);

@@ -253,6 +253,18 @@ class App {
 		this.drawSoon();
 	}
 
+	/* The canvas @what alone. */
+	redrawOnly(what) {
+		this.spoil(what);
+		this.drawSoon();
+	}
+
+	spoil(what) {
+		/* else all is to be drawn already */
+		if (!this.isDirty || this.stale.size > 0)
+			this.stale.add(what);
+	}
+
 	drawSoon() {
 		if (this.isDirty || this.isHeld)
 			return;
@@ -276,9 +288,7 @@ class App {
 	came(what) {
 		if (this.isHeld && this.overview && this.loader.hasTiles())
 			this.drawFirst();
-		/* all is to be drawn already */
-		if (!this.isDirty || this.stale.size > 0)
-			this.stale.add(what);
+		this.spoil(what);
 		this.arriving ??= setTimeout(() => {
 			this.arriving = null;
 			if (this.stale.size > 0)

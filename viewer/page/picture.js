@@ -169,8 +169,8 @@ export function beneathAt(app, row, ns) {
 /* @ns: under the pointer, or null */
 export function hover(app, ns, row, event, isQuiet) {
 	app.cursor = ns;
-	if (app.theme && !app.isDirty)
-		app.redraw();
+	if (app.theme)
+		app.redrawOnly('overlay');
 	const tip = byId('tip');
 	const r = ns !== null && row >= 0 ? app.rows[row] : null;
 	const span = r?.kind === 'track' && !isQuiet ? app.loader.spans.get(r.id)?.find((s) => s.begin_ns <= ns && s.end_ns > ns) : null;
