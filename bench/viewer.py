@@ -297,7 +297,7 @@ def page_viewer(r, table):
         if PAGE not in of:
             continue
         yield ('In a headless Chromium that runs already: from the start of the server to the first picture, all of the trace and every '
-               'row in view, without an index, by the clock of the page (median of %d; what drives the browser is not in it); and what comes '
+               'row in view, without an index, by the clock of the page (median of %d; neither what drives the browser nor its start are in it); and what comes '
                'of keys that pan and zoom, from all of the trace to some microseconds: median / 99 %% / slowest; and the same questions once more by a '
                'client that draws nothing, as the browser takes the processors from the server. Go\'s shows the first of the parts '
                'that it cuts a trace into, and asks nobody for a pan or a zoom.\n' % page.FIRSTS)

@@ -158,6 +158,7 @@ for (const [name, of] of [['a recording', () => recorded], ['a trace made by han
 			await same('sums', { from, to, tracks: some });
 			await same('spans', { from, to, tracks: some, max: 1 + random(200) });
 			await same('columns', { from, to, columns: 1 + random(50) });
+			await same('columns', { from, to });
 			const search = { q: random(2) ? 'c' : '/', at: from, direction: random(2) ? 'next' : 'previous' };
 			const [{ span: here }, { span: there }] = [await file.json('find', search), await server.json('find', search)];
 

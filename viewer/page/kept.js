@@ -384,9 +384,21 @@ class File {
 		return { from_ns: from, to_ns: to, tracks, states: states(all) };
 	}
 
+	/* As the server chooses them: 2^n ns each, no more than suits the number of threads. */
+	chooseColumns(from, to) {
+		const most = Math.min(1400, Math.max(100, Math.floor(150000 / (this.byTrack.size + 1))));
+		let width = 1;
+
+		while (Math.floor((to - from) / width) >= most)
+			width *= 2;
+		const begin = from - from % width, count = Math.ceil((to - begin) / width);
+
+		return [begin, begin + count * width, count];
+	}
+
 	async columns(o) {
-		const [from, to] = this.range(o);
-		const count = Number(o.columns ?? 512);
+		const asked = this.range(o);
+		const [from, to, count] = o.columns === undefined ? this.chooseColumns(...asked) : [...asked, Number(o.columns)];
 		/* the product may be more than a number has room for */
 		const edge = (i) => from + Number(BigInt(to - from) * BigInt(i) / BigInt(count));
 		const all = STATES.map(() => new Array(count).fill(0));

@@ -14,26 +14,12 @@ const SPANS_ALL = 12000; /* of all: some MB of text */
 const SPAN_ROWS = 128;
 const LANES_MAX = 32;  /* threads whose lanes are asked for at once */
 const THINGS_MAX = 12; /* each is a question of its own */
-const COLUMNS_MAX = 1400;
-const COLUMNS_ALL = 150000; /* times threads: less than a second of the server's */
 const REST_MS = 110;
 
 const INDEX_OF = Object.fromEntries(STATES.map((s, i) => [s.name, i]));
 
 export function prepareSpan(span, track) {
 	return { ...span, track, index: INDEX_OF[span.state] ?? 7 };
-}
-
-/*
- * Columns over a range and a little more: on the grid of a power of two, where the server has the sums of all threads at once. Fewer where
- * each has many threads to add up, should it not.
- */
-export function columnsOver({ from, to }, tracks) {
-	const most = Math.min(COLUMNS_MAX, Math.max(100, Math.floor(COLUMNS_ALL / Math.max(1, tracks))));
-	const width = 2 ** Math.ceil(Math.log2(Math.max(1, (to - from) / most)));
-	const first = Math.floor(from / width), last = Math.max(first + 1, Math.ceil(to / width));
-
-	return { from: first * width, to: last * width, columns: last - first };
 }
 
 export class Loader {
@@ -230,10 +216,9 @@ export class Loader {
 		const width = o.view.to - o.view.from;
 		const from = Math.max(o.bounds.from, Math.floor(o.view.from - width / 2)), to = Math.min(o.bounds.to, Math.ceil(o.view.to + width / 2));
 		const signal = this.latest.columns.begin();
-		const isWhole = from <= o.bounds.from && to >= o.bounds.to;
 
 		try {
-			const columns = await api.json('columns', isWhole ? {} : columnsOver({ from, to }, o.byId.size), signal);
+			const columns = await api.json('columns', { from, to: Math.max(to, from + 1) }, signal);
 			const range = { from: columns.from_ns, to: columns.to_ns, columns: columns.columns };
 
 			this.columns = { columns, memory: null };

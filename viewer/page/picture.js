@@ -59,7 +59,6 @@ export function resize(app) {
 export function paint(app, stale) {
 	if (!app.theme)
 		return;
-	const begun = performance.now();
 	const is = (id) => stale.size === 0 || stale.has(id);
 	const { theme, view, width, bounds } = app;
 
@@ -77,7 +76,6 @@ export function paint(app, stale) {
 		drawRows(app);
 	if (is('overlay'))
 		drawOver(app);
-	app.frameMs = performance.now() - begun;
 	want(app);
 }
 
