@@ -32,6 +32,7 @@ struct stream {
 	uint64_t first_ns, last_ns;
 	uint32_t classes[TRACE_CLASSES];
 	uint64_t state_ns[TRACE_STATES];
+	struct trace_steps steps;
 
 	enum trace_state state; /* since last_ns */
 };
@@ -54,6 +55,9 @@ struct trace {
 
 #define EVENT_CLASS(number, NAME, text, class, ends, arguments) [number] = TRACE_CLASS_##class,
 static const uint8_t event_classes[256] = {TRACE_EVENTS(EVENT_CLASS)};
+#define EVENT_ARGUMENTS(number, NAME, text, class, ends, arguments) [number] = arguments,
+static const char *const event_arguments[256] = {TRACE_EVENTS(EVENT_ARGUMENTS)};
+static unsigned event_orders[256]; /* which argument is the order of the first; 0: none */
 
 /* ---- tables ---- */
 
@@ -167,7 +171,7 @@ static void stream_flush(struct trace *t, struct stream *s)
 		.kind = TRACE_BLOCK_EVENTS,
 		.flags = (s->is_switches ? TRACE_BLOCK_SWITCHES : 0) |
 			 (s->is_first ? TRACE_BLOCK_STARTS : 0) |
-			 (s->is_last ? TRACE_BLOCK_LAST : 0),
+			 (s->is_last ? TRACE_BLOCK_LAST : 0) | TRACE_BLOCK_STEPS,
 		.generation = t->generation,
 		.thread = s->number,
 		.sequence = s->sequence,
@@ -199,6 +203,7 @@ static void stream_flush(struct trace *t, struct stream *s)
 	s->is_first = s->is_last = false;
 	memset(s->classes, 0, sizeof(s->classes));
 	memset(s->state_ns, 0, sizeof(s->state_ns));
+	s->steps = (struct trace_steps){0};
 }
 
 static void put_event(struct trace *t, struct stream *s, unsigned type, uint64_t ns,
@@ -226,7 +231,9 @@ static void put_event(struct trace *t, struct stream *s, unsigned type, uint64_t
 	*at++ = (uint8_t)type;
 	at = encode_u(at, s->is_switches ? ns - s->last_ns : TICKS(ns) - TICKS(s->last_ns));
 	for (unsigned i = 0; i < n; i++)
-		at = encode_u(at, a[i]);
+		at = encode_u(at, i != 0 && i == event_orders[type]
+					  ? trace_step(&s->steps, a[0], a[i])
+					  : a[i]);
 	s->used = (uint32_t)(at - s->bytes);
 	s->events++;
 	s->last_ns = ns;
@@ -235,6 +242,18 @@ static void put_event(struct trace *t, struct stream *s, unsigned type, uint64_t
 
 #define PUT(t, s, NAME, ns, ...) \
 	put_event((t), (s), TRACE_##NAME##_EVENT, (ns), ARGUMENTS(__VA_ARGS__))
+
+static void find_orders(void)
+{
+	for (unsigned type = 0; type < 256; type++) {
+		const char *found = event_arguments[type] != NULL
+					    ? strstr(event_arguments[type], "order:")
+					    : NULL;
+
+		for (const char *c = event_arguments[type]; found != NULL && c < found; c++)
+			event_orders[type] += *c == ' ';
+	}
+}
 
 static int trace_open(struct trace *t, int fd, uint64_t seed)
 {
@@ -251,6 +270,7 @@ static int trace_open(struct trace *t, int fd, uint64_t seed)
 	memcpy(header.uuid, "trace_make", 10);
 	memcpy(header.uuid + 10, &seed, 6);
 	memset(t, 0, sizeof(*t));
+	find_orders();
 	t->known[NEED_STRINGS] = t->known[NEED_STACKS] = 1;
 	return writer_create(&t->writer, fd, &header, (struct writer_ring){0, 0});
 }

@@ -12,6 +12,7 @@ enum kind { NUMBER, TEXT, STACK, OBJECT };
 
 struct info {
 	uint8_t n, class;
+	uint8_t order; /* which one is the order of the object that is the first; 0: it has none */
 	bool is_known;
 	uint8_t kinds[TRACE_ARGUMENTS_MAX];
 };
@@ -33,6 +34,8 @@ static void read_arguments(struct info *info, const char *text)
 	while (*text != '\0' && info->n < TRACE_ARGUMENTS_MAX) {
 		const char *kind = strchr(text, ':') + 1;
 
+		if (strncmp(text, "order:", 6) == 0)
+			info->order = info->n;
 		info->kinds[info->n++] = strncmp(kind, "str", 3) == 0   ? TEXT
 					 : strncmp(kind, "stk", 3) == 0 ? STACK
 					 : strncmp(kind, "obj", 3) == 0 ? OBJECT
@@ -215,7 +218,7 @@ void drain_flush(struct drain *d, struct drain_thread *t)
 	uint32_t tick_fs = drain_clock_tick_fs(&d->clock);
 	struct trace_block_header h = {
 		.kind = TRACE_BLOCK_EVENTS,
-		.flags = t->flags,
+		.flags = t->flags | TRACE_BLOCK_STEPS,
 		.generation = d->generation,
 		.thread = t->number,
 		.sequence = t->sequence,
@@ -260,6 +263,7 @@ void drain_flush(struct drain *d, struct drain_thread *t)
 	t->flags = 0;
 	memset(t->state_ticks, 0, sizeof(t->state_ticks));
 	memset(t->classes, 0, sizeof(t->classes));
+	t->steps = (struct trace_steps){0};
 }
 
 /* All blocks go out, and their memory back. */
@@ -320,7 +324,9 @@ static void append(struct drain *d, struct drain_thread *t, unsigned type, uint6
 	*at++ = (uint8_t)type;
 	at = trace_encode(at, ticks - t->last_ticks);
 	for (unsigned i = 0; i < n; i++)
-		at = trace_encode(at, a[i]);
+		at = trace_encode(at, i != 0 && i == infos[type].order
+					      ? trace_step(&t->steps, a[0], a[i])
+					      : a[i]);
 	t->used = (uint32_t)(at - t->bytes);
 	t->last_ticks = t->ticks = ticks;
 	t->events++;

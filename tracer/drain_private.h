@@ -59,6 +59,7 @@ struct drain_thread {
 	uint32_t used, room, events;
 	uint64_t first_ticks, last_ticks, lost;
 	uint8_t flags;
+	struct trace_steps steps;
 	uint32_t sequence; /* of its blocks */
 	uint64_t written_ns;
 

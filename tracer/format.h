@@ -14,7 +14,7 @@
 
 #include <stdint.h>
 
-#define TRACE_MAJOR 1
+#define TRACE_MAJOR 2 /* 1 had no TRACE_BLOCK_STEPS */
 #define TRACE_MINOR 0
 
 #define TRACE_SKIPPABLE_MAGIC UINT32_C(0x184D2A5C) /* of LZ4's sixteen: ours */
@@ -91,7 +91,40 @@ enum trace_block_flag {
 	TRACE_BLOCK_AFTER_GAP = 1 << 1, /* events were lost before it */
 	TRACE_BLOCK_STARTS = 1 << 2,    /* the first of a generation */
 	TRACE_BLOCK_SWITCHES = 1 << 3,  /* of a processor, not of a thread: thread is its number */
+	TRACE_BLOCK_STEPS = 1 << 4,     /* arguments `order` are steps: struct trace_steps */
 };
+
+/*
+ * An argument `order` grows for as long as its object is used, and LZ4 finds nothing in it. So a block has how far it went since the
+ * last one that was known, in the block, of an object whose number has the same remainder: 0 when it is not known, else 1 and the
+ * difference in zigzag. At a block's beginning all are 0.
+ */
+#define TRACE_STEPS 16
+
+struct trace_steps {
+	uint64_t last[TRACE_STEPS];
+};
+
+static inline uint64_t trace_step(struct trace_steps *s, uint64_t object, uint64_t order)
+{
+	uint64_t *last = &s->last[object % TRACE_STEPS], step = order - *last;
+
+	if (order == 0)
+		return 0;
+	*last = order;
+	return (step << 1 ^ -(step >> 63)) + 1;
+}
+
+/* The other way. */
+static inline uint64_t trace_step_order(struct trace_steps *s, uint64_t object, uint64_t step)
+{
+	uint64_t *last = &s->last[object % TRACE_STEPS];
+
+	if (step-- == 0)
+		return 0;
+	*last += step >> 1 ^ -(step & 1);
+	return *last;
+}
 
 /*
  * In the skippable frame before each LZ4 frame. Followed by @summary_bytes of numbers: for each of TRACE_STATES the ns in it,

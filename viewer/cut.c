@@ -339,7 +339,7 @@ static void append(struct work *k, const struct reader_block *block, const struc
 		from = varint_get(from, &value);
 		if (block->tick_fs == 0 && type->kinds[i] == ARGUMENT_TICKS)
 			value = ticks_to_ns(ticks, value);
-		at = varint_put(at, value);
+		at = varint_put(at, (int)i == type->order ? event->arguments[i] : value);
 	}
 	k->used = (uint32_t)(at - k->out);
 	k->last_ns = event->ns;
@@ -432,7 +432,7 @@ static void begin_walk(struct work *k, struct going *at, uint32_t block)
 /* The flags that a block keeps when something of it is left out at its beginning, or its end. */
 static uint8_t flags_of(const struct reader_block *block, bool has_begin, bool has_end)
 {
-	uint8_t flags = block->flags;
+	uint8_t flags = block->flags & (uint8_t)~TRACE_BLOCK_STEPS;
 
 	if (!has_begin)
 		flags &= (uint8_t) ~(TRACE_BLOCK_STARTS | TRACE_BLOCK_AFTER_GAP);

@@ -89,6 +89,12 @@ __attribute__((cold)) static int fail_argument(struct decoder *d, uint32_t at,
 		    type->name, argument->name, value, d->limits[argument->kind]);
 }
 
+/* An event of @type says what those behind it count from. */
+static inline bool has_step(const struct decoder *d, const struct event_type *type)
+{
+	return type->order >= 0 && (d->block->flags & TRACE_BLOCK_STEPS);
+}
+
 /* One event from @from on. Returns what follows it, or NULL with *ret_error. */
 static inline const uint8_t *decode_one(struct decoder *d, const uint8_t *raw, const uint8_t *from,
 					struct event *event, int *ret_error)
@@ -134,6 +140,10 @@ static inline const uint8_t *decode_one(struct decoder *d, const uint8_t *raw, c
 				  "%s, goes on behind its payload's end", type->name);
 		return NULL;
 	}
+	if (has_step(d, type))
+		event->arguments[type->order] = trace_step_order(
+			&d->steps, type->object >= 0 ? event->arguments[type->object] : 0,
+			event->arguments[type->order]);
 	d->elapsed += delta;
 	event->ns = d->block->first_ns + ticks_to_ns(&d->ticks, d->elapsed);
 	return at;
@@ -167,8 +177,9 @@ int decoder_next_of(struct decoder *d, const uint8_t *raw, const bool is_wanted[
 	int n = 0, error = 0;
 
 	while (n < max && d->done < d->block->events && at < end) {
-		next = is_wanted[*at] ? decode_one(d, raw, at, &ret[n], &error)
-				      : pass_one(d, raw, at, &error);
+		next = is_wanted[*at] || has_step(d, &d->schema->types[*at])
+			       ? decode_one(d, raw, at, &ret[n], &error)
+			       : pass_one(d, raw, at, &error);
 		if (next == NULL)
 			break;
 		if (is_wanted[*at])

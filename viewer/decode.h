@@ -31,6 +31,7 @@ struct decoder {
 	uint32_t at;      /* bytes of the payload that are done */
 	uint32_t done;    /* events */
 	uint64_t elapsed; /* ticks from first_ns on */
+	struct trace_steps steps;
 	struct ticks ticks;
 	uint64_t limits[ARGUMENT_KINDS]; /* the largest that may be */
 	char what[160];                  /* why decoder_next() failed */

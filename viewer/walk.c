@@ -352,10 +352,11 @@ static int pass_over(struct walk *w, uint64_t at, const struct frame *f, uint64_
 
 static int refuse_version(struct reader *r, struct why *why)
 {
-	if (r->header.major == TRACE_MAJOR)
+	if (r->header.major >= 1 && r->header.major <= TRACE_MAJOR)
 		return 0;
 	why_set(why,
-		"%s: is in version %u.%u of the format, and this cprof-trace reads version %d; use "
+		"%s: is in version %u.%u of the format, and this cprof-trace reads versions 1 to "
+		"%d; use "
 		"the cprof-trace of the cprof that recorded it, or a newer one",
 		r->name, r->header.major, r->header.minor, TRACE_MAJOR);
 	return -ENOTSUP;

@@ -25,7 +25,7 @@ KINDS = [None, 'events', 'strings', 'stacks', 'objects', 'modules', 'symbols', '
 ENDS = ['unknown', 'stopped', 'exited', 'signal', 'disk full', 'exec', 'snapshot']
 STATES = ['unknown', 'running', 'runnable', 'lock', 'wait', 'syscall', 'idle', 'spin']
 CLASSES = ['thread', 'syscall', 'sync', 'sched', 'sample', 'user', 'book']
-LAST, AFTER_GAP, STARTS, SWITCHES = 1, 2, 4, 8
+LAST, AFTER_GAP, STARTS, SWITCHES, STEPS = 1, 2, 4, 8, 16
 LEVELS = {'threads': 1, 'locks': 2, 'syscalls': 4, 'sched': 8}
 HAS = {'wrappers': 1, 'sites': 2, 'all_syscalls': 4, 'switches': 8, 'schedstat': 16, 'samples': 32, 'ring': 64, 'tsc': 128}
 
@@ -250,7 +250,7 @@ class Trace:
         self.header = namedtuple('Header', names)(*fields)
         self._check(at == 0, 'a file header that is not at the beginning')
         self._check(self.header.header_bytes == len(frame) == FILE_HEADER.size, 'size of the file header')
-        self._check(self.header.major == 1, 'major version')
+        self._check(self.header.major in (1, 2), 'major version')
         self._check(self.header.crc == crc32c(frame[:FILE_HEADER.size - 4]), 'checksum of the file header')
 
     def _block_header(self, frame, at):
@@ -368,7 +368,7 @@ class Trace:
 
     def _events_of(self, block, numbers):
         first, length, span = block.first_ns, block.last_ns - block.first_ns, block.span
-        t, classes = 0, Counter()
+        t, orders = 0, [0] * 16
         next_number = numbers.next
         while numbers.more():
             number = next_number()
@@ -390,6 +390,9 @@ class Trace:
                     self._check(value in self.stacks, 'stack %d is not known' % value)
                 elif kind == 'obj':
                     self._check(value == 0 or value in self.objects, 'object %d is not known' % value)
+                elif key == 'order' and block.flags & STEPS and value:
+                    slot = args['object'] % 16
+                    value = orders[slot] = orders[slot] + zigzag(value - 1)
                 args[key] = value
             ns = first + (t * length // span if span else 0)
             block.events.append(Event(ns, block.thread, number, name, args, block))

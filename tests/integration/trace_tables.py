@@ -13,6 +13,7 @@ compared with both, and `runnable`, together.
 
 import bisect
 import collections
+import itertools
 
 import trace_story as story
 from trace_file import SWITCHES, STATES
@@ -65,13 +66,13 @@ class Story:
     def thread(self, number):
         return self.t.threads[number].name or 'thread-%d' % number
 
-    def file(self, number):
-        """As it is called in the end."""
+    def file(self, number, at=None):
+        """As it is called at that time, or in the end."""
         named, kind, name = None, 0, ''
         if number in self.t.files:
             named, kind, name = self.t.files[number]
         for e in self.t.named('fd.open', 'fd.name'):
-            if e['fd'] == number:
+            if e['fd'] == number and (at is None or e.ns <= at):
                 if e.name == 'fd.open':
                     named, kind = e['number'], e['kind']
                 name = e['name']
@@ -474,7 +475,10 @@ class Range:
         return collections.Counter({key: ns for key, ns in found.items() if ns > 0})
 
     def orders(self):
-        """{(held, taken): [(thread, all that was held)]}"""
+        """
+        {(held, taken): [(thread, all that was held)]}. Of two that are taken within one tick, 1 ns for what is rounded, the one that is
+        held longer is the outer one.
+        """
         found, by_thread = collections.defaultdict(list), collections.defaultdict(list)
         for h in self.s.holds:
             if self.s.until(h) >= self.since and h.since <= self.until:
@@ -484,11 +488,14 @@ class Range:
                 by_thread[w.thread].append((w.since, w.since, w.object))
         for thread, of in by_thread.items():
             held = []
-            for since, until, taken in sorted(of):
+            of.sort()
+            for n, (since, until, taken) in enumerate(of):
                 held = [h for h in held if h[1] > since]
-                for begun, _, other in held:
-                    if other != taken and begun < since:
-                        found[other, taken].append((thread, frozenset(h[2] for h in held)))
+                outer = [h for h in held if h[2] != taken and (h[0] + 1 < since or h[1] > until)]
+                outer += [h for h in itertools.takewhile(lambda h: h[0] <= since + 1, itertools.islice(of, n + 1, None))
+                          if h[2] != taken and h[1] > until]
+                for _, _, other in outer:
+                    found[other, taken].append((thread, frozenset(h[2] for h in outer)))
                 held.append((since, until, taken))
         return found
 

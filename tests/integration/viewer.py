@@ -111,10 +111,10 @@ def usage():
 
 def refused():
     whole = read(sample)
-    newer = whole[:16] + struct.pack('<H', 2) + whole[18:]
+    newer = whole[:16] + struct.pack('<H', 3) + whole[18:]
     newer = newer[:68] + struct.pack('<I', crc(newer[8:68])) + newer[72:]
     for data, words in ((b'', ['empty']), (b'x' * 5000, ['no trace', 'offset 0']), (b'\x1f\x8b' + bytes(50), ['gzip']),
-                        (newer, ['2.0', 'version 1'])):
+                        (newer, ['3.0', 'versions 1 to 2'])):
         path = write('bad', data)
         r = run(path)
         tap.ok(r.returncode == 1 and path in r.said and all(w in r.said for w in words) and r.said.count('\n') == 1,

@@ -303,7 +303,7 @@ def check_blocked(a):
         if kind is not None:
             want[mixed_kind] += i.until - i.since
         if kind in ('lock', 'syscall', 'sleep') or kind == 'idle' and i.call is not None:
-            name = '%s %s' % (s.kind(i.object), s.object(i.object)) if i.object else call_name(i.call) + (' ' + s.file(i.fd) if i.fd else '')
+            name = '%s %s' % (s.kind(i.object), s.object(i.object)) if i.object else call_name(i.call) + (' ' + s.file(i.fd, i.until) if i.fd else '')
             mine[kind, name.split(' ')[0] + (name.split(':', 1)[-1] if i.fd else '')] += i.until - i.since
     rows = a.rows('blocked', '--kind', 'all')
     got, his = collections.Counter(), collections.Counter()

@@ -34,7 +34,7 @@ def main():
     tap.point(sorted(set(wanted) ^ set(found)), 'cprof-trace.out(5): kinds of blocks')
     bits = {1 << int(bit) for _, bit in FLAGS.findall(header)}
     said = re.search(r'kind, flags \((.*?)\)', manual).group(1)
-    tap.point(sorted(bits ^ {int(n) for n in re.findall(r'\b\d+\b', said)}), 'cprof-trace.out(5): flags of blocks')
+    tap.point([str(n) for n in sorted(bits ^ {int(n) for n in re.findall(r'\b\d+\b', said)})], 'cprof-trace.out(5): flags of blocks')
     tap.end()
 
 

@@ -401,22 +401,23 @@ static char *read_file(const char *path, size_t *ret_n)
 	return text;
 }
 
-/* What version 1.0 wrote is read as it was on the day it was written. */
-static void test_golden(void)
+/* What each version wrote is read as it was on the day it was written. */
+static void test_golden(const char *version, void (*make)(struct made *))
 {
 	struct made m = {0}, now = {0};
-	char *wanted, *got;
+	char *wanted, *got, path[64];
 	size_t n;
 
-	m.file.at = (uint8_t *)read_file("tests/golden/trace-1.0.out", &m.file.n);
+	snprintf(path, sizeof(path), "tests/golden/trace-%s.out", version);
+	m.file.at = (uint8_t *)read_file(path, &m.file.n);
 	wanted = read_file("tests/golden/trace-1.0.events", &n);
 	if (m.file.n == 0 || n == 0) {
-		ok(false, "tests/golden/trace-1.0.* are there");
+		ok(false, "%s and trace-1.0.events are there", path);
 		return;
 	}
 	got = printed(&m, PRINT_TEXT, false, false);
-	ok(strcmp(got, wanted) == 0, "the trace of version 1.0 is the same text");
-	make_sample(&now);
+	ok(strcmp(got, wanted) == 0, "the trace of version %s is the same text", version);
+	make(&now);
 	ok(now.file.n == m.file.n && memcmp(now.file.at, m.file.at, now.file.n) == 0,
 	   "and is the sample, to the byte");
 	free(got);
@@ -593,7 +594,8 @@ int main(void)
 	test_damage_in_between();
 	test_tables();
 	test_table_bounds();
-	test_golden();
+	test_golden("1.0", make_sample);
+	test_golden("2.0", make_sample_2);
 	test_forms();
 	test_times();
 	test_selection();

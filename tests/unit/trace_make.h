@@ -60,6 +60,8 @@ struct made {
 	size_t blocks[256]; /* where each begins */
 	uint32_t blocks_n;
 	bool is_packed;
+	bool has_steps; /* blocks of events have their orders as version 2 has them */
+	uint64_t orders[16];
 };
 
 static inline void made_put(struct made_bytes *b, const void *bytes, size_t n)
@@ -226,6 +228,10 @@ static inline void made_end_block(struct made *m, struct made_block b)
 		b.thread = MADE_ALL;
 		b.sequence = m->table_sequence++;
 	}
+	if (b.kind == MADE_EVENTS && m->has_steps && !(b.flags & 8)) {
+		b.flags |= 16;
+		memset(m->orders, 0, sizeof(m->orders));
+	}
 	made_frame(m, &frame);
 	for (unsigned i = 0; i < 15 && b.has_summary; i++)
 		made_u(&summary, b.summary[i]);
@@ -334,16 +340,52 @@ static inline void made_stack(struct made *m, uint32_t id, uint32_t depth, const
 	m->records++;
 }
 
+/* What stands for the @order of an event: 0, or 1 and how far it is from the last one of such an @object. */
+static inline uint64_t made_step(struct made *m, uint64_t object, uint64_t order)
+{
+	int64_t step = (int64_t)(order - m->orders[object % 16]);
+
+	if (order == 0)
+		return 0;
+	m->orders[object % 16] = order;
+	return 1 + ZIGZAG(step);
+}
+
+/* Which argument of an event is its order; 0: none. */
+static inline unsigned made_order(uint8_t type)
+{
+	switch (type) {
+	case 33: /* lock.acquired */
+	case 35: /* lock.released */
+	case 41: /* cond.wait.end */
+	case 42: /* cond.signal */
+	case 45: /* sem.wait.end */
+	case 49: /* barrier.wait.end */
+		return 2;
+	case 46: /* sem.post */
+	case 48: /* barrier.wait.begin */
+		return 1;
+	default:
+		return 0;
+	}
+}
+
 /* An event of @type, @delta ticks after the one before, with @n arguments, each a uint64_t. */
 static inline void made_event(struct made *m, uint8_t type, uint64_t delta, unsigned n, ...)
 {
+	unsigned order = m->has_steps ? made_order(type) : 0;
+	uint64_t object = 0;
 	va_list args;
 
 	made_put(&m->payload, &type, 1);
 	made_u(&m->payload, delta);
 	va_start(args, n);
-	for (unsigned i = 0; i < n; i++)
-		made_u(&m->payload, va_arg(args, uint64_t));
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t value = va_arg(args, uint64_t);
+
+		object = i == 0 ? value : object;
+		made_u(&m->payload, i > 0 && i == order ? made_step(m, object, value) : value);
+	}
 	va_end(args);
 	m->records++;
 }

@@ -1,5 +1,6 @@
 /*
- * trace_sample: a trace with something of everything, which is also tests/golden/trace-1.0.out.
+ * trace_sample: a trace with something of everything, which is also tests/golden/trace-1.0.out, and in the format's version 2
+ * tests/golden/trace-2.0.out.
  *
  * Three threads and a processor, two generations, an event of a type that only the schema knows, one that came with an argument
  * more than this version knows, text that nobody would want on a terminal.
@@ -183,4 +184,12 @@ static inline void make_sample(struct made *m)
 	sample_first(m);
 	sample_second(m);
 	made_end(m, 2, 7);
+}
+
+/* The same events as version 2 has them. */
+static inline void make_sample_2(struct made *m)
+{
+	m->major = 2;
+	m->has_steps = true;
+	make_sample(m);
 }
