@@ -185,12 +185,26 @@ static const struct record_call calls[NUMBERS] = {
 #define FILES      65536
 #define IS_CLOSING (UINT32_C(1) << 31)
 static _Atomic uint32_t files[FILES];
+static _Atomic uint32_t
+	files_high; /* from here on none ever had one: to look would be 64 pages that nobody needs */
 
 SIGSAFE void record_begin(void)
 {
-	for (uint32_t i = 0; i < FILES; i++)
+	uint32_t high = atomic_load_explicit(&files_high, memory_order_relaxed);
+
+	for (uint32_t i = 0; i < high; i++)
 		if (atomic_load_explicit(&files[i], memory_order_relaxed) != 0)
 			atomic_store_explicit(&files[i], 0, memory_order_relaxed);
+}
+
+static void raise_high(uint32_t number)
+{
+	uint32_t high = atomic_load_explicit(&files_high, memory_order_relaxed);
+
+	while (number >= high &&
+	       !atomic_compare_exchange_weak_explicit(&files_high, &high, number + 1,
+						      memory_order_relaxed, memory_order_relaxed))
+		;
 }
 
 /* Vector registers as the host has them, around what may use them. */
@@ -297,6 +311,7 @@ __attribute__((noinline)) static uint32_t new_instance_of(int number, int other)
 	save(&v);
 	instance = record_file(number, other);
 	restore(&v);
+	raise_high((uint32_t)number);
 	if (instance == 0 ||
 	    atomic_compare_exchange_strong_explicit(&files[number], &known, instance,
 						    memory_order_relaxed, memory_order_relaxed))
@@ -449,13 +464,14 @@ static uint32_t closing(int number)
 
 static void closed_range(const struct syscall_frame *f, uint64_t ticks)
 {
-	uint32_t last = (uint32_t)f->args[1] < FILES ? (uint32_t)f->args[1] : FILES - 1;
+	uint32_t last = (uint32_t)f->args[1];
+	uint32_t high = atomic_load_explicit(&files_high, memory_order_relaxed);
 
 	if (f->args[2] & CLOSE_ON_EXEC)
 		return;
-	for (uint64_t i = (uint32_t)f->args[0]; i <= last; i++)
+	for (uint32_t i = (uint32_t)f->args[0]; i <= last && i < high; i++)
 		if (atomic_load_explicit(&files[i], memory_order_relaxed) != 0)
-			end_instance((uint32_t)i, ticks);
+			end_instance(i, ticks);
 }
 
 __attribute__((noinline)) static void write_name(const struct syscall_frame *f, uint32_t instance,
