@@ -1,5 +1,6 @@
 #include "cli/reception.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -133,6 +134,19 @@ const char *reception_path(const struct reception *r)
 	return r->path;
 }
 
+/* What processes have left for each other: tracer/syscalls/kept_sig.c. */
+static void remove_plans(const char *path)
+{
+	DIR *directory = opendir(path);
+	const struct dirent *entry;
+
+	while (directory != NULL && (entry = readdir(directory)) != NULL)
+		if (strncmp(entry->d_name, "plans-", 6) == 0)
+			unlinkat(dirfd(directory), entry->d_name, 0);
+	if (directory != NULL)
+		closedir(directory);
+}
+
 void reception_close(struct reception *r, bool for_good)
 {
 	if (r == NULL)
@@ -143,6 +157,7 @@ void reception_close(struct reception *r, bool for_good)
 		close(r->listener);
 	if (for_good) {
 		unlink(r->path);
+		remove_plans(r->directory);
 		rmdir(r->directory);
 	}
 	free(r);

@@ -413,7 +413,7 @@ int process_start(const struct option_set *options, struct why *why)
 		custom_begin(s, NULL);
 		segment_publish(s);
 		know_caller(s);
-		trace_prepare();
+		trace_prepare(boot_session());
 	}
 	r = start_profiles(s, options, 0, why);
 	if (r == 0) {

@@ -150,8 +150,11 @@ static void start_calls(struct segment *s, bool is_full, struct why *ret_note)
 		configure("syscalls", why.text);
 }
 
-void trace_prepare(void)
+void trace_prepare(const char *session)
 {
+	const char *slash = session != NULL ? strrchr(session, '/') : NULL;
+
+	sites_keep_in(session, slash != NULL ? (size_t)(slash - session) : 0);
 	sites_prepare();
 }
 

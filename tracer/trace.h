@@ -10,8 +10,11 @@
 
 extern const struct profile_ops trace_profile;
 
-/* As the process begins: what may be started later, when there are threads, needs this. Normal context. */
-void trace_prepare(void);
+/*
+ * As the process begins: what may be started later, when there are threads, needs this. @session: the path of the launcher's socket,
+ * beside which processes keep what helps the others; NULL. Normal context.
+ */
+void trace_prepare(const char *session);
 
 /*
  * In the creator of a thread, whose record @t is: a thread.create with the stack that called @callee. Hook context. errno is

@@ -296,7 +296,7 @@ static int patch_text(const struct site_text *text, const struct site_writer *w,
 	static uint32_t slots[SITE_SLOTS];
 	uint32_t used = 0, slot = 0;
 	bool is_far = !site_slots_are_near(text), sees_exit = false;
-	uint32_t count = site_find(text, wishes | (is_far ? SITE_IS_FAR : 0u), counts, &plans);
+	uint32_t count = site_plan_all(text, wishes | (is_far ? SITE_IS_FAR : 0u), counts, &plans);
 	size_t pads_bytes = ((size_t)count * SITE_PADS_BYTES + PAGE - 1) & ~(PAGE - 1);
 	int r = 0;
 
@@ -366,14 +366,19 @@ static int patch_text(const struct site_text *text, const struct site_writer *w,
 }
 
 /* Where the tables are that core/cfi.h reads. */
-static void find_tables(struct segment_module *m, uintptr_t bias, const ElfW(Phdr) * headers,
+static void find_tables(struct site_text *text, uintptr_t bias, const ElfW(Phdr) * headers,
 			unsigned count)
 {
+	struct segment_module *m = &text->tables;
 	uintptr_t at = 0;
+	size_t bytes = 0;
 
-	for (unsigned i = 0; i < count; i++)
-		if (headers[i].p_type == PT_GNU_EH_FRAME)
-			at = bias + headers[i].p_vaddr;
+	for (unsigned i = 0; i < count; i++) {
+		if (headers[i].p_type != PT_GNU_EH_FRAME)
+			continue;
+		at = bias + headers[i].p_vaddr;
+		bytes = headers[i].p_memsz;
+	}
 	m->bias = bias;
 	for (unsigned i = 0; i < count; i++) {
 		uintptr_t start = bias + headers[i].p_vaddr;
@@ -383,6 +388,8 @@ static void find_tables(struct segment_module *m, uintptr_t bias, const ElfW(Phd
 			m->cfi_header = at;
 			m->readable_start = start;
 			m->readable_end = start + headers[i].p_filesz;
+			text->index = at;
+			text->index_bytes = bytes <= m->readable_end - at ? bytes : 0;
 		}
 	}
 }
@@ -468,7 +475,7 @@ int site_add_image(uintptr_t bias, const ElfW(Phdr) * headers, unsigned headers_
 		if (headers[i].p_filesz < 16)
 			continue;
 		text.end = text.start + headers[i].p_filesz;
-		find_tables(&text.tables, bias, headers, headers_count);
+		find_tables(&text, bias, headers, headers_count);
 		if (w.fd < 0)
 			r = site_writer_open(&w,
 					     !(wishes & SITE_IS_RUNNING) && site_has_one_thread());

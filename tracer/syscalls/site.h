@@ -43,6 +43,8 @@ struct site {
 struct site_text {
 	const uint8_t *start, *end;
 	struct segment_module tables; /* as much of it as core/cfi.h asks for */
+	uintptr_t index;              /* of them: .eh_frame_hdr */
+	size_t index_bytes;           /* 0: it is not there */
 };
 
 /* How a site is to be patched, with its addresses in the file's code. */
@@ -76,6 +78,10 @@ enum site_wish {
  */
 uint32_t site_find(const struct site_text *text, unsigned wishes, struct sites_counts *counts,
 		   const struct site_plan **ret);
+
+/* The same from what another process has found, where there is such a thing (kept_sig.c). */
+uint32_t site_plan_all(const struct site_text *text, unsigned wishes, struct sites_counts *counts,
+		       const struct site_plan **ret);
 
 /*
  * Writes into @image what slot @index will hold for @plan, and the patches that lead there. @pads: two times 16 bytes near the

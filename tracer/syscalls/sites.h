@@ -25,6 +25,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/arch.h"
@@ -133,6 +134,9 @@ int sites_stop(void);
  * there, with all registers as they are. Else @pc.
  */
 SIGSAFE uintptr_t sites_real_pc(uintptr_t pc);
+
+/* Where plans are kept for other processes with the same code: the first @n bytes of @path, a directory of the session's. 0: nowhere. */
+void sites_keep_in(const char *path, size_t n);
 
 /* Files that came without the loader's telling. With one thread only, else -EAGAIN. Normal context. */
 int sites_update(struct why *why);
