@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/modules.h"
@@ -114,6 +115,7 @@ static void write_file(const struct kept *k, size_t bytes)
 static void test_kept(void)
 {
 	const struct site_plan *found;
+	struct rlimit before, limit;
 	bool was_read;
 
 	wanted_n = site_find(&text, 0, &wanted_counts, &found);
@@ -124,6 +126,14 @@ static void test_kept(void)
 	ok(is_right(&was_read) && !was_read && files_in() == 1, "the first one leaves a file");
 	ok(is_right(&was_read) && was_read, "the second one reads it, and has the same");
 	ok(is_right(&was_read) && was_read && files_in() == 1, "and leaves nothing else");
+	unlink(file);
+	getrlimit(RLIMIT_FSIZE, &before);
+	limit = before;
+	limit.rlim_cur = 4096; /* SIGXFSZ would end this */
+	setrlimit(RLIMIT_FSIZE, &limit);
+	ok(is_right(&was_read) && !was_read && files_in() == 0, "no file beyond a limit on files");
+	setrlimit(RLIMIT_FSIZE, &before);
+	ok(is_right(&was_read) && !was_read && files_in() == 1, "without it again");
 	sites_keep_in("/nonexistent/place", 18);
 	ok(is_right(&was_read) && !was_read, "a directory that is not there");
 	sites_keep_in(place, strlen(place));

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -90,8 +91,10 @@ static uint64_t hash(uint64_t sum, const void *bytes, size_t n)
 
 static uint64_t hash_of(const struct site_text *text)
 {
-	uint64_t sum = hash(0, text->start, (size_t)(text->end - text->start));
+	static const char version[] = MAGIC CPROF_VERSION;
+	uint64_t sum = hash(0, version, sizeof(version));
 
+	sum = hash(sum, text->start, (size_t)(text->end - text->start));
 	/* where functions begin: the table that is searched */
 	return hash(sum, (const void *)text->index, text->index_bytes);
 }
@@ -209,6 +212,14 @@ static uint32_t take_kept(const struct site_text *text, struct sites_counts *cou
 	return h->count;
 }
 
+/* To write beyond RLIMIT_FSIZE would end the host by SIGXFSZ. */
+static bool may_write(size_t bytes)
+{
+	struct rlimit limit;
+
+	return sys4(SYS_prlimit64, 0, RLIMIT_FSIZE, NULL, &limit) == 0 && limit.rlim_cur >= bytes;
+}
+
 /* Whole or not at all: several may be at it at once, and somebody may read it. */
 static void write_kept(uint64_t of, unsigned wishes)
 {
@@ -216,6 +227,8 @@ static void write_kept(uint64_t of, unsigned wishes)
 	char path[sizeof(directory)], own[sizeof(directory)];
 	long fd, n;
 
+	if (!may_write(bytes))
+		return;
 	put_path(path, of, wishes);
 	put_hex(put_text(put_text(own, directory), NAME), (uint64_t)sys1(SYS_getpid, 0), 8);
 	fd = sys4(SYS_openat, AT_FDCWD, own, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
