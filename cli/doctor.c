@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli/reception.h"
 #include "core/profile.h"
 
 static const char *const marks[] = {
@@ -149,26 +150,12 @@ void doctor_print_json(const struct doctor *d, FILE *f)
 
 /* ---- attempts ---- */
 
-/* Its socket, and the directory of that. Signal safe. */
-static void remove_left(const char *path)
-{
-	char directory[sizeof(((struct doctor_attempt *)0)->socket)];
-	const char *slash = strrchr(path, '/');
-
-	if (slash == NULL)
-		return;
-	unlink(path);
-	memcpy(directory, path, (size_t)(slash - path));
-	directory[slash - path] = '\0';
-	rmdir(directory);
-}
-
 static const struct doctor_attempt *attempted;
 
 /* It hangs. Who would take its socket away may be gone. */
 static void give_up(int sig)
 {
-	remove_left(attempted->socket);
+	reception_remove(attempted->socket);
 	signal(sig, SIG_DFL);
 	raise(sig);
 }
@@ -221,7 +208,7 @@ void doctor_try(void (*attempt)(struct doctor_attempt *a, void *user), void *use
 		if (WIFSIGNALED(status)) {
 			ret->signal = WTERMSIG(status);
 			ret->error = ret->signal == SIGALRM ? -ETIME : -EINTR;
-			remove_left(ret->socket);
+			reception_remove(ret->socket);
 		}
 	}
 	munmap(a, sizeof(*a));

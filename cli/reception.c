@@ -1,6 +1,5 @@
 #include "cli/reception.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,6 +11,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -134,17 +134,51 @@ const char *reception_path(const struct reception *r)
 	return r->path;
 }
 
-/* What processes have left for each other: tracer/syscalls/kept_sig.c. */
-static void remove_plans(const char *path)
+/* The files that processes have left for each other. False: there was none. */
+static bool remove_plans(int directory)
 {
-	DIR *directory = opendir(path);
-	const struct dirent *entry;
+	struct entry {
+		uint64_t inode, next;
+		unsigned short bytes;
+		unsigned char type;
+		char name[];
+	} * entry;
+	_Alignas(struct entry) char entries[4096];
+	bool has_removed = false;
+	long n;
 
-	while (directory != NULL && (entry = readdir(directory)) != NULL)
-		if (strncmp(entry->d_name, "plans-", 6) == 0)
-			unlinkat(dirfd(directory), entry->d_name, 0);
-	if (directory != NULL)
-		closedir(directory);
+	lseek(directory, 0, SEEK_SET);
+	while ((n = syscall(SYS_getdents64, directory, entries, sizeof(entries))) > 0) {
+		for (long at = 0; at < n; at += entry->bytes) {
+			entry = (struct entry *)(entries + at);
+			if (strncmp(entry->name, "plans-", 6) == 0 &&
+			    unlinkat(directory, entry->name, 0) == 0)
+				has_removed = true;
+		}
+	}
+	return has_removed;
+}
+
+void reception_remove(const char *path)
+{
+	char name[sizeof(((struct reception *)0)->path)];
+	const char *slash = strrchr(path, '/');
+	int directory;
+
+	if (slash == NULL || (size_t)(slash - path) >= sizeof(name))
+		return;
+	unlink(path);
+	memcpy(name, path, (size_t)(slash - path));
+	name[slash - path] = '\0';
+	directory = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (directory < 0)
+		return;
+	/* more than once: a process may be at it, and what is removed from a list moves others out of sight */
+	do
+		while (remove_plans(directory))
+			;
+	while (rmdir(name) < 0 && errno == ENOTEMPTY && remove_plans(directory));
+	close(directory);
 }
 
 void reception_close(struct reception *r, bool for_good)
@@ -156,9 +190,7 @@ void reception_close(struct reception *r, bool for_good)
 	if (r->listener >= 0)
 		close(r->listener);
 	if (for_good) {
-		unlink(r->path);
-		remove_plans(r->directory);
-		rmdir(r->directory);
+		reception_remove(r->path);
 	}
 	free(r);
 }

@@ -55,5 +55,8 @@ bool reception_is_busy(const struct reception *r);
 /* What to poll for the next one: up to RECEPTION_FILES entries. */
 unsigned reception_files(const struct reception *r, struct pollfd *ret);
 
+/* The socket at @path, what processes keep for each other beside it (tracer/syscalls/kept_sig.c), and their directory. Signal safe. */
+void reception_remove(const char *path);
+
 /* @for_good: the socket goes, too; else another process of ours goes on with it. */
 void reception_close(struct reception *r, bool for_good);

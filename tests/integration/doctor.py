@@ -71,7 +71,7 @@ def forbidden():
     said = doctor(box, launcher=[program('noperf'), '--kill'])
     tap.equal(said.bad(), {'cpu': 'partly', 'trace': 'no'}, 'where a filter ends who asks for them')
     killed = Box()  # it leaves its session behind
-    tap.equal(killed.run('nothing', spec='trace', launcher=[program('noperf'), '--kill']).status, -31, 'cprof run is ended, too')
+    tap.equal(killed.run('burn', 'split', 50, 1, spec='trace', launcher=[program('noperf'), '--kill']).status, -31, 'cprof run is ended, too')
     tap.equal(killed.run('nothing', spec='cpu', launcher=[program('noperf'), '--kill']).status, 0, 'unless it takes no trace')
     killed.close()
 

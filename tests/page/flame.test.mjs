@@ -557,8 +557,8 @@ test('light and dark, by the system and by choice', async () => {
 	await press('T');
 	assert.equal(await backOf(), 'rgb(255, 255, 255)');
 	await page.emulateMedia({ colorScheme: 'light' });
-	/* looked at when a frame is drawn, of which the page has heard by then: two changes in one frame are none */
-	await page.waitForFunction(() => window.matchMedia('(prefers-color-scheme: light)').matches);
+	/* the page hears of it when a frame is drawn: two changes in one frame are none */
+	await page.evaluate(() => new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(done)); }));
 	await page.emulateMedia({ colorScheme: 'dark' });
 	await page.waitForFunction(() => window.flame.isDark);
 	assert.equal(await backOf(), 'rgb(22, 24, 27)');
