@@ -278,7 +278,8 @@ uint32_t site_plan_all(const struct site_text *text, unsigned wishes, struct sit
 	uint32_t count;
 	uint64_t of;
 
-	if (directory[0] == '\0' || (wishes & SITE_IS_RUNNING) || text->index_bytes == 0)
+	if (directory[0] == '\0' || (wishes & SITE_IS_RUNNING) || text->index_bytes == 0 ||
+	    text->end - text->start > SITE_TEXT_BYTES)
 		return site_find(text, wishes, counts, ret);
 	of = hash_of(text);
 	if (read_kept(text, wishes, of)) {

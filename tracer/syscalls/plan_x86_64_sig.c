@@ -21,7 +21,6 @@
 
 #define FUNCTION_BYTES (64u << 10)
 #define FUNCTION_INSNS 16384
-#define TEXT_BYTES     (16u << 20)
 #define LINE_BYTES     16
 #define JUMPS          4096
 #define BEYOND_BYTES   256
@@ -47,7 +46,7 @@ struct function {
 static struct scratch {
 	struct function function, other;
 	struct site_plan plans[SITE_SLOTS];
-	uint8_t lines[TEXT_BYTES / LINE_BYTES / 8];
+	uint8_t lines[SITE_TEXT_BYTES / LINE_BYTES / 8];
 	uint32_t jumps[JUMPS]; /* distances of what looks like a long one: offsets in the text */
 } * scratch;
 
@@ -761,7 +760,7 @@ uint32_t site_find(const struct site_text *text, unsigned wishes, struct sites_c
 
 	*ret = plans;
 	scratch->function.start = scratch->other.start = NULL;
-	if (text->end - text->start > TEXT_BYTES) {
+	if (text->end - text->start > SITE_TEXT_BYTES) {
 		counts->left[SITES_LEFT_LARGE]++;
 		return 0;
 	}

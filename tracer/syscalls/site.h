@@ -16,6 +16,7 @@
 #define SITE_PATCHES_MAX 2
 #define SITE_PADS_BYTES  32
 #define SITE_PAGE        4096u
+#define SITE_TEXT_BYTES  (16u << 20) /* more code than this is not looked through */
 
 /* Five bytes of somebody's code. */
 struct site_patch {
