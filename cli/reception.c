@@ -171,8 +171,10 @@ void reception_remove(const char *path)
 	memcpy(name, path, (size_t)(slash - path));
 	name[slash - path] = '\0';
 	directory = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (directory < 0)
+	if (directory < 0) {
+		rmdir(name);
 		return;
+	}
 	/* more than once: a process may be at it, and what is removed from a list moves others out of sight */
 	do
 		while (remove_plans(directory))
@@ -189,9 +191,8 @@ void reception_close(struct reception *r, bool for_good)
 		close(r->callers[i].connection);
 	if (r->listener >= 0)
 		close(r->listener);
-	if (for_good) {
+	if (for_good)
 		reception_remove(r->path);
-	}
 	free(r);
 }
 

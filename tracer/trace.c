@@ -16,6 +16,7 @@
 
 #define TICK_LEAST_NS 5 /* and less than twice as much: as fine as a thing that takes 20 ns needs */
 #define CALIBRATE_NS  50000
+#define RECENT_NS     NS_PER_SECOND
 
 /* The kernel uses the processor's counter for its own clock only if all processors agree about it. */
 static bool is_counter_good(void)
@@ -54,7 +55,7 @@ static struct moment look_at_both(void)
 	return best;
 }
 
-/* As of when this library was loaded: what has passed since need not be waited for. */
+/* As of when this library was loaded, or a while ago: what has passed since need not be waited for. */
 static struct moment loaded;
 
 __attribute__((constructor(101))) static void note_loaded(void)
@@ -65,8 +66,11 @@ __attribute__((constructor(101))) static void note_loaded(void)
 /* How far the counter gets in @ns. */
 static double count_in(double ns)
 {
-	struct moment now;
+	struct moment now = look_at_both();
 
+	/* a machine that slept meanwhile, or was moved, may have gone on with one of them alone */
+	if (now.ns - loaded.ns > RECENT_NS)
+		loaded = now;
 	do
 		now = look_at_both();
 	while (now.ns - loaded.ns < CALIBRATE_NS);

@@ -356,8 +356,7 @@ static int refuse_version(struct reader *r, struct why *why)
 		return 0;
 	why_set(why,
 		"%s: is in version %u.%u of the format, and this cprof-trace reads versions 1 to "
-		"%d; use "
-		"the cprof-trace of the cprof that recorded it, or a newer one",
+		"%d; use the cprof-trace of the cprof that recorded it, or a newer one",
 		r->name, r->header.major, r->header.minor, TRACE_MAJOR);
 	return -ENOTSUP;
 }

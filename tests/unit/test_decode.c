@@ -164,41 +164,11 @@ static void test_random(void)
 	is_u64(wrong, 0, "two million random ones");
 }
 
-/* With as much room as any instruction may take, the usual ones are decoded in a way of their own. */
-static void test_usual(void)
-{
-	uint64_t x = 88172645463325252u;
-	unsigned wrong = 0, n = 0;
-
-	for (int i = 0; i < 4000000; i++) {
-		uint8_t code[24];
-		struct insn quick = {0}, slow = {0};
-
-		for (int k = 0; k < 3; k++) {
-			x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-			memcpy(code + 8 * k, &x, 8);
-		}
-		/* what code consists of, more often than by chance */
-		if (i % 4 == 1)
-			code[0] = (uint8_t)(0x40 | (code[0] & 15));
-		else if (i % 4 == 2)
-			code[i / 4 % 2] = 0x0f;
-		if (!insn_decode(code, 14, &slow))
-			continue;
-		n++;
-		wrong +=
-			!insn_decode(code, 24, &quick) || memcmp(&quick, &slow, sizeof(quick)) != 0;
-	}
-	is_u64(wrong, 0, "the usual ones are the same in both ways");
-	ok(n > 2000000, "%u of them", n);
-}
-
 int main(void)
 {
 	plan_begin();
 	test_each();
 	test_numbers();
 	test_random();
-	test_usual();
 	return plan_end();
 }
