@@ -118,6 +118,10 @@ SIGSAFE struct walk_host walk_host(struct segment *s, struct thread *t, uintptr_
 				   uintptr_t pc);
 SIGSAFE void walk_host_done(struct walk_host *host);
 
+/* Whether the stack that was just walked on @t has a signal's frame in it. Inside the guard. */
+SIGSAFE bool walk_meets_handler(struct segment *s, struct thread *t,
+				const struct walk_result *stack);
+
 /*
  * False where it must not be called: on an alternate signal stack with little left. @t is the calling thread, NULL when it is
  * not known.

@@ -1,4 +1,5 @@
 #include "core/modules.h"
+#include "core/rows.h"
 #include "core/walk.h"
 
 /* The first frame that is the host's, or @pc's. */
@@ -38,4 +39,22 @@ SIGSAFE void walk_host_done(struct walk_host *host)
 {
 	if (host->has_callee)
 		*host->frames = host->word;
+}
+
+SIGSAFE bool walk_meets_handler(struct segment *s, struct thread *t,
+				const struct walk_result *stack)
+{
+	for (uint32_t i = 0; i < stack->depth; i++) {
+		uintptr_t look = FRAME_ADDRESS(stack->frames[i]);
+		struct rows rows = rows_of(s);
+		struct row_slot *slot = rows_slot(rows, look);
+		row_t row = atomic_load_explicit(&slot->row, memory_order_relaxed);
+
+		if ((atomic_load_explicit(&slot->check, memory_order_relaxed) ^ row) !=
+		    rows_key(rows, look))
+			row = rows_compute(s, look, slot, t->rules->states, &t->rules->frame);
+		if (row_kind(row) == ROW_SIGNAL)
+			return true;
+	}
+	return false;
 }

@@ -23,6 +23,7 @@
 #include "core/session.h"
 #include "core/signals.h"
 #include "core/walk.h"
+#include "preload/allocator.h"
 #include "preload/boot.h"
 #include "preload/handlers.h"
 #include "preload/http.h"
@@ -201,6 +202,15 @@ static void library_changed(struct segment *s, const char *path, bool is_there)
 		trace_library(is_there ? TRACE_LIBRARY_OPENED : TRACE_LIBRARY_CLOSED, path);
 }
 
+static int prepare_heap(struct why *why)
+{
+	int r = wrap_operators_prepare(why);
+
+	if (r == 0)
+		allocator_find();
+	return r;
+}
+
 static int set_up_once(struct why *why)
 {
 	int r;
@@ -216,7 +226,7 @@ static int set_up_once(struct why *why)
 	}
 	scan_hooks = (struct scan_hooks){thread_is_known, thread_is_gone};
 	modules_ours = (uintptr_t)set_up_once;
-	heap_prepare = wrap_operators_prepare;
+	heap_prepare = prepare_heap;
 	heap_turned = wrap_alloc_turn;
 	sync_turned = contention_watch;
 	sampled_cpu = trace_cpu_sample;
@@ -690,6 +700,7 @@ static void fork_child(void)
 	process.threads = 0;
 	modules_forked();
 	rebind_forked();
+	allocator_forked();
 	scan_forked();
 	helper_forked();
 	look_forked();

@@ -9,6 +9,7 @@
 
 int (*heap_prepare)(struct why *why);
 void (*heap_turned)(void);
+const struct heap_asker *heap_asker;
 
 static void turn(void)
 {

@@ -22,6 +22,7 @@
 #include <stddef.h>
 
 #include "core/profile.h"
+#include "core/walk.h"
 #include "profiles/heap/sample.h"
 
 /* heap_profile, and the same seen by what was allocated. */
@@ -35,6 +36,16 @@ extern int (*heap_prepare)(struct why *why);
 
 /* Called when heap_watch has changed; NULL: nobody wants to know. */
 extern void (*heap_turned)(void);
+
+/*
+ * Who knows the allocator may ask it something when a call of it has just been sampled. @may: whether the thread, with this stack, can;
+ * inside the guard. Then @ask, outside of it. Set before heap_start(); NULL: nobody.
+ */
+struct heap_asker {
+	bool (*may)(struct segment *s, struct thread *t, const struct walk_result *stack);
+	void (*ask)(void);
+};
+extern const struct heap_asker *heap_asker;
 
 /* What the wrappers have to look at; 0: nothing. */
 #define HEAP_SAMPLES 1u /* allocations */

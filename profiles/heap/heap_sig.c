@@ -115,6 +115,7 @@ static void record(struct segment *s, uint64_t address, size_t size)
 	uint32_t labels =
 		self != NULL ? atomic_load_explicit(&self->record->labels, memory_order_relaxed)
 			     : 0;
+	const struct heap_asker *asker = heap_asker;
 	struct walk_result stack;
 	struct thread *t;
 
@@ -128,7 +129,11 @@ static void record(struct segment *s, uint64_t address, size_t size)
 	stack = walk_here(s, t);
 	count(s, stacks_intern(s, SEGMENT_LASTING, stack.frames, stack.depth), labels, address,
 	      size);
+	if (asker != NULL && !asker->may(s, t, &stack))
+		asker = NULL;
 	thread_done(s, t);
+	if (asker != NULL)
+		asker->ask();
 }
 
 /* The distance to the next sample, from the start of the block that is due or from behind it. */

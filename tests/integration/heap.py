@@ -22,6 +22,7 @@ import sys
 import time
 
 import tap
+import trace_file
 from cprof import Box, CPROF, LIBRARY, program, wait_for
 from pprof import Profile, message
 
@@ -654,7 +655,7 @@ def redis():
     sock = os.path.join(box.root, 's')
     argv = ['redis-server', '--port', '0', '--unixsocket', sock, '--save', '', '--appendonly', 'no', '--daemonize', 'no']
     output = os.path.join(box.root, 'redis')
-    server = subprocess.Popen([box.cprof, 'run', '-p', 'heap', '-o', output, '--'] + argv, cwd=box.cwd, env=box.environment(),
+    server = subprocess.Popen([box.cprof, 'run', '-p', 'heap,trace=threads', '-o', output, '--'] + argv, cwd=box.cwd, env=box.environment(),
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         there = wait_for(lambda: subprocess.run(['redis-cli', '-s', sock, 'ping'], stdout=subprocess.PIPE,
@@ -664,8 +665,13 @@ def redis():
                                'set,get,lpush,lrange_100,hset'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=100)
         tap.ok(load.returncode == 0, 'redis: bears the load', load.stderr.decode())
         ask = lambda *words: subprocess.run(['redis-cli', '-s', sock] + list(words), stdout=subprocess.PIPE).stdout.decode()
-        used = int(re.search(r'used_memory:(\d+)', ask('info', 'memory')).group(1))
-        allocator_name = re.search(r'mem_allocator:(\S+)', ask('info', 'memory')).group(1)
+        tap.equal((ask('memory', 'purge').strip(), ask('bgsave').strip()), ('OK', 'Background saving started'), 'redis: purges and saves')
+        time.sleep(0.5)
+        # it is asked when something is allocated: a little more of that, with nothing else going on
+        subprocess.run(['redis-benchmark', '-s', sock, '-q', '-n', '20000', '-r', '100000', '-t', 'get'], stdout=subprocess.DEVNULL)
+        time.sleep(0.5)  # it asks jemalloc itself, ten times a second
+        said = dict(re.findall(r'^(\w+):(\S+?)\r?$', ask('info', 'memory'), re.MULTILINE))
+        used, allocator_name = int(said['used_memory']), said['mem_allocator']
         ask('shutdown', 'nosave')
         out, err = server.communicate(timeout=60)
     finally:
@@ -680,6 +686,13 @@ def redis():
     tap.note('redis on %s: it says %.1f MB, the profile %.1f' % (allocator_name, used / 1e6, profile.total(3) / 1e6))
     tap.between(part, 0.7 - chance, 1.1 + chance, 'redis: what is in use, over what it says of itself')
     look('redis', os.path.join(output, 'heap.pb.gz'))
+    if not allocator_name.startswith('jemalloc'):
+        tap.skip('redis: what jemalloc says', 'it is on ' + allocator_name)
+    else:
+        trace = trace_file.read(os.path.join(output, 'trace.out'))
+        last = {e['name']: e['value'] for e in trace.named('counter')}
+        for ours, its in (('jemalloc.allocated', 'allocator_allocated'), ('jemalloc.active', 'allocator_active')):
+            tap.between(last.get(ours, 0) / int(said[its]), 0.95, 1.05, 'redis: %s, over %s' % (ours, its))
     box.close()
 
 
