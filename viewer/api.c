@@ -465,6 +465,12 @@ void api_put_u64(struct api *a, const char *key, uint64_t n)
 	out_u64(a->out, n);
 }
 
+void api_put_s64(struct api *a, const char *key, int64_t n)
+{
+	comma(a, key);
+	out_s64(a->out, n);
+}
+
 void api_put_bool(struct api *a, const char *key, bool is)
 {
 	comma(a, key);

@@ -434,29 +434,64 @@ static int answer_sums(struct api *a, const struct api_request *q, struct answer
 
 /* ---- memory ---- */
 
+#define COUNTERS_MAX 12 /* more are too many to be looked at */
+
 /* The last value in each column, as far as there was one by then. */
-static int put_values(struct api *a, const char *key, enum index_kind kind,
+static int put_series(struct api *a, const char *key, uint32_t series,
 		      const struct timeline_ask *ask)
 {
-	uint32_t series = index_series_of(a->index, kind, 0);
 	struct index_values values;
 
-	if (series == MAP_NONE) {
-		api_put_null(a, key);
-		return 0;
-	}
 	api_open(a, key, '[');
 	for (uint32_t i = 0; i < ask->columns; i++) {
 		if (index_values(a->index, series, timeline_column_begin(ask, i),
 				 timeline_column_begin(ask, i + 1), &values) < 0)
 			return -EBADMSG;
 		if (values.has_last)
-			api_put_u64(a, NULL, values.last > 0 ? (uint64_t)values.last : 0);
+			api_put_s64(a, NULL, values.last);
 		else
 			api_put_null(a, NULL);
 	}
 	api_close(a, ']');
 	return 0;
+}
+
+static int put_values(struct api *a, const char *key, enum index_kind kind,
+		      const struct timeline_ask *ask)
+{
+	uint32_t series = index_series_of(a->index, kind, 0);
+
+	if (series != MAP_NONE)
+		return put_series(a, key, series, ask);
+	api_put_null(a, key);
+	return 0;
+}
+
+/* The program's own, in the order in which they came first. */
+static int put_counters(struct api *a, const struct timeline_ask *ask)
+{
+	uint32_t n = index_series_n(a->index), put = 0, counters = 0;
+	struct name name;
+	int r = 0;
+
+	api_open(a, "counters", '[');
+	for (uint32_t i = 0; i < n && r == 0; i++) {
+		const struct index_series *series = index_series(a->index, i);
+
+		if (series->kind != INDEX_COUNTER || counters++ >= COUNTERS_MAX)
+			continue;
+		name_clear(&name);
+		name_counter(&name, a->tables, series->name);
+		api_open(a, NULL, '{');
+		api_put_name(a, "name", &name);
+		api_put_bool(a, "is_bytes", name_counts_bytes(&name));
+		r = put_series(a, "values", i, ask);
+		api_close(a, '}');
+		put++;
+	}
+	api_close(a, ']');
+	api_put_u64(a, "left_out", counters - put);
+	return r;
 }
 
 static int answer_memory(struct api *a, const struct api_request *q, struct answer *ret,
@@ -471,6 +506,8 @@ static int answer_memory(struct api *a, const struct api_request *q, struct answ
 	r = put_values(a, "live", INDEX_HEAP_LIVE, &ask);
 	if (r == 0)
 		r = put_values(a, "resident", INDEX_HEAP_RESIDENT, &ask);
+	if (r == 0)
+		r = put_counters(a, &ask);
 	api_close(a, '}');
 	if (r < 0)
 		why_set(why, "the index was changed by somebody; start again");

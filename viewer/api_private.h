@@ -56,6 +56,7 @@ void api_close(struct api *a, char bracket);
 void api_put_text(struct api *a, const char *key, const char *text); /* NULL is null */
 void api_put_name(struct api *a, const char *key, const struct name *name);
 void api_put_u64(struct api *a, const char *key, uint64_t n);
+void api_put_s64(struct api *a, const char *key, int64_t n);
 void api_put_bool(struct api *a, const char *key, bool is);
 void api_put_null(struct api *a, const char *key);
 /* The number, or null for 0. */

@@ -487,8 +487,8 @@ static int on_event(struct export *x, const struct merged *m)
 		return put_heap(x, m);
 	case TRACE_COUNTER_EVENT:
 		export_string(x, a[0]);
-		return put_counter(x, m->event->ns, perfetto_uuid(f, OF_COUNTER, a[0]), 2,
-				   varint_signed(a[1]));
+		return put_counter(x, m->event->ns, perfetto_uuid(f, OF_COUNTER, a[0]),
+				   name_counts_bytes(&x->name) ? 3 : 2, varint_signed(a[1]));
 	case TRACE_CPU_SAMPLE_EVENT:
 		return put_sample(x, m);
 	default:

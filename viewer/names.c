@@ -251,6 +251,19 @@ uint32_t name_frame_lines(const struct tables *t, uint64_t frame)
 	return n > 0 ? n : 1;
 }
 
+void name_counter(struct name *name, const struct tables *t, uint64_t id)
+{
+	if (add_string(name, t, id) < 0)
+		name_format(name, "counter#%" PRIu64, id);
+}
+
+bool name_counts_bytes(const struct name *name)
+{
+	static const char ours[] = "jemalloc.";
+
+	return name->n > sizeof(ours) - 1 && memcmp(name->text, ours, sizeof(ours) - 1) == 0;
+}
+
 void name_frame(struct name *name, const struct tables *t, uint64_t frame, uint32_t i)
 {
 	const struct table_module *module;

@@ -38,6 +38,10 @@ void name_object(struct name *name, const struct tables *t, uint64_t id);
 /* "7:/var/log/app", "7:socket", else "file#12". */
 void name_file(struct name *name, const struct tables *t, uint64_t id);
 void name_file_as(struct name *name, const struct tables *t, const struct table_file *file);
+/* A counter's: its name, else "counter#12". */
+void name_counter(struct name *name, const struct tables *t, uint64_t id);
+/* Whether the counter with this name counts bytes: those that our own library makes do (preload/allocator.c). */
+bool name_counts_bytes(const struct name *name);
 /* "cache_get cache.c:41", else "libc.so.6+0x2a4f0", else "0x7f…"; @line is which of the inlined calls, innermost 0. */
 void name_frame(struct name *name, const struct tables *t, uint64_t frame, uint32_t line);
 /* The same for an address that is not a frame's: of a function, say. */

@@ -19,7 +19,9 @@ import tempfile
 import time
 import urllib.parse
 
+import cprof
 import tap
+from cprof import Box
 
 BUILD = os.path.abspath(sys.argv[1])
 TRACE = os.path.join(BUILD, 'viewer', 'cprof-trace')
@@ -847,6 +849,33 @@ def beneath():
 
 # ---- the program around it ----
 
+def counters():
+    """What the program counted itself: the last value of each by the end of each column, as the events have them."""
+    box = Box()
+    for argv, spec, of_bytes in ((('marks', 'say', 4, 200), 'trace=threads', False),
+                                 (('heap_stats_jemalloc', 'main', 3), 'heap,trace=threads', True)):
+        if cprof.program(argv[0]) == argv[0]:
+            tap.skip(argv[0], 'not built here')
+            continue
+        r = box.run(*argv, spec=spec)
+        path = os.path.join(r.directory, 'trace.out')
+        lines = subprocess.run([TRACE, path, 'events'], stdout=subprocess.PIPE, check=True).stdout.decode()
+        said = {}
+        for seconds, nanoseconds, name, value in re.findall(r'^(\d+)\.(\d{9})  .*  counter  name=(\S+) value=(-?\d+)$', lines, re.MULTILINE):
+            said.setdefault(name, []).append((int(seconds + nanoseconds), int(value)))
+        tap.ok(len(said) >= 4 and all(len(values) >= 4 for values in said.values()), argv[0] + ': has counters', said.keys())
+        with Server(path) as s:
+            s.wait_ready()
+            for columns in (1, 7, 512):
+                got = s.api('memory', columns=columns).json
+                begin, end = got['from_ns'], got['to_ns']
+                ends = [begin + (end - begin) * (i + 1) // columns for i in range(columns)]
+                want = [{'name': name, 'is_bytes': of_bytes, 'values': [next((v for ns, v in reversed(values) if ns < at), None) for at in ends]}
+                        for name, values in said.items()]
+                tap.ok(got['counters'] == want and got['left_out'] == 0, '%s: in %d columns' % (argv[0], columns), (got['counters'], want))
+    box.close()
+
+
 def program():
     def fails(*args, env=None):
         return subprocess.run([TRACE, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=SECONDS,
@@ -949,6 +978,6 @@ try:
     if not has_server():
         tap.skip_all('there is no libmicrohttpd')
     tap.note('seed %d' % seed)
-    tap.run(doors, methods, assets, refused, crowd, sources, slow, hostile, works, memory, early, tables, numbers, beneath, program, browser)
+    tap.run(doors, methods, assets, refused, crowd, sources, slow, hostile, works, memory, early, tables, numbers, counters, beneath, program, browser)
 finally:
     shutil.rmtree(root)

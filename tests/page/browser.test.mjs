@@ -727,6 +727,34 @@ test('rows stay where they are, whatever is in view', async () => {
 	assert.equal(await top(), before);
 });
 
+test('what the program counts has rows of its own, below zero too', async () => {
+	await load();
+	await page.waitForFunction(() => window.cprof.summary.rows.some((row) => row.isCounter));
+	const rows = await page.evaluate(() => window.cprof.summary.rows.filter((row) => row.isCounter).map((row) => ({ name: row.name, isBytes: row.isBytes,
+		least: Math.min(...row.values), most: Math.max(...row.values) })));
+
+	assert.deepEqual(rows.map((row) => [row.isBytes, row.least, row.most]), [[false, -40, 9], [true, 1 << 20, 4 << 20]]);
+	assert.match(rows[0].name, /^debts /);
+	/* filled from zero on: of 40 below it and 9 above, most of what is coloured lies in the lower part of the row */
+	const filled = await page.evaluate(() => {
+		const canvas = document.getElementById('summary'), scale = canvas.width / canvas.clientWidth;
+		const row = window.cprof.summary.rows.findIndex((r) => r.isCounter && !r.isBytes);
+		const of = (from, to) => {
+			const { data } = canvas.getContext('2d').getImageData(NAMES * scale, Math.round((row * 22 + from) * scale), canvas.width - NAMES * scale, Math.max(1, Math.round((to - from) * scale)));
+			let n = 0;
+
+			for (let i = 3; i < data.length; i += 4)
+				n += data[i] > 40;
+			return n;
+		};
+		const NAMES = canvas.clientWidth - window.cprof.width;
+
+		return [of(3, 6), of(7, 20)];
+	});
+
+	assert.ok(filled[1] > 4 * filled[0] && filled[0] > 0, `${filled}`);
+});
+
 test('a parent is drawn, stretched, until the tile itself is there', async () => {
 	await load();
 	const held = [];

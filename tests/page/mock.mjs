@@ -159,7 +159,9 @@ function answer(name, q, rest, isMaking) {
 	case 'memory': {
 		const n = Number(q.get('columns') ?? 512);
 
-		return { from_ns: from, to_ns: to, columns: n, live: Array.from({ length: n }, (_, i) => (i % 10 ? null : 4096 * (i + 1))), resident: null };
+		return { from_ns: from, to_ns: to, columns: n, live: Array.from({ length: n }, (_, i) => (i % 10 ? null : 4096 * (i + 1))), resident: null,
+			counters: [{ name: `debts ${HOSTILE}`, is_bytes: false, values: Array.from({ length: n }, (_, i) => (i < 20 ? null : i % 50 - 40)) },
+				{ name: 'jemalloc.active', is_bytes: true, values: Array.from({ length: n }, (_, i) => 1 << 20 + i % 3) }], left_out: 0 };
 	}
 	case 'contended':
 		return { locks: [{ object: 5, name: 'g_cache', waited_ns: 1600 * MS }, { object: 6, name: 'g_small', waited_ns: MS }], locks_in_all: 2 };

@@ -466,7 +466,8 @@ class File {
 			return step < 0 ? null : list[Math.min(step, list.length - 1)];
 		});
 
-		return { from_ns: from, to_ns: to, columns: count, live: values(kept.live), resident: values(kept.resident) };
+		return { from_ns: from, to_ns: to, columns: count, live: values(kept.live), resident: values(kept.resident),
+			counters: kept.counters.map((c) => ({ ...c, values: values(c.values) })), left_out: kept.left_out };
 	}
 
 	/* Of those that were waited for longest in the whole run. */

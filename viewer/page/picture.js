@@ -70,7 +70,7 @@ export function paint(app, stale) {
 			realtimeMs: Date.parse(app.meta.began ?? ''), marks: app.marks });
 	if (is('summary') && !byId('summary').hidden)
 		drawSummary(byId('summary'), { width, theme, view, rows: app.summary.rows, range: app.summary.range,
-			format: (row, most) => (row.isBytes ? bytes(most) : most < 9.95 ? most.toFixed(1) : grouped(most)) });
+			format: (row, most) => (row.isBytes ? bytes(most) : row.isCounter || most >= 9.95 ? grouped(most) : most.toFixed(1)) });
 	app.height = byId('rows').clientHeight;
 	if (is('tracks'))
 		drawRows(app);

@@ -6,8 +6,8 @@ import { toX } from './view.js';
 const ROW = 22; /* pixels */
 
 /*
- * The rows of numbers: how many threads were in a state, and memory. Which ones there are is a matter of the whole trace (@has:
- * states, live, resident), so that what is below them never moves when the view does.
+ * The rows of numbers: how many threads were in a state, memory, and the program's own counters. Which ones there are is a matter of the
+ * whole trace (@has: states, live, resident; and counters are all of it), so that what is below them never moves when the view does.
  */
 export function summaryRows(columns, memory, has) {
 	const n = columns?.columns ?? 0;
@@ -22,15 +22,20 @@ export function summaryRows(columns, memory, has) {
 		if (has[key])
 			rows.push({ name, isBytes: true, values: memory?.[key] ? hold(memory[key]) : new Float64Array(0) });
 	}
+	for (const { name, is_bytes: isBytes, values } of memory?.counters ?? [])
+		rows.push({ name, isBytes, isCounter: true, values: hold(values) });
+	if (memory?.left_out > 0)
+		rows.push({ name: `${memory.left_out} counters more`, values: new Float64Array(0) });
 	return rows;
 }
 
-/* The largest of those columns of @range that are in view. */
-function mostIn(values, range, view) {
+/* Of those columns of @range that are in view the least, 0 at most, and the largest, 0 at least. */
+function extremes(values, range, view) {
 	const perColumn = (range.to - range.from) / Math.max(1, values.length);
 	const first = Math.max(0, Math.floor((view.from - range.from) / perColumn)), last = Math.ceil((view.to - range.from) / perColumn);
+	const seen = values.slice(first, Math.max(first + 1, last));
 
-	return values.slice(first, Math.max(first + 1, last)).reduce((a, b) => Math.max(a, b), 0);
+	return { least: seen.reduce((a, b) => Math.min(a, b), 0), most: seen.reduce((a, b) => Math.max(a, b), 0) };
 }
 
 /* A value holds until the next one. */
@@ -50,31 +55,34 @@ export function drawSummary(canvas, o) {
 		c.font = SMALL;
 		c.textBaseline = 'middle';
 		c.fillStyle = theme.dim;
-		const peak = mostIn(row.values, range, view);
-		const most = row.values.length > 0 ? o.format(row, peak) : '';
+		const { least, most: peak } = extremes(row.values, range, view);
+		/* of what is never above 0, how far below it goes */
+		const most = row.values.length > 0 ? o.format(row, peak > 0 ? peak : least) : '';
 		const width = widthOf(c, most);
 
 		c.fillText(most, NAMES - 8 - width, base - high / 2);
 		c.fillStyle = theme.text;
 		c.fillText(fit(c, row.name, NAMES - 20 - width), 8, base - high / 2);
-		if (!(peak > 0))
+		if (peak <= least)
 			return;
+		const zero = base + least / (peak - least) * high;
 		c.save();
 		c.beginPath();
 		c.rect(NAMES, 0, o.width, rows.length * ROW);
 		c.clip();
 		c.beginPath();
-		c.moveTo(NAMES + toX(view, o.width, range.from), base);
+		c.moveTo(NAMES + toX(view, o.width, range.from), zero);
 		row.values.forEach((value, k) => {
-			const y = base - Math.min(1, value / peak) * high;
+			/* beside the view it may be more */
+			const y = zero - Math.min(peak, Math.max(least, value)) / (peak - least) * high;
 
 			c.lineTo(NAMES + toX(view, o.width, range.from + (range.to - range.from) * k / row.values.length), y);
 			c.lineTo(NAMES + toX(view, o.width, range.from + (range.to - range.from) * (k + 1) / row.values.length), y);
 		});
-		c.lineTo(NAMES + toX(view, o.width, range.to), base);
+		c.lineTo(NAMES + toX(view, o.width, range.to), zero);
 		c.closePath();
-		c.fillStyle = row.isBytes ? theme.dim : colourOf(row.state, theme.isDark);
-		c.globalAlpha = row.isBytes ? 0.5 : 1;
+		c.fillStyle = row.state === undefined ? theme.dim : colourOf(row.state, theme.isDark);
+		c.globalAlpha = row.state === undefined ? 0.5 : 1;
 		c.fill();
 		c.restore();
 	});
