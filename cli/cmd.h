@@ -45,7 +45,6 @@ enum {
  */
 enum cmd_option_type {
 	CMD_FLAG,   /* bool *to */
-	CMD_CHOICE, /* int *to = value */
 	CMD_WORD,   /* const char **to = text: one of several flags for a text, no two of them */
 	CMD_TEXT,   /* const char **to */
 	CMD_INT,    /* int *to */

@@ -121,7 +121,6 @@ static int set_option(const char *command, const struct cmd_option *option, char
 
 	switch (option->type) {
 	case CMD_FLAG:
-	case CMD_CHOICE:
 	case CMD_WORD:
 		if (value != NULL && parse_bool(value, &is_on) < 0) {
 			cmd_complain(command, "-%s=%s: true or false was expected", option->name,
@@ -130,8 +129,6 @@ static int set_option(const char *command, const struct cmd_option *option, char
 		}
 		if (option->type == CMD_FLAG)
 			*(bool *)option->to = is_on;
-		else if (is_on && option->type == CMD_CHOICE)
-			*(int *)option->to = option->value;
 		else if (is_on)
 			return choose_word(command, option);
 		return 0;

@@ -397,7 +397,7 @@ static void begin_obeying(struct segment *s, bool is_forked)
 	    atomic_load_explicit(&s->header->is_obeying, memory_order_relaxed))
 		return;
 	if (!is_forked) {
-		wrap_operators_prepare(&why);
+		prepare_heap(&why);
 		watch_exit();
 	}
 	if (helper_start(s, HELPER_REQUESTS, requests_obey, HELPER_NEVER, &why) < 0)
