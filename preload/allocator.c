@@ -39,6 +39,7 @@ static struct allocator {
 	unsigned forks_n;
 
 	_Atomic bool is_asking, is_refused;
+	bool has_tables; /* jemalloc's, which it makes at the first question; for who asks */
 	_Atomic uint64_t next_ns;
 } allocator;
 
@@ -204,12 +205,14 @@ static bool take_numbers(size_t ret[NAMES])
 
 HOOKSAFE static void ask(void)
 {
-	uint64_t begun_ns = clock_monotonic(), ended_ns, pause_ns;
+	uint64_t begun_ns, pause_ns;
 	size_t numbers[NAMES];
 	bool is_told;
 
 	if (atomic_exchange_explicit(&allocator.is_asking, true, memory_order_acquire))
 		return;
+	/* of the processor: on a busy machine the clock says nothing about jemalloc */
+	begun_ns = clock_read(CLOCK_THREAD_CPUTIME_ID);
 	own_work_begins();
 	is_told = take_numbers(numbers);
 	own_work_ends();
@@ -217,10 +220,11 @@ HOOKSAFE static void ask(void)
 		trace_counter(names[i].told, (int64_t)numbers[i]);
 	if (!is_told)
 		atomic_store_explicit(&allocator.is_refused, true, memory_order_relaxed);
-	ended_ns = clock_monotonic();
-	pause_ns = (ended_ns - begun_ns) * SHARE;
-	atomic_store_explicit(&allocator.next_ns,
-			      ended_ns + (pause_ns > EVERY_NS ? pause_ns : EVERY_NS),
+	pause_ns = (clock_read(CLOCK_THREAD_CPUTIME_ID) - begun_ns) * SHARE;
+	if (pause_ns < EVERY_NS || !allocator.has_tables)
+		pause_ns = EVERY_NS;
+	allocator.has_tables = true;
+	atomic_store_explicit(&allocator.next_ns, clock_monotonic() + pause_ns,
 			      memory_order_relaxed);
 	atomic_store_explicit(&allocator.is_asking, false, memory_order_release);
 }
