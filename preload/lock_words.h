@@ -1,6 +1,6 @@
 /*
  * What glibc keeps in locks, as far as their wrappers look at it (bits/struct_mutex.h, bits/struct_rwlock.h, pthreadP.h,
- * pthread_rwlock_common.c).
+ * pthread_rwlock_common.c), and what its pthread_mutex_trylock() puts there.
  */
 #pragma once
 
@@ -10,6 +10,33 @@
 
 /* Of a mutex's kind. */
 enum { RECURSIVE = 1, TYPE = 3, ROBUST = 16, INHERITS = 32, PROTECTS = 64 };
+
+/* No kind at all, which most are: neither recursive nor checked, robust, shared between processes or with priorities. */
+static inline bool is_plain(const pthread_mutex_t *mutex)
+{
+	return mutex->__data.__kind == PTHREAD_MUTEX_TIMED_NP;
+}
+
+/* glibc's; not there before 2.32. Once there was a second thread it is 0. */
+extern char __libc_single_threaded __attribute__((weak));
+
+/* Takes a plain one for the thread @tid, unless somebody has it: true. As glibc's lock, without an atomic instruction where one thread is alone. */
+static inline bool take_plain(pthread_mutex_t *mutex, int tid)
+{
+	int *word = &mutex->__data.__lock, none = 0;
+
+	if (&__libc_single_threaded != NULL && __libc_single_threaded) {
+		if (*word != 0)
+			return false;
+		*word = 1;
+	} else if (!__atomic_compare_exchange_n(word, &none, 1, false, __ATOMIC_ACQUIRE,
+						__ATOMIC_RELAXED)) {
+		return false;
+	}
+	mutex->__data.__owner = tid;
+	mutex->__data.__nusers++;
+	return true;
+}
 
 /*
  * A recursive one is taken by the first of its locks and released by the last of its unlocks; to wait for a condition with it

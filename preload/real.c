@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "core/arch.h"
 #include "core/dynamic.h"
 #include "preload/looks.h"
 
@@ -258,8 +259,11 @@ static void choose_tries(void)
 		each_file(visit_lock_file, &file);
 	if (!IS_OTHERS(file, pthread_mutex_lock) && !IS_OTHERS(file, pthread_mutex_timedlock) &&
 	    !IS_OTHERS(file, pthread_mutex_clocklock) && !IS_OTHERS(file, pthread_mutex_unlock) &&
-	    !IS_OTHERS(file, pthread_mutex_trylock))
+	    !IS_OTHERS(file, pthread_mutex_trylock)) {
 		tries.mutex = real.pthread_mutex_trylock;
+		/* its checkers of threads want to see the call */
+		tries.takes_words = !arch_is_translated();
+	}
 	if (!IS_OTHERS(file, pthread_rwlock_rdlock) &&
 	    !IS_OTHERS(file, pthread_rwlock_timedrdlock) &&
 	    !IS_OTHERS(file, pthread_rwlock_clockrdlock) &&

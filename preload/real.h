@@ -18,6 +18,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -57,6 +58,7 @@ extern struct real real __attribute__((visibility("hidden")));
 /* What a wrapper tries first: the real functions, or looks (looks.h) until they are known, and where others stand before them. */
 struct tries {
 	int (*mutex)(pthread_mutex_t *mutex);
+	bool takes_words; /* and may do itself what that does to a plain one: lock_words.h */
 	int (*read)(pthread_rwlock_t *lock);
 	int (*write)(pthread_rwlock_t *lock);
 	int (*spin)(pthread_spinlock_t *lock);

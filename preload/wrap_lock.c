@@ -29,21 +29,6 @@ static inline int try_mutex(pthread_mutex_t *mutex)
 	return tries.mutex(mutex);
 }
 
-/* glibc's; not there before 2.32. Once there was a second thread it is 0. */
-extern char __libc_single_threaded __attribute__((weak));
-
-/*
- * Where one thread is alone, a lock that is free is nobody else's, and the call itself takes it at once. glibc leaves out the
- * atomic instructions then, but in its try.
- */
-static inline int take_mutex(pthread_mutex_t *mutex)
-{
-	if (&__libc_single_threaded != NULL && __libc_single_threaded &&
-	    mutex->__data.__kind == PTHREAD_MUTEX_TIMED_NP && mutex->__data.__lock == 0)
-		return real.pthread_mutex_lock(mutex);
-	return try_mutex(mutex);
-}
-
 static bool is_clock(clockid_t clock)
 {
 	return clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC;
@@ -144,8 +129,10 @@ static inline int holder_of_spin(const volatile void *lock)
  * Several functions each, and all are jumped to but the real ones: the first, which is all there is when nothing is wanted,
  * keeps no registers, and the caller of the last is the host.
  */
-#define TRIES(code, of, mode, name, parameters, arguments, lock, try, error) \
-	TRIES_OF(code, of, mode, name, parameters, arguments, lock, try, error)
+#define TRIES(code, of, mode, name, parameters, arguments, lock, try, error)    \
+	TRIES_OF(code, of, mode, name, parameters, arguments, lock, try, error) \
+	TRIES_DOOR(name, parameters, arguments, take_in_##name, try_in_##name)
+#define TRIES_BODY(...) TRIES_OF(__VA_ARGS__)
 #define TRIES_OF(code, kind, is_first, holder, mode, name, parameters, arguments, lock, try,    \
 		 error)                                                                         \
 	__attribute__((noinline)) static int wait_in_##name parameters                          \
@@ -180,15 +167,16 @@ static inline int holder_of_spin(const volatile void *lock)
 		if (likely(r == 0))                                                             \
 			return 0;                                                               \
 		return r == EBUSY ? wait_in_##name arguments : real.name arguments;             \
-	}                                                                                       \
-	CPROF_PUBLIC int name parameters                                                        \
-	{                                                                                       \
-		uint32_t on = atomic_load_explicit(&wait_is_on, memory_order_relaxed);          \
-                                                                                                \
-		if (unlikely(on & (WAIT_SHOWN | WAIT_TIMED | WAIT_COUNTED | WAIT_TRACED)))      \
-			return on & WAIT_TRACED ? take_in_##name arguments                      \
-						: try_in_##name arguments;                      \
-		return real.name arguments;                                                     \
+	}
+
+#define TRIES_DOOR(name, parameters, arguments, take, try)                                 \
+	CPROF_PUBLIC int name parameters                                                   \
+	{                                                                                  \
+		uint32_t on = atomic_load_explicit(&wait_is_on, memory_order_relaxed);     \
+                                                                                           \
+		if (unlikely(on & (WAIT_SHOWN | WAIT_TIMED | WAIT_COUNTED | WAIT_TRACED))) \
+			return on & WAIT_TRACED ? take arguments : try arguments;          \
+		return real.name arguments;                                                \
 	}
 
 #define MUTEX  pthread_mutex_t *mutex
@@ -196,7 +184,7 @@ static inline int holder_of_spin(const volatile void *lock)
 #define UNTIL  const struct timespec *until
 
 /* clang-format off */
-TRIES(WAIT_LOCK, OF_MUTEX, ALONE, pthread_mutex_lock, (MUTEX), (mutex), mutex, take_mutex(mutex), ERROR)
+TRIES_BODY(WAIT_LOCK, OF_MUTEX, ALONE, pthread_mutex_lock, (MUTEX), (mutex), mutex, try_mutex(mutex), ERROR)
 TRIES(WAIT_LOCK, OF_MUTEX, ALONE, pthread_mutex_timedlock, (MUTEX, UNTIL), (mutex, until), mutex, try_mutex(mutex), ERROR)
 TRIES(WAIT_LOCK, OF_MUTEX, ALONE, pthread_mutex_clocklock, (MUTEX, clockid_t clock, UNTIL), (mutex, clock, until), mutex,
       try_mutex_by(mutex, clock), ERROR)
@@ -214,6 +202,37 @@ TRIES(WAIT_SPIN, OF_SPIN, ALONE, pthread_spin_lock, (pthread_spinlock_t *lock), 
 TRIES(WAIT_LOCK, OF_MTX, ALONE, mtx_lock, (mtx_t *mutex), (mutex), mutex, try_mtx(mutex), error_of_mtx)
 TRIES(WAIT_LOCK, OF_MTX, ALONE, mtx_timedlock, (mtx_t *mutex, UNTIL), (mutex, until), mutex, try_mtx(mutex), error_of_mtx)
 /* clang-format on */
+
+/*
+ * What nearly all calls are: of a plain mutex. It is taken here, for to call somebody who asks for its kind once more and then does
+ * the same takes half as long again.
+ */
+static inline bool may_take(const pthread_mutex_t *mutex, const struct thread *self)
+{
+	return is_plain(mutex) && tries.takes_words && self != NULL;
+}
+
+__attribute__((noinline)) static int take_plain_in_lock(pthread_mutex_t *mutex)
+{
+	const struct thread *self = thread_self_block;
+
+	if (unlikely(!may_take(mutex, self)))
+		return take_in_pthread_mutex_lock(mutex);
+	if (unlikely(!take_plain(mutex, self->tid)))
+		return wait_in_pthread_mutex_lock(mutex);
+	return sync_taken(mutex, TRACE_OBJECT_MUTEX, ALONE);
+}
+
+__attribute__((noinline)) static int try_plain_in_lock(pthread_mutex_t *mutex)
+{
+	const struct thread *self = thread_self_block;
+
+	if (unlikely(!may_take(mutex, self)))
+		return try_in_pthread_mutex_lock(mutex);
+	return likely(take_plain(mutex, self->tid)) ? 0 : wait_in_pthread_mutex_lock(mutex);
+}
+
+TRIES_DOOR(pthread_mutex_lock, (MUTEX), (mutex), take_plain_in_lock, try_plain_in_lock)
 
 /* ---- tries of the host's own ---- */
 

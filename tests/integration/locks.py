@@ -20,7 +20,7 @@ import tap
 from cprof import LIBRARY, Box, program
 from pprof import Profile
 
-RULES = ('mutex', 'givenup', 'rwlock', 'spin', 'cond', 'oldcond', 'sem', 'barrier', 'join', 'once', 'c11', 'futex',
+RULES = ('alone', 'mutex', 'givenup', 'rwlock', 'spin', 'cond', 'oldcond', 'sem', 'barrier', 'join', 'once', 'c11', 'futex',
          'cancel', 'jump', 'fork')
 # None: preloaded and off
 RULE_SPECS = (None, 'trace=locks', 'block=1ns,mutex=1', 'block,mutex', 'block=rate:100ns,mutex=1,block.io=on', 'cpu,wall', 'all')

@@ -3,7 +3,7 @@
  *
  *     lockrules [GROUP]
  *
- * GROUP: mutex, givenup, rwlock, spin, cond, oldcond, sem, barrier, join, once, c11, futex, cancel, jump, fork; without it all.
+ * GROUP: alone, mutex, givenup, rwlock, spin, cond, oldcond, sem, barrier, join, once, c11, futex, cancel, jump, fork; without it all.
  * Some of what it asks is undefined by POSIX and settled by glibc: then glibc's answer is what has to stay.
  */
 #include <limits.h>
@@ -160,6 +160,41 @@ static int make_mutex(pthread_mutex_t *m, const struct kind *k)
 	return r;
 }
 
+/* What glibc keeps of who has it, where somebody else may have written it down. */
+static void say_words(const char *before, const pthread_mutex_t *m)
+{
+#ifdef __GLIBC__
+	/* where this is the word itself there are bits above */
+	long word = m->__data.__lock, tid = syscall(SYS_gettid);
+
+	say_number(named(before, "its word"), word == tid ? -1 : word);
+	say_number(named(before, "its owner"), m->__data.__owner == tid ? -1 : m->__data.__owner);
+	say_number(named(before, "its users"), (long)m->__data.__nusers);
+	say_number(named(before, "its count"), (long)m->__data.__count);
+#endif
+}
+
+/* A program of one thread, where glibc leaves out what is for several. */
+static void rules_of_one_thread(void)
+{
+	static pthread_mutex_t plain = PTHREAD_MUTEX_INITIALIZER;
+	static pthread_mutex_t recursive = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+	for (int i = 0; i < 2; i++) {
+		SAY("plain, lock", pthread_mutex_lock(&plain));
+		say_words("plain, taken", &plain);
+		SAY("plain, trylock", pthread_mutex_trylock(&plain));
+		SAY("plain, unlock", pthread_mutex_unlock(&plain));
+		say_words("plain, given back", &plain);
+		SAY("recursive, lock", pthread_mutex_lock(&recursive));
+		SAY("recursive, lock again", pthread_mutex_lock(&recursive));
+		say_words("recursive, taken", &recursive);
+		SAY("recursive, unlock", pthread_mutex_unlock(&recursive));
+		SAY("recursive, unlock again", pthread_mutex_unlock(&recursive));
+		say_words("recursive, given back", &recursive);
+	}
+}
+
 /* By one way on a free lock, by every way on one that somebody else or oneself has. */
 static void take_it(pthread_mutex_t *m, const struct kind *k, const struct way *way,
 		    struct other *o)
@@ -171,6 +206,7 @@ static void take_it(pthread_mutex_t *m, const struct kind *k, const struct way *
 	r = way->take(m);
 	say(named(way->name, "free"), r, errno);
 	if (r == 0) {
+		say_words(way->name, m);
 		other_do(o, named(way->name, "trylock by another after"), try_lock, m);
 		/* once more by its owner: where that ends */
 		if (is_checked || way->comes_back) {
@@ -716,13 +752,21 @@ static const struct group {
 	const char *name;
 	void (*rules)(void);
 } groups[] = {
-	{"mutex", rules_of_mutexes},     {"givenup", rules_of_giving_up},
-	{"rwlock", rules_of_rwlocks},    {"spin", rules_of_spinning},
-	{"cond", rules_of_conditions},   {"oldcond", rules_of_old_conditions},
-	{"sem", rules_of_semaphores},    {"barrier", rules_of_barriers},
-	{"join", rules_of_joining},      {"once", rules_of_once},
-	{"c11", rules_of_c11},           {"futex", rules_of_futexes},
-	{"cancel", rules_of_cancelling}, {"jump", rules_of_jumping},
+	{"alone", rules_of_one_thread},
+	{"mutex", rules_of_mutexes},
+	{"givenup", rules_of_giving_up},
+	{"rwlock", rules_of_rwlocks},
+	{"spin", rules_of_spinning},
+	{"cond", rules_of_conditions},
+	{"oldcond", rules_of_old_conditions},
+	{"sem", rules_of_semaphores},
+	{"barrier", rules_of_barriers},
+	{"join", rules_of_joining},
+	{"once", rules_of_once},
+	{"c11", rules_of_c11},
+	{"futex", rules_of_futexes},
+	{"cancel", rules_of_cancelling},
+	{"jump", rules_of_jumping},
 	{"fork", rules_of_forking},
 };
 
