@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <link.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 
 #include "core/arch.h"
 #include "core/clock.h"
@@ -203,9 +205,17 @@ static bool take_numbers(size_t ret[NAMES])
 	return true;
 }
 
+/*
+ * Signals wait: a handler that leaves by siglongjmp() would leave jemalloc locked. Not those that an instruction raises, nor the one
+ * by which all system calls are seen: who has them blocked then is ended.
+ */
+#define BIT(sig) (UINT64_C(1) << ((sig)-1))
+#define WAITING                                                                           \
+	(~(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGSYS)))
+
 HOOKSAFE static void ask(void)
 {
-	uint64_t begun_ns, pause_ns;
+	uint64_t waiting = WAITING, before = 0, begun_ns, pause_ns;
 	size_t numbers[NAMES];
 	bool is_told;
 
@@ -213,9 +223,11 @@ HOOKSAFE static void ask(void)
 		return;
 	/* of the processor: on a busy machine the clock says nothing about jemalloc */
 	begun_ns = clock_read(CLOCK_THREAD_CPUTIME_ID);
+	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &waiting, &before, sizeof(waiting));
 	own_work_begins();
 	is_told = take_numbers(numbers);
 	own_work_ends();
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
 	for (unsigned i = 0; is_told && i < NAMES; i++)
 		trace_counter(names[i].told, (int64_t)numbers[i]);
 	if (!is_told)
