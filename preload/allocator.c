@@ -210,12 +210,12 @@ static bool take_numbers(size_t ret[NAMES])
  * by which all system calls are seen: who has them blocked then is ended.
  */
 #define BIT(sig) (UINT64_C(1) << ((sig)-1))
-#define WAITING                                                                           \
+#define PUT_OFF \
 	(~(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGSYS)))
 
 HOOKSAFE static void ask(void)
 {
-	uint64_t waiting = WAITING, before = 0, begun_ns, pause_ns;
+	uint64_t waiting = PUT_OFF, before = 0, begun_ns, pause_ns;
 	size_t numbers[NAMES];
 	bool is_told;
 

@@ -755,6 +755,37 @@ test('what the program counts has rows of its own, below zero too', async () => 
 	assert.ok(filled[1] > 4 * filled[0] && filled[0] > 0, `${filled}`);
 });
 
+test('while their values are on the way the rows of counters stay, and at rest nothing is asked', async () => {
+	await load();
+	await page.waitForFunction(() => window.cprof.summary.rows.some((row) => row.isCounter && row.values.length > 0));
+	await settle();
+	const names = () => page.evaluate(() => window.cprof.summary.rows.map((row) => row.name));
+	const before = await names();
+	const asked = [];
+	const note = (request) => asked.push(request.url());
+	let release = null;
+
+	page.on('request', note);
+	await page.waitForTimeout(600);
+	assert.deepEqual(asked, []);
+	await page.route('**/memory?*', async (route) => {
+		await new Promise((resolve) => { release = resolve; });
+		await route.continue();
+	});
+	await page.evaluate(() => window.cprof.setView({ from: 10e6, to: 60e6 }, null));
+	await page.waitForFunction(() => window.cprof.summary.range.to < 1e9);
+	assert.deepEqual(await names(), before);
+	while (release === null)
+		await page.waitForTimeout(20);
+	await page.unroute('**/memory?*');
+	release();
+	await page.waitForFunction(() => window.cprof.summary.rows.some((row) => row.isCounter && row.values.length > 0));
+	await page.waitForTimeout(600);
+	page.off('request', note);
+	/* the ranges before and the new one; not again and again */
+	assert.ok(asked.filter((url) => url.includes('/memory?')).length <= 2, `${asked}`);
+});
+
 test('a parent is drawn, stretched, until the tile itself is there', async () => {
 	await load();
 	const held = [];

@@ -35,7 +35,7 @@ class App {
 		this.meta = meta;
 		this.bounds = { from: meta.begin_ns, to: Math.max(meta.end_ns, meta.begin_ns + views.SPAN_MIN) };
 		this.isReady = meta.index.state === 'ready';
-		this.has = { states: {}, live: false, resident: false }; /* of the whole trace */
+		this.has = { states: {}, live: false, resident: false, counters: [], countersMore: 0 }; /* of the whole trace */
 		this.setTracks(tracks, isExact);
 		this.clear();
 		this.theme = null;

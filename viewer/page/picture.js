@@ -15,6 +15,10 @@ import { drawTracks } from './tracks.js';
 export function showSummary(app, columns, memory) {
 	for (const key of ['live', 'resident'])
 		app.has[key] ||= memory?.[key]?.some((v) => v > 0) ?? false;
+	if (memory) {
+		app.has.counters = memory.counters.map(({ name, is_bytes: isBytes }) => ({ name, isBytes }));
+		app.has.countersMore = memory.left_out;
+	}
 	const had = app.summary.rows.length;
 
 	app.summary = { rows: summaryRows(columns, memory, app.has),

@@ -7,7 +7,7 @@ const ROW = 22; /* pixels */
 
 /*
  * The rows of numbers: how many threads were in a state, memory, and the program's own counters. Which ones there are is a matter of the
- * whole trace (@has: states, live, resident; and counters are all of it), so that what is below them never moves when the view does.
+ * whole trace (@has: states, live, resident, counters), so that what is below them never moves when the view does.
  */
 export function summaryRows(columns, memory, has) {
 	const n = columns?.columns ?? 0;
@@ -22,10 +22,9 @@ export function summaryRows(columns, memory, has) {
 		if (has[key])
 			rows.push({ name, isBytes: true, values: memory?.[key] ? hold(memory[key]) : new Float64Array(0) });
 	}
-	for (const { name, is_bytes: isBytes, values } of memory?.counters ?? [])
-		rows.push({ name, isBytes, isCounter: true, values: hold(values) });
-	if (memory?.left_out > 0)
-		rows.push({ name: `${memory.left_out} counters more`, values: new Float64Array(0) });
+	has.counters.forEach(({ name, isBytes }, i) => rows.push({ name, isBytes, isCounter: true, values: hold(memory?.counters[i].values ?? []) }));
+	if (has.countersMore > 0)
+		rows.push({ name: `${has.countersMore} counters more`, values: new Float64Array(0) });
 	return rows;
 }
 
