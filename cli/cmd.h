@@ -44,13 +44,13 @@ enum {
  * them; "-" is a file.
  */
 enum cmd_option_type {
-	CMD_FLAG,   /* bool *to */
-	CMD_WORD,   /* const char **to = text: one of several flags for a text, no two of them */
-	CMD_TEXT,   /* const char **to */
-	CMD_INT,    /* int *to */
-	CMD_FLOAT,  /* double *to */
-	CMD_LIST,   /* struct cmd_list *to: may be given again */
-	CMD_LATER,  /* known, but not here: text says why */
+	CMD_FLAG,  /* bool *to */
+	CMD_WORD,  /* const char **to = text: one of several flags for a text, no two of them */
+	CMD_TEXT,  /* const char **to */
+	CMD_INT,   /* int *to */
+	CMD_FLOAT, /* double *to */
+	CMD_LIST,  /* struct cmd_list *to: may be given again */
+	CMD_LATER, /* known, but not here: text says why */
 	CMD_FILES, /* struct cmd_files *to, with room for argc: each is one more; value 1: files behind it, too */
 };
 
