@@ -58,6 +58,11 @@ static const struct {
 };
 #define NAMES (sizeof(names) / sizeof(names[0]))
 
+static bool is_due(void)
+{
+	return clock_monotonic() >= atomic_load_explicit(&allocator.next_ns, memory_order_relaxed);
+}
+
 static bool has(struct range range, uintptr_t address)
 {
 	return address >= range.begin && address < range.end;
@@ -130,8 +135,7 @@ SIGSAFE static bool may_ask(struct segment *s, struct thread *t, const struct wa
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
 
 	if (!trace_runs() || t != thread_self_block || walk_settings.way != WALK_AUTO ||
-	    atomic_load_explicit(&allocator.is_refused, memory_order_relaxed) ||
-	    clock_monotonic() < atomic_load_explicit(&allocator.next_ns, memory_order_relaxed))
+	    atomic_load_explicit(&allocator.is_refused, memory_order_relaxed) || !is_due())
 		return false;
 	if (here < t->stack_low + ROOM || here >= t->stack_high || stack->is_truncated)
 		return false;
@@ -221,6 +225,8 @@ HOOKSAFE static void ask(void)
 
 	if (atomic_exchange_explicit(&allocator.is_asking, true, memory_order_acquire))
 		return;
+	if (!is_due()) /* another thread was faster */
+		goto out;
 	/* of the processor: on a busy machine the clock says nothing about jemalloc */
 	begun_ns = clock_read(CLOCK_THREAD_CPUTIME_ID);
 	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &waiting, &before, sizeof(waiting));
@@ -238,6 +244,7 @@ HOOKSAFE static void ask(void)
 	allocator.has_tables = true;
 	atomic_store_explicit(&allocator.next_ns, clock_monotonic() + pause_ns,
 			      memory_order_relaxed);
+out:
 	atomic_store_explicit(&allocator.is_asking, false, memory_order_release);
 }
 
