@@ -4,7 +4,7 @@
  *     flight snapshots DIR N THREADS   while THREADS others are at work, N snapshots one after the other: DIR/0.out …
  *     flight both DIR N THREADS        by N threads at once
  *     flight fails DIR                 to where nothing can be written
- *     flight ends kill|segv            four threads at work for a second, a mark, and that end
+ *     flight ends kill|segv            four threads at work for four seconds, a mark, and that end
  *     flight stays THREADS             at work until its input ends
  *     flight regions DIR MS            regions called "work", short and long ones, others, and what is in each other; for each
  *                                      "work" of more than MS a snapshot is waited for in DIR
@@ -234,7 +234,8 @@ static void fails(void)
 static void ends(const char *way)
 {
 	begin_work(4);
-	sleep_ms(2500);
+	/* long enough that a ring of a second has let go of the first one, late as it may come to that */
+	sleep_ms(4000);
 	cprof_counter("last word", 7);
 	if (strcmp(way, "kill") == 0)
 		kill(getpid(), SIGKILL);
